@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Installs the build into an empty folder and uses it from there, as a program of somebody else would.
+
+usage: install.py BUILD_ROOT CC
+
+Checks that the pkg-config files name what a program needs: against the core alone and against libchoir-net, with the
+shared libraries and with the static ones.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+
+from tap import Tap
+
+PROGRAMS = {
+    "libchoir": """
+        #include <choir/choir.h>
+        #include <string.h>
+        int main(void) { return strcmp(choir_version(), CHOIR_VERSION) || choir_status_text(CHOIR_OK)[0] == 0; }
+        """,
+    "libchoir-net": """
+        #include <choir/choir.h>
+        #include <choir/net.h>
+        int main(void) {
+            choir_loop *loop;
+            if (choir_loop_new(NULL, &loop)) return 1;
+            choir_loop_free(loop);
+            return choir_version_number() != CHOIR_VERSION_NUMBER;
+        }
+        """,
+}
+
+
+def run(*command, **options):
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def find(folder, name):
+    for place, _, names in os.walk(folder):
+        if name in names:
+            return place
+    return None
+
+
+def flags(prefix, pc_folder, package, *options):
+    environment = {**os.environ, "PKG_CONFIG_PATH": pc_folder}
+    result = run("pkg-config", f"--define-variable=prefix={prefix}", *options, "--cflags", "--libs", package,
+                 env=environment)
+    return result.stdout.split() if result.returncode == 0 else None
+
+
+def check_program(tap, cc, folder, libraries, arguments, package, kind):
+    source, program = os.path.join(folder, "program.c"), os.path.join(folder, "program")
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(PROGRAMS[package])
+    result = run(cc, "-std=c17", "-Wall", "-Werror", source, "-o", program, *arguments)
+    if tap.check(result.returncode == 0, f"a program for {package} builds, {kind}", result.stderr):
+        result = run(program, env={**os.environ, "LD_LIBRARY_PATH": libraries if kind == "shared" else ""})
+        tap.check(result.returncode == 0, f"and runs, {kind}", result.stderr)
+
+
+def main(build, cc):
+    tap = Tap()
+    with tempfile.TemporaryDirectory() as folder:
+        root = os.path.join(folder, "root")
+        result = run("meson", "install", "-C", build, "--no-rebuild", "--destdir", root)
+        tap.check(result.returncode == 0, "it installs", result.stdout + result.stderr)
+        pc_folder, libraries, include = (find(root, name) for name in ("libchoir.pc", "libchoir.so", "choir.h"))
+        if not tap.check(pc_folder and libraries and include, "libraries, headers and pkg-config files are there"):
+            tap.end()
+        prefix = os.path.dirname(os.path.dirname(include))  # of PREFIX/include/choir
+        for package in PROGRAMS:
+            shared = flags(prefix, pc_folder, package)
+            if tap.check(shared, f"pkg-config knows {package}"):
+                check_program(tap, cc, folder, libraries, shared, package, "shared")
+            static = flags(prefix, pc_folder, package, "--static")
+            # Only our own libraries are to be static; the names before the others' -l flags are replaced by files.
+            own = {f"-l{name}": os.path.join(libraries, f"lib{name}.a") for name in ("choir", "choir-net")}
+            check_program(tap, cc, folder, libraries, [own.get(flag, flag) for flag in static or []], package, "static")
+    tap.end()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

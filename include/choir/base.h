@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* choir/base.h: the small types every other header uses.
+ *
+ * Role:    byte spans, strings, gathered output segments, time, handles.
+ * Owner:   these are values; who owns what they point to is said where they are used.
+ * Life:    a value; a pointer inside one lives as long as the comment that hands it out says.
+ * Threads: no state.
+ * Errors:  none.
+ */
+#ifndef CHOIR_BASE_H
+#define CHOIR_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(CHOIR_STATIC)
+#define CHOIR_API
+#else
+#define CHOIR_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A span of bytes. Never owns. `data` may be NULL only when `len` is 0. */
+typedef struct choir_bytes {
+    const uint8_t *data;
+    size_t len;
+} choir_bytes;
+
+/* A span of UTF-8 text. Not NUL-terminated, may contain NUL. Never owns. */
+typedef struct choir_str {
+    const char *data;
+    size_t len;
+} choir_str;
+
+/* One segment of gathered output: same members and order as POSIX `struct iovec`. */
+typedef struct choir_iov {
+    void *base;
+    size_t len;
+} choir_iov;
+
+/* Monotonic time in nanoseconds. The origin has no meaning. */
+typedef uint64_t choir_time;
+/* A span of time in nanoseconds. */
+typedef uint64_t choir_duration;
+
+#define CHOIR_TIME_NEVER UINT64_MAX
+#define CHOIR_MICROSECOND UINT64_C(1000)
+#define CHOIR_MILLISECOND UINT64_C(1000000)
+#define CHOIR_SECOND UINT64_C(1000000000)
+
+/* Handles: 32 bits of generation above 32 bits of slot; 0 is none. A handle is a value: it may be kept
+ * for ever, and using one whose object has ended answers CHOIR_ERR_NOT_FOUND. They are structs so that
+ * the compiler rejects a mix-up. None of them is the id on the wire. */
+typedef struct choir_conn { uint64_t v; } choir_conn;               /* root or virtual connection */
+typedef struct choir_call_id { uint64_t v; } choir_call_id;         /* a call that we made */
+typedef struct choir_request_id { uint64_t v; } choir_request_id;   /* a request that the peer made */
+
+/* A literal as choir_str: CHOIR_STR("hello"). */
+#ifdef __cplusplus
+#define CHOIR_STR(literal) (choir_str{(literal), sizeof(literal) - 1})
+#else
+#define CHOIR_STR(literal) ((choir_str){(literal), sizeof(literal) - 1})
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* choir/event.h: what a session reports.
+ *
+ * Role:    choir_session_poll returns one event at a time; NULL is the end for this moment. Each object
+ *          (session, connection, call, request) reports exactly one terminal event, always, and nothing
+ *          after it. Terminal kinds are marked (T).
+ * Owner:   the library. The struct only ever grows at the end, so an old program reads events of a newer
+ *          library. Ignore kinds you do not know.
+ * Life:    the event and what it points to live until the next poll, receive or free of the session,
+ *          except what a request holds: its args, value and metadata live until the request was answered
+ *          or dropped *and* its REQUEST_DONE was polled.
+ * Threads: the session's.
+ * Errors:  how something ended is data here, not a status of a function.
+ */
+#ifndef CHOIR_EVENT_H
+#define CHOIR_EVENT_H
+
+#include "choir/chunk.h"
+#include "choir/metadata.h"
+#include "choir/type.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The handshake is done: conn is the root connection, metadata the peer's. */
+#define CHOIR_EVENT_SESSION_ESTABLISHED 1u
+/* The link is gone; status and text say why. Followed by CLOSED, or (later versions) by RESUMED. */
+#define CHOIR_EVENT_SESSION_DETACHED 2u
+/* (T) The session is over: everything else has had its terminal event. status and text say why. */
+#define CHOIR_EVENT_SESSION_CLOSED 3u
+/* (T) The connection is over; its calls and requests have had their terminal events. */
+#define CHOIR_EVENT_CONN_CLOSED 4u
+/* A call that was answered CHOIR_ERR_BLOCKED on conn would be taken now. */
+#define CHOIR_EVENT_CONN_WRITABLE 5u
+/* (T) A call ended: outcome, value or payload, user_data. */
+#define CHOIR_EVENT_CALL_DONE 6u
+/* The peer wants something: method, value (decoded arguments), metadata. Answer with choir_reply and friends. */
+#define CHOIR_EVENT_REQUEST 7u
+/* The peer has cancelled the request and was told so; the handler should stop and must still drop or answer it. */
+#define CHOIR_EVENT_REQUEST_CANCELLED 8u
+/* (T) The request is over: answered, dropped, cancelled, or its connection ended; outcome tells which. */
+#define CHOIR_EVENT_REQUEST_DONE 9u
+
+/* The peer answered choir_session_ping; user_data is what was given. Ends as DETACHED when the link ends first. */
+#define CHOIR_EVENT_SESSION_PONG 10u
+
+/* How a call ended. 0..8 are what the peer can say. */
+#define CHOIR_OUTCOME_OK 0u
+#define CHOIR_OUTCOME_USER_ERROR 1u
+#define CHOIR_OUTCOME_UNKNOWN_METHOD 2u
+#define CHOIR_OUTCOME_INVALID_PAYLOAD 3u /* text says what; the peer's arguments or our reading of its answer */
+#define CHOIR_OUTCOME_CANCELLED 4u
+#define CHOIR_OUTCOME_CONNECTION_CLOSED 5u /* may or may not have run; status says why the link ended */
+#define CHOIR_OUTCOME_SESSION_SHUTDOWN 6u
+#define CHOIR_OUTCOME_SEND_FAILED 7u /* surely never ran */
+#define CHOIR_OUTCOME_INDETERMINATE 8u
+#define CHOIR_OUTCOME_TIMED_OUT 9u
+
+/* Name of an outcome in words, such as "user error". Returns borrowed (valid for ever). */
+CHOIR_API const char *choir_outcome_text(uint32_t outcome);
+
+#define CHOIR_METHOD_NONE UINT32_MAX
+
+struct choir_event;
+/* A completion function that travels with a call. The core never calls it; libchoir-net does. */
+typedef void choir_call_fn(void *ctx, const struct choir_event *done);
+
+typedef struct choir_event {
+    uint32_t kind;       /* CHOIR_EVENT_* */
+    int32_t status;      /* DETACHED, CLOSED, CONN_CLOSED, and CALL_DONE when the link ended: a choir_status */
+    choir_conn conn;     /* all but the session's events, and ESTABLISHED */
+    choir_call_id call;  /* CALL_DONE */
+    choir_request_id request; /* REQUEST, REQUEST_CANCELLED, REQUEST_DONE */
+    void *user_data;     /* what was given with the call, or set on the request */
+    const choir_service *service; /* of method; NULL when method is none */
+    uint32_t method;     /* index in the service, or CHOIR_METHOD_NONE */
+    uint32_t outcome;    /* CALL_DONE, REQUEST_DONE: CHOIR_OUTCOME_* */
+    /* value: decoded C value: the arguments of a REQUEST; the Ok or the error value of CALL_DONE (outcome OK or
+     * USER_ERROR). NULL when there is none. */
+    const void *value;
+    /* payload: the bytes value was decoded from. */
+    choir_bytes payload;
+    choir_metadata metadata;
+    choir_str text;      /* reason, for people */
+    choir_call_fn *callback; /* CALL_DONE: what was given with the call */
+} choir_event;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

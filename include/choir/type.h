@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* choir/type.h: static type descriptors.
+ *
+ * Role:    constant data that describes C types, methods and services. Everything type-driven works from it with
+ *          one interpreter each: encoding, decoding, wire schemas, printing. There is no code per type.
+ * Owner:   the program (usually const data made by a generator or written by hand); the library only reads it.
+ * Life:    must outlive every env that has seen it.
+ * Threads: read-only, shared freely.
+ * Errors:  a unit made for another version is ERR_ABI wherever it is given.
+ *
+ * References between records are indices, not pointers, and names are offsets into one string block, so a unit
+ * needs no relocations. Records only ever grow at the end; the unit carries their sizes (strides), so a
+ * newer library reads units made for an older one.
+ *
+ * How a type looks in C: integers and floats as themselves (u128 as choir_u128, char as uint32_t), string as
+ * choir_str, bytes (Vec<u8>) as choir_bytes, lists and sets as choir_list, maps as choir_list of key-value structs,
+ * arrays as T[N], options as a struct of `bool` and value, tuples and structs as structs, enums and results as a
+ * struct of uint32_t tag (position of the variant) and a union, Box<T> as T *.
+ */
+#ifndef CHOIR_TYPE_H
+#define CHOIR_TYPE_H
+
+#include "choir/base.h"
+#include "choir/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CHOIR_TYPE_ABI 1u
+
+/* Type kinds. */
+#define CHOIR_KIND_BOOL 1u
+#define CHOIR_KIND_U8 2u
+#define CHOIR_KIND_U16 3u
+#define CHOIR_KIND_U32 4u
+#define CHOIR_KIND_U64 5u
+#define CHOIR_KIND_U128 6u
+#define CHOIR_KIND_I8 7u
+#define CHOIR_KIND_I16 8u
+#define CHOIR_KIND_I32 9u
+#define CHOIR_KIND_I64 10u
+#define CHOIR_KIND_I128 11u
+#define CHOIR_KIND_F32 12u
+#define CHOIR_KIND_F64 13u
+#define CHOIR_KIND_CHAR 14u   /* uint32_t, a Unicode scalar value */
+#define CHOIR_KIND_STRING 15u /* choir_str */
+#define CHOIR_KIND_BYTES 16u  /* choir_bytes; Rust's Vec<u8> */
+#define CHOIR_KIND_UNIT 17u   /* nothing */
+#define CHOIR_KIND_NEVER 18u  /* no value exists */
+#define CHOIR_KIND_OPTION 19u /* elem; bool at 0, value at `offset` */
+#define CHOIR_KIND_LIST 20u   /* elem; choir_list */
+#define CHOIR_KIND_SET 21u    /* elem; choir_list */
+#define CHOIR_KIND_MAP 22u    /* elem is the tuple (key, value); choir_list of it */
+#define CHOIR_KIND_ARRAY 23u  /* elem, count; elements from 0 */
+#define CHOIR_KIND_BOX 24u    /* elem; a pointer, never NULL */
+#define CHOIR_KIND_TUPLE 25u  /* fields [first, first + count), without names */
+#define CHOIR_KIND_STRUCT 26u /* name; fields [first, first + count) */
+#define CHOIR_KIND_ENUM 27u   /* name; variants [first, first + count); uint32_t tag at 0 */
+#define CHOIR_KIND_RESULT 28u /* elem is Ok, elem2 is Err; uint32_t tag at 0 (0 ok, 1 err), value at `offset` */
+
+typedef struct choir_u128 {
+    uint64_t lo, hi;
+} choir_u128;
+
+typedef struct choir_list {
+    const void *items;
+    size_t len;
+} choir_list;
+
+typedef struct choir_type {
+    uint32_t kind;   /* CHOIR_KIND_* */
+    uint32_t name;   /* string offset; struct and enum only */
+    uint32_t size;   /* sizeof the C type; 0 for unit and never */
+    uint32_t align;  /* _Alignof the C type; 1 for unit and never */
+    uint32_t elem;   /* type index */
+    uint32_t elem2;  /* type index */
+    uint32_t first;  /* field or variant index */
+    uint32_t count;  /* fields, variants or array elements */
+    uint32_t offset; /* of the value inside an option or result */
+} choir_type;
+
+#define CHOIR_FIELD_DEFAULT 1u /* may be missing in the peer's type: zero, or `init` when that is not 0 */
+
+typedef struct choir_field {
+    uint32_t name;   /* string offset; 0 in tuples */
+    uint32_t type;   /* type index */
+    uint32_t offset; /* in the C struct, or in the enum's struct for a variant's field */
+    uint32_t flags;  /* CHOIR_FIELD_* */
+} choir_field;
+
+#define CHOIR_VARIANT_UNIT 0u
+#define CHOIR_VARIANT_NEWTYPE 1u /* one unnamed field */
+#define CHOIR_VARIANT_TUPLE 2u   /* unnamed fields */
+#define CHOIR_VARIANT_STRUCT 3u  /* named fields */
+
+typedef struct choir_variant {
+    uint32_t name;  /* string offset */
+    uint32_t shape; /* CHOIR_VARIANT_* */
+    uint32_t first; /* field index */
+    uint32_t count;
+} choir_variant;
+
+/* Handlers may run again for the same operation. */
+#define CHOIR_METHOD_IDEM 1u
+/* A running handler outlives its caller's cancel. */
+#define CHOIR_METHOD_PERSIST 2u
+
+typedef struct choir_method {
+    uint32_t name;  /* string offset, as in the interface: echo_u64 */
+    uint32_t flags; /* CHOIR_METHOD_* */
+    uint32_t args;  /* type index: a tuple of the arguments, or unit */
+    uint32_t ok;    /* type index */
+    uint32_t err;   /* type index: E of Result<T, E>, never for methods that cannot fail */
+    uint32_t reserved;
+    uint64_t id; /* on the wire: rule rpc.method-id */
+} choir_method;
+
+/* A unit: the records of one interface file. */
+typedef struct choir_unit {
+    uint32_t abi; /* CHOIR_TYPE_ABI */
+    uint16_t type_stride, field_stride, variant_stride, method_stride; /* sizeof the records */
+    uint32_t types_len, fields_len, variants_len, strings_len;
+    const choir_type *types;
+    const choir_field *fields;
+    const choir_variant *variants;
+    const char *strings; /* NUL-terminated names; offset 0 is the empty name */
+} choir_unit;
+
+typedef struct choir_service {
+    const choir_unit *unit;
+    uint32_t name; /* string offset, as in the interface: Testbed */
+    uint32_t methods_len;
+    const choir_method *methods;
+} choir_service;
+
+/* CHOIR_UNIT_HEADER fills the version members of a unit that is written by hand. */
+#define CHOIR_UNIT_HEADER                                                                            \
+    .abi = CHOIR_TYPE_ABI, .type_stride = sizeof(choir_type), .field_stride = sizeof(choir_field),   \
+    .variant_stride = sizeof(choir_variant), .method_stride = sizeof(choir_method)
+
+/* Index of the method with this name, as in the interface. OK · ERR_NOT_FOUND · ERR_ABI. */
+CHOIR_API int choir_service_find(const choir_service *service, choir_str name, uint32_t *ret_index);
+/* Names. Returns borrowed (valid as long as the unit). Empty when the index is none. */
+CHOIR_API choir_str choir_service_name(const choir_service *service);
+CHOIR_API choir_str choir_method_name(const choir_service *service, uint32_t index);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
