@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Options structs of the public headers: they start with `size_t size` and only ever grow at the end, so that a
+ * program built with older or newer headers works with this library as far as that is possible. */
+#ifndef CHOIRI_OPTIONS_H
+#define CHOIRI_OPTIONS_H
+
+#include <stddef.h>
+
+/* Lays the caller's `src` over `dst`, which holds the defaults and is `dst_size` bytes. A smaller `src` comes from an
+ * older program: the rest keeps its defaults. A larger one comes from a newer program: it is accepted if the bytes
+ * that we do not know are all zero. dst->size becomes dst_size.
+ * OK · ERR_INVALID (NULL, a size that cannot be one, unknown bytes that are set); dst is then untouched. */
+int choiri_options_copy(void *dst, size_t dst_size, const void *src);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* Object pools: a free list per size class, so that a call in the steady state allocates nothing.
+ *
+ * Small classes (up to 1 KiB) are carved out of slabs of about 4 KiB, which stay until the env is freed: what the
+ * peak needed once, it may need again. Larger classes are single allocations; a bounded number of them is kept for
+ * reuse. Free lists are last in, first out: what was freed last is still in the cache.
+ * Rejected: giving empty slabs back. It needs a count per slab and a way from an object to its slab on every free,
+ * to win back at most the peak of the small objects.
+ *
+ * CHOIRI_POOLS=0 sends each object to the allocator, for sanitizers.
+ */
+#include "base/assert.h"
+#include "base/env.h"
+
+#ifndef CHOIRI_POOLS
+#define CHOIRI_POOLS 1
+#endif
+
+#if CHOIRI_POOLS
+
+#define SLAB_BYTES   4096u
+#define SLAB_CLASSES 5u
+/* Blocks kept per large class: 4 MiB of output blocks, what 256 sessions that all write in one turn of a loop need.
+ * Beyond that, one allocation for each 16 KiB is little beside writing them. */
+#define KEEP_MAX 256u
+
+struct choiri_free_obj {
+    choiri_free_obj *next;
+};
+
+struct choiri_slab {
+    _Alignas(16) choiri_slab *next;
+    size_t size; /* of the slab, this header included */
+};
+
+/* 0 for up to 64 bytes, 1 for up to 128, ... */
+static unsigned class_of(size_t size) {
+    size_t lines = (size - 1) >> 6;
+    return lines == 0 ? 0u : 64u - (unsigned)__builtin_clzll(lines);
+}
+
+/* An object of a class whose free list is empty. */
+static __attribute__((noinline)) void *refill(choir_env *env, unsigned k) {
+    size_t size = (size_t)64 << k;
+    if (k >= SLAB_CLASSES) return choiri_alloc(env, size);
+    uint32_t count = SLAB_BYTES / (uint32_t)size;
+    choiri_slab *slab = choiri_alloc(env, sizeof *slab + count * size);
+    if (!slab) return NULL;
+    slab->size = sizeof *slab + count * size;
+    slab->next = env->slabs;
+    env->slabs = slab;
+    uint8_t *objs = (uint8_t *)(slab + 1);
+    for (uint32_t i = count; --i > 0;) { /* the first one is the caller's, the second is next */
+        choiri_free_obj *obj = (choiri_free_obj *)(void *)(objs + i * size);
+        obj->next = env->free_objs[k];
+        env->free_objs[k] = obj;
+    }
+    env->free_counts[k] = count - 1;
+    return objs;
+}
+
+void *choiri_obj_alloc(choir_env *env, size_t size) {
+    CHOIRI_ASSERT(size > 0);
+    if (size > CHOIRI_OBJ_MAX) return choiri_alloc(env, size);
+    unsigned k = class_of(size);
+    choiri_free_obj *obj = env->free_objs[k];
+    if (!obj) return refill(env, k);
+    env->free_objs[k] = obj->next;
+    env->free_counts[k]--;
+    return obj;
+}
+
+void choiri_obj_free(choir_env *env, void *ptr, size_t size) {
+    if (!ptr) return;
+    if (size > CHOIRI_OBJ_MAX) {
+        choiri_free(env, ptr, size);
+        return;
+    }
+    unsigned k = class_of(size);
+    if (k >= SLAB_CLASSES && env->free_counts[k] >= KEEP_MAX) {
+        choiri_free(env, ptr, (size_t)64 << k);
+        return;
+    }
+    choiri_free_obj *obj = ptr;
+    obj->next = env->free_objs[k];
+    env->free_objs[k] = obj;
+    env->free_counts[k]++;
+}
+
+void choiri_pool_trim(choir_env *env) {
+    for (unsigned k = SLAB_CLASSES; k < CHOIRI_OBJ_CLASSES; k++) {
+        while (env->free_objs[k]) {
+            choiri_free_obj *obj = env->free_objs[k];
+            env->free_objs[k] = obj->next;
+            choiri_free(env, obj, (size_t)64 << k);
+        }
+        env->free_counts[k] = 0;
+    }
+}
+
+void choiri_pool_deinit(choir_env *env) {
+    choiri_pool_trim(env);
+    for (unsigned k = 0; k < SLAB_CLASSES; k++) {
+        env->free_objs[k] = NULL;
+        env->free_counts[k] = 0;
+    }
+    while (env->slabs) {
+        choiri_slab *slab = env->slabs;
+        env->slabs = slab->next;
+        choiri_free(env, slab, slab->size);
+    }
+}
+
+#else
+
+void *choiri_obj_alloc(choir_env *env, size_t size) {
+    return choiri_alloc(env, size);
+}
+void choiri_obj_free(choir_env *env, void *ptr, size_t size) {
+    choiri_free(env, ptr, size);
+}
+void choiri_pool_trim(choir_env *env) {
+    (void)env;
+}
+void choiri_pool_deinit(choir_env *env) {
+    (void)env;
+}
+
+#endif
