@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* What the message encoder needs of the metadata writer beyond wire/writer.h. */
+#ifndef CHOIRI_METADATA_H
+#define CHOIRI_METADATA_H
+
+#include "wire/writer.h"
+
+/* The entries without their count: the call encoder adds one of its own. An entry that is not allowed (type,
+ * reserved, text that is not UTF-8) fails the writer with ERR_INVALID. */
+void choiri_write_entries(choiri_writer *w, const choir_metadata_entry *entries, size_t count);
+
+#endif
