@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* Prepared services: what a service's descriptors mean on the wire, computed once per env: method ids, a lookup
+ * table from id to index, and for both directions of each method its announcement, that is the wire schemas with
+ * their content hashes exactly as vox 0.4.0's extraction makes them (its defects included, rule: schema.extraction;
+ * peers compare against the distorted form). */
+#ifndef CHOIRI_SERVICE_H
+#define CHOIRI_SERVICE_H
+
+#include "base/env.h"
+#include "base/text.h"
+#include "choir/type.h"
+
+/* One schema of an announcement: its type id and its CBOR (a Schema object, type_params always present). */
+typedef struct choiri_schema_part {
+    uint64_t id;
+    choir_bytes cbor;
+} choiri_schema_part;
+
+/* Everything that has to be told about one root type, dependencies first. */
+typedef struct choiri_announcement {
+    const choiri_schema_part *parts;
+    uint32_t parts_len;
+    choir_bytes root; /* CBOR TypeRef */
+} choiri_announcement;
+
+typedef struct choiri_method {
+    const choir_method *desc;
+    uint64_t id;
+    choiri_announcement args;     /* root: the tuple of arguments, or unit */
+    choiri_announcement response; /* root: Result<T, VoxError<E>> */
+} choiri_method;
+
+typedef struct choiri_service {
+    const choir_service *desc;
+    const choiri_method *methods;
+    uint32_t methods_len;
+    uint32_t lookup_mask;          /* power of two - 1 */
+    const uint16_t *lookup;        /* by low bits of the id, linear probing: method index + 1, 0 is none */
+    struct choiri_service *next;   /* other services of the env */
+} choiri_service;
+
+/* Finds or prepares. The result lives as long as the env. OK · ERR_ABI · ERR_INVALID (bad descriptor, more than
+ * 4096 methods, an id in the descriptor that is not the hash of its name, two methods with one id; text says
+ * which) · ERR_NO_MEMORY. */
+int choiri_service_prepare(choir_env *env, const choir_service *desc, const choiri_service **ret_service,
+                           choiri_text *ret_text);
+
+/* Index of the method with this wire id, or UINT32_MAX. O(1). */
+static inline uint32_t choiri_service_lookup(const choiri_service *s, uint64_t id) {
+    for (uint32_t i = (uint32_t)id & s->lookup_mask;; i = (i + 1) & s->lookup_mask) {
+        uint32_t at = s->lookup[i];
+        if (at == 0) return UINT32_MAX;
+        if (s->methods[at - 1].id == id) return at - 1;
+    }
+}
+
+/* rule: rpc.method-id. Hash of kebab(service) + "." + kebab(method); names are ASCII or UTF-8 (case mapping is for
+ * ASCII; other letters are kept as they are). */
+uint64_t choiri_method_id(choir_str service, choir_str method);
+
+/* The announcement of one type (tests, tools): memory from `env`, freed with choiri_announcement_free. */
+int choiri_announcement_new(choir_env *env, const choir_unit *u, uint32_t type, choiri_announcement *ret);
+void choiri_announcement_free(choir_env *env, choiri_announcement *a);
+
+#endif

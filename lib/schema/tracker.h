@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* Schema trackers, one pair per connection: what was announced to the peer, and what the peer has announced.
+ * rule: schema.delivery (protocol page 05). They know no session. */
+#ifndef CHOIRI_TRACKER_H
+#define CHOIRI_TRACKER_H
+
+#include "base/map.h"
+#include "base/text.h"
+#include "schema/service.h"
+#include "wire/writer.h"
+
+/* --- what was sent: each type id at most once per connection, whatever the method or direction --- */
+typedef struct choiri_send_tracker {
+    choiri_map sent; /* type id -> non-NULL */
+} choiri_send_tracker;
+
+void choiri_send_tracker_init(choiri_send_tracker *t, choir_env *env, const uint64_t seed[2]);
+void choiri_send_tracker_deinit(choiri_send_tracker *t);
+/* Writes the SchemaPayload as `schemas` bytes (varint length + CBOR): the parts not sent yet, and the root.
+ * Failures stick in the writer. Changes nothing here. */
+void choiri_send_tracker_write(const choiri_send_tracker *t, const choiri_announcement *a, choiri_writer *w);
+/* After the message is safely queued: remembers the parts as sent. OK or ERR_NO_MEMORY: call
+ * choiri_send_tracker_reserve before queueing, then this cannot fail. */
+int choiri_send_tracker_reserve(choiri_send_tracker *t, const choiri_announcement *a);
+void choiri_send_tracker_commit(choiri_send_tracker *t, const choiri_announcement *a);
+
+/* --- what was received --- */
+#define CHOIRI_SCHEMA_MAX_TYPES 4096u       /* per connection: reliability case A38 */
+#define CHOIRI_SCHEMA_MAX_BYTES (1u << 20)
+#define CHOIRI_SCHEMA_MAX_STEPS 20000u      /* of one match: keeps a hostile pair well under 10 ms */
+
+typedef struct choiri_recv_tracker {
+    choir_env *env;
+    choiri_map schemas; /* type id -> stored schema (length + CBOR copy) */
+    size_t bytes;
+} choiri_recv_tracker;
+
+void choiri_recv_tracker_init(choiri_recv_tracker *t, choir_env *env, const uint64_t seed[2]);
+void choiri_recv_tracker_deinit(choiri_recv_tracker *t);
+/* Takes one CBOR SchemaPayload: checks every schema, stores copies of those not known, tolerates an exact repeat, and
+ * hands out the root TypeRef (borrowed from cbor). Atomic: after a failure nothing was stored.
+ * OK · ERR_MALFORMED (bad CBOR or schema) · ERR_PROTOCOL (an id again with another body) · ERR_TOO_LARGE (limits above)
+ * · ERR_NO_MEMORY; ret_text says what. Unknown keys are skipped, root may precede schemas, `tag` must be the first key
+ * of an internally tagged map, type_params and args may be left out. */
+int choiri_recv_tracker_add(choiri_recv_tracker *t, choir_bytes cbor, choir_bytes *ret_root,
+                            choiri_text *ret_text);
+
+/* Does the peer's type have the same layout as ours? Compares wire schema with wire schema.
+ * `lenient_response` applies what a caller must tolerate of vox 0.4.0 callees: remote `never` matches anything, `unit` in
+ * the Ok position matches anything, a root with type id 0 or never received counts as ours (rule: schema.wrong-binding).
+ * Always lenient: the three spellings of bytes, array lengths, type arguments on primitives, `never` as error type.
+ * OK · ERR_LAYOUT (text names both types and the path) · ERR_MALFORMED (reference to an id never received)
+ * · ERR_TOO_LARGE (step budget) · ERR_DEPTH. */
+int choiri_schema_match(const choiri_recv_tracker *t, choir_bytes remote_root, const choiri_announcement *local,
+                        bool lenient_response, choiri_text *ret_text);
+
+/* The same for the handshake: is this list of schemas (a CBOR array, last one `Message`) the 0.4.0 layout? An empty list
+ * is. OK · ERR_LAYOUT · ERR_MALFORMED · ERR_TOO_LARGE · ERR_NO_MEMORY. */
+int choiri_message_schema_match(choir_env *env, choir_bytes list, choiri_text *ret_text);
+
+/* The constant list every 0.4.0 peer sends: 7123 bytes of CBOR. */
+extern const uint8_t choiri_message_schema[];
+extern const size_t choiri_message_schema_len;
+
+#endif

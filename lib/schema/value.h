@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptor-driven postcard codec: C values to bytes and back. Decoded strings and bytes point into the input,
+ * the rest lives in the arena; both directions bound nesting at 64. The descriptor has been checked. */
+#ifndef CHOIRI_VALUE_H
+#define CHOIRI_VALUE_H
+
+#include "base/arena.h"
+#include "base/text.h"
+#include "choir/type.h"
+#include "choir/value.h"
+#include "wire/reader.h"
+#include "wire/writer.h"
+
+#define CHOIRI_VALUE_DEPTH 64u
+/* What decoding one payload may take from an arena: rule memory.decode (64 KiB + 16 x payload). */
+static inline size_t choiri_value_arena_limit(size_t payload) { return 65536u + 16u * payload; }
+
+/* Failures stick in the writer: ERR_INVALID (bad tag, text that is not UTF-8, a never value, bad char), ERR_DEPTH,
+ * ERR_NO_MEMORY. */
+void choiri_value_encode(choiri_writer *w, const choir_unit *u, uint32_t type, const void *value);
+
+/* OK · ERR_TRUNCATED · ERR_MALFORMED · ERR_DEPTH · ERR_TOO_LARGE (arena limit) · ERR_NO_MEMORY. `ret_value` has
+ * the type's size and is undefined after a failure. ret_text (may be NULL) says where and what, e.g.
+ * "args.1: truncated i64". Bytes behind the value are left in the reader. */
+int choiri_value_decode(choiri_reader *r, const choir_unit *u, uint32_t type, choiri_arena *arena,
+                        void *ret_value, choiri_text *ret_text);
+
+/* Fewest bytes a value of this type takes on the wire (0 for zero-sized ones); bounds list counts. */
+size_t choiri_value_min_size(const choir_unit *u, uint32_t type);
+
+struct choir_arena {
+    choiri_arena arena;
+};
+
+#endif
