@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: MIT */
+/* One link's life: stages prologue → handshake → open → finished, framing, output, the link's deadlines.
+ *
+ * Invariants: only this file changes `stage`; `frame_started` is set exactly while a frame is partial and input is wanted;
+ * `output_moved` exactly while output waits. The queue holds every payload with its u32 length in front, whatever the
+ * framing, so that both framings share one path and a boundary is never lost.
+ *
+ * Rejected: a lane of its own for pongs. One queue keeps the order of messages trivially true; the number of pongs in it
+ * is bounded instead (choiri_session_write_pongs). */
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "link/prologue.h"
+#include "session/internal.h"
+
+/* Limit of the first frame: a prologue has 8 bytes, everything else is another protocol's and named at once. */
+#define PROLOGUE_MAX 64u
+/* An advance that comes so much later than its deadline means that the process slept. */
+#define SLEPT (5 * CHOIR_SECOND)
+#define SUPPORTED_MODES (1u << CHOIRI_MODE_BARE)
+
+void choir_attachment_options_init(choir_attachment_options *o) {
+    *o = (choir_attachment_options){
+        .size = sizeof *o,
+        .framing = CHOIR_FRAMING_U32LE,
+        .max_payload = 16u << 20,
+        .max_handshake = 1u << 20,
+        .min_rate = 32u << 10,
+        .handshake_timeout = 10 * CHOIR_SECOND,
+        .frame_timeout = 30 * CHOIR_SECOND,
+        .write_stall_timeout = 30 * CHOIR_SECOND,
+        .max_output = 1u << 20,
+    };
+}
+
+static choir_time later(choir_time t, choir_duration d) {
+    return t > CHOIR_TIME_NEVER - d ? CHOIR_TIME_NEVER : t + d;
+}
+
+/* ---- output ---- */
+
+void choiri_attachment_wrote(choir_attachment *a, choir_time now) {
+    if (a->output_moved == CHOIR_TIME_NEVER) a->output_moved = now;
+    if (!a->paused && a->out.bytes > a->max_output && a->stage == CHOIRI_STAGE_OPEN) {
+        a->paused = true;
+        a->frame_started = CHOIR_TIME_NEVER;
+    }
+    if (a->woken) return;
+    a->woken = true;
+    if (a->wake) a->wake(a->wake_ctx, a);
+}
+
+/* Handshake payloads are written by the attachment itself: begin, let `write` fill it, end. */
+static int send_payload(choir_attachment *a, void (*write)(choiri_writer *w, const void *ctx), const void *ctx,
+                        choir_time now) {
+    choiri_writer w;
+    choiri_outq_mark mark = choiri_outq_get_mark(&a->out);
+    choiri_writer_init(&w, &a->out, NULL);
+    choiri_hole frame = choiri_write_hole(&w);
+    write(&w, ctx);
+    choiri_fill_hole(&w, frame);
+    int status = choiri_writer_finish(&w);
+    if (status != CHOIR_OK) {
+        choiri_outq_rollback(&a->out, mark);
+        return status;
+    }
+    choiri_attachment_wrote(a, now);
+    return CHOIR_OK;
+}
+
+static void write_prologue(choiri_writer *w, const void *ctx) { choiri_write_raw(w, ctx, CHOIRI_PROLOGUE_LEN); }
+static void write_lets_go(choiri_writer *w, const void *ctx) {
+    (void)ctx;
+    choiri_handshake_write_lets_go(w);
+}
+static void write_sorry(choiri_writer *w, const void *ctx) {
+    choiri_handshake_write_sorry(w, *(const choir_str *)ctx);
+}
+static void write_hello(choiri_writer *w, const void *ctx) {
+    const choir_session *s = ctx;
+    choiri_settings settings = {s->parity, s->max_concurrent_requests};
+    choiri_handshake_write_hello(w, !s->initiator, settings, s->metadata, s->call_name);
+}
+
+/* In framing NONE a peek offers one payload: where it starts is behind its length. */
+static uint32_t first_payload(const choir_attachment *a) {
+    choir_iov head;
+    uint32_t len;
+    if (a->out.bytes < CHOIRI_FRAME_HEAD) return 0;
+    size_t n = choiri_outq_peek(&a->out, 0, CHOIRI_FRAME_HEAD, &head, 1);
+    CHOIRI_ASSERT(n == 1 && head.len == CHOIRI_FRAME_HEAD); /* a hole never straddles blocks */
+    const uint8_t *p = head.base;
+    len = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    return len;
+}
+
+size_t choir_attachment_peek(choir_attachment *a, choir_iov *ret_iov, size_t max) {
+    if (!a || !ret_iov) return 0;
+    a->woken = false;
+    if (a->stage == CHOIRI_STAGE_OPEN) choiri_session_write_pongs(a->session, a->session->now);
+    if (a->out.bytes == 0) return 0;
+    if (!a->none_framing) return choiri_outq_peek(&a->out, 0, UINT64_MAX, ret_iov, max);
+    size_t len = first_payload(a), n = choiri_outq_peek(&a->out, CHOIRI_FRAME_HEAD, len, ret_iov, max), total = 0;
+    for (size_t i = 0; i < n; i++) total += ret_iov[i].len;
+    if (total == len) return n;
+    /* More segments than the host has room for: a payload must be offered whole. */
+    if (!choiri_outq_flatten(&a->out, CHOIRI_FRAME_HEAD + len)) return 0; /* tried again at the next peek */
+    return choiri_outq_peek(&a->out, CHOIRI_FRAME_HEAD, len, ret_iov, max);
+}
+
+int choir_attachment_consume(choir_attachment *a, size_t bytes, choir_time now) {
+    if (!a) return CHOIR_ERR_INVALID;
+    uint64_t taken = bytes;
+    if (a->none_framing) {
+        if (a->out.bytes == 0 || bytes != first_payload(a)) return CHOIR_ERR_INVALID;
+        taken += CHOIRI_FRAME_HEAD;
+    }
+    if (taken > a->out.bytes) return CHOIR_ERR_INVALID;
+    if (taken == 0) return CHOIR_OK; /* no progress */
+    choiri_outq_consume(&a->out, taken);
+    a->written += taken;
+    if (a->session) now = choiri_session_time(a->session, now);
+    a->output_moved = a->out.bytes > 0 ? now : CHOIR_TIME_NEVER;
+    if (a->paused && a->out.bytes <= a->max_output / 2) {
+        a->paused = false;
+        if (choiri_framer_is_partial(&a->framer)) a->frame_started = now;
+        /* Silence while we did not listen is not the peer's. */
+        if (a->session) choiri_session_alive(a->session, now);
+    }
+    if (a->session && a->stage == CHOIRI_STAGE_OPEN) choiri_session_drained(a->session, now);
+    return CHOIR_OK;
+}
+
+uint32_t choir_attachment_interest(const choir_attachment *a) {
+    if (!a) return CHOIR_FINISHED;
+    uint32_t interest = 0;
+    bool pongs = a->stage == CHOIRI_STAGE_OPEN && a->session->pongs.count > 0 &&
+                 a->written >= a->session->pongs.mark;
+    if (a->out.bytes > 0 || pongs) interest |= CHOIR_HAS_OUTPUT;
+    if (a->stage == CHOIRI_STAGE_FINISHED)
+        interest |= CHOIR_FINISHED;
+    else if (!a->paused && a->stage != CHOIRI_STAGE_DECIDE)
+        interest |= CHOIR_WANTS_INPUT;
+    return interest;
+}
+
+/* ---- ends ---- */
+
+void choiri_attachment_finish(choir_attachment *a, int status, const choiri_text *text) {
+    if (a->stage == CHOIRI_STAGE_FINISHED) return;
+    a->stage = CHOIRI_STAGE_FINISHED;
+    a->status = status;
+    if (text) a->text = *text;
+    a->frame_started = a->handshake_deadline = CHOIR_TIME_NEVER;
+    choiri_handshake_free(a->env, a->hello);
+    a->hello = NULL;
+    if (choiri_log_is_on(a->env, CHOIR_LOG_INFO)) {
+        choiri_text line;
+        choiri_text_init(&line);
+        choiri_text_add(choiri_text_add(&line, "finished: "), choir_status_text(status));
+        if (a->text.len > 0) choiri_text_str(choiri_text_add(&line, ": "), choiri_text_get(&a->text));
+        choiri_log(a->env, CHOIR_LOG_INFO, "attachment", &line);
+    }
+    if (!a->woken) {
+        a->woken = true;
+        if (a->wake) a->wake(a->wake_ctx, a);
+    }
+}
+
+void choiri_attachment_fail(choir_attachment *a, int status, const choiri_text *text, choir_time now) {
+    if (a->stage == CHOIRI_STAGE_FINISHED) return;
+    if (a->session) {
+        choiri_session_fail(a->session, status, text, now); /* finishes this attachment */
+        return;
+    }
+    choiri_attachment_finish(a, status, text);
+}
+
+static int fail_with(choir_attachment *a, int status, const char *what, choir_time now) {
+    choiri_text text;
+    choiri_text_init(&text);
+    choiri_text_add(&text, what);
+    choiri_attachment_fail(a, status, &text, now);
+    return status;
+}
+
+void choir_attachment_closed(choir_attachment *a, int status, choir_str text, choir_time now) {
+    if (!a) return;
+    if (a->session) now = choiri_session_time(a->session, now);
+    choiri_text why;
+    choiri_text_init(&why);
+    choiri_text_str(&why, text);
+    choiri_attachment_fail(a, choir_status_is_fatal(status) ? status : CHOIR_ERR_LINK_LOST, &why, now);
+    /* Nothing can be written any more. */
+    choiri_outq_consume(&a->out, a->out.bytes);
+    a->output_moved = CHOIR_TIME_NEVER;
+}
+
+void choir_attachment_free(choir_attachment *a, choir_time now) {
+    if (!a) return;
+    if (a->session) {
+        choir_attachment_closed(a, CHOIR_ERR_LINK_LOST, CHOIR_STR("the host let go of the link"), now);
+        a->session->attachment = NULL;
+        if (a->framer.delivered) { /* an answer that was not polled yet borrows from it */
+            a->session->last_payload = a->framer.partial;
+            a->framer.partial = NULL;
+        }
+    }
+    choiri_handshake_free(a->env, a->hello);
+    choiri_framer_deinit(&a->framer);
+    choiri_outq_deinit(&a->out);
+    choir_env *env = a->env;
+    env->objects--;
+    choiri_free(env, a, sizeof *a);
+}
+
+/* ---- input ---- */
+
+static void expect_hello(choir_attachment *a) {
+    a->stage = CHOIRI_STAGE_HELLO;
+    a->framer.limit = a->max_handshake;
+}
+
+static int on_prologue(choir_attachment *a, choir_bytes payload, choir_time now) {
+    choiri_text text;
+    choiri_text_init(&text);
+    if (a->initiator) {
+        int status = choiri_prologue_judge_answer(payload, CHOIRI_MODE_BARE, &text);
+        if (status != CHOIR_OK) choiri_attachment_fail(a, status, &text, now);
+        if (status == CHOIR_OK) expect_hello(a);
+        return status;
+    }
+    uint8_t answer[CHOIRI_PROLOGUE_LEN], mode;
+    choiri_prologue_verdict verdict =
+        choiri_prologue_judge_hello(payload, SUPPORTED_MODES, answer, &mode, &text);
+    if (verdict == CHOIRI_PROLOGUE_CLOSE) {
+        choiri_attachment_fail(a, CHOIR_ERR_PROLOGUE, &text, now);
+        return CHOIR_ERR_PROLOGUE;
+    }
+    if (send_payload(a, write_prologue, answer, now) != CHOIR_OK)
+        return fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for the prologue", now);
+    if (verdict == CHOIRI_PROLOGUE_REJECT) {
+        choiri_attachment_fail(a, CHOIR_ERR_PROLOGUE, &text, now);
+        return CHOIR_ERR_PROLOGUE;
+    }
+    expect_hello(a);
+    return CHOIR_OK;
+}
+
+static void open(choir_attachment *a) {
+    a->stage = CHOIRI_STAGE_OPEN;
+    a->handshake_deadline = CHOIR_TIME_NEVER;
+    a->framer.limit = a->max_payload;
+}
+
+static const char *kind_name(choiri_handshake_kind kind) {
+    switch (kind) {
+    case CHOIRI_HELLO: return "Hello";
+    case CHOIRI_HELLO_YOURSELF: return "HelloYourself";
+    case CHOIRI_LETS_GO: return "LetsGo";
+    case CHOIRI_SORRY: return "Sorry";
+    }
+    return "?";
+}
+
+static int unexpected(choir_attachment *a, choiri_handshake *h, const char *wanted, choir_time now) {
+    choiri_text text;
+    choiri_text_init(&text);
+    choiri_text_add(choiri_text_add(choiri_text_add(&text, kind_name(h->kind)), " instead of "), wanted);
+    choiri_handshake_free(a->env, h);
+    choiri_attachment_fail(a, CHOIR_ERR_HANDSHAKE, &text, now);
+    return CHOIR_ERR_HANDSHAKE;
+}
+
+static int on_sorry(choir_attachment *a, choiri_handshake *h, choir_time now) {
+    choiri_text text;
+    choiri_text_init(&text);
+    choiri_text_add(&text, "the peer said Sorry: ");
+    choiri_text_quoted(&text, (choir_bytes){(const uint8_t *)h->reason.data, h->reason.len}, 160);
+    choiri_handshake_free(a->env, h);
+    choiri_attachment_fail(a, CHOIR_ERR_REFUSED, &text, now);
+    return CHOIR_ERR_REFUSED;
+}
+
+/* Initiator: HelloYourself is answered with LetsGo and the session is established. rule: handshake.initiator */
+static int on_hello_yourself(choir_attachment *a, choiri_handshake *h, choir_time now) {
+    if (h->settings.parity == a->session->parity) {
+        choiri_handshake_free(a->env, h);
+        return fail_with(a, CHOIR_ERR_HANDSHAKE, "the peer answered with our own parity, ids would collide", now);
+    }
+    if (send_payload(a, write_lets_go, NULL, now) != CHOIR_OK) {
+        choiri_handshake_free(a->env, h);
+        return fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for LetsGo", now);
+    }
+    open(a);
+    choiri_session_established(a->session, h, now); /* takes h */
+    return a->status;
+}
+
+static int on_handshake(choir_attachment *a, choir_bytes payload, choir_time now) {
+    choiri_handshake *h;
+    choiri_text text;
+    int status = choiri_handshake_decode(a->env, payload, a->stage == CHOIRI_STAGE_HELLO, &h, &text);
+    if (status == CHOIR_ERR_NO_MEMORY)
+        return fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for the handshake", now);
+    if (status != CHOIR_OK) {
+        choiri_attachment_fail(a, status, &text, now);
+        return status;
+    }
+    if (h->kind == CHOIRI_SORRY) return on_sorry(a, h, now);
+    if (a->initiator)
+        return h->kind == CHOIRI_HELLO_YOURSELF ? on_hello_yourself(a, h, now)
+                                                : unexpected(a, h, "HelloYourself", now);
+    if (a->stage == CHOIRI_STAGE_HELLO) {
+        if (h->kind != CHOIRI_HELLO) return unexpected(a, h, "Hello", now);
+        a->hello = h;
+        a->stage = CHOIRI_STAGE_DECIDE;
+        return CHOIR_OK;
+    }
+    if (h->kind != CHOIRI_LETS_GO) return unexpected(a, h, "LetsGo", now);
+    choiri_handshake_free(a->env, h);
+    open(a);
+    choiri_session_established(a->session, NULL, now);
+    return CHOIR_OK;
+}
+
+static int on_payload(choir_attachment *a, const choiri_frame *frame, choir_time now) {
+    switch (a->stage) {
+    case CHOIRI_STAGE_PROLOGUE: return on_prologue(a, frame->payload, now);
+    case CHOIRI_STAGE_HELLO:
+    case CHOIRI_STAGE_LETSGO: return on_handshake(a, frame->payload, now);
+    case CHOIRI_STAGE_OPEN: choiri_session_payload(a->session, frame, now); return a->status;
+    case CHOIRI_STAGE_DECIDE:
+    case CHOIRI_STAGE_FINISHED: break;
+    }
+    return CHOIR_ERR_STATE;
+}
+
+/* A length over the limit. Before the prologue is through the four bytes are most likely another protocol's. */
+static int frame_too_large(choir_attachment *a, choir_bytes input, choir_time now) {
+    choiri_text text;
+    choiri_text_init(&text);
+    if (a->stage == CHOIRI_STAGE_PROLOGUE) {
+        uint8_t seen[16];
+        size_t n = CHOIRI_FRAME_HEAD;
+        memcpy(seen, a->framer.head, n);
+        if (input.len <= sizeof seen - n && input.len > 0) {
+            memcpy(seen + n, input.data, input.len);
+            n += input.len;
+        } else if (input.len > 0) {
+            memcpy(seen + n, input.data, sizeof seen - n);
+            n = sizeof seen;
+        }
+        choiri_text_add(&text, "the peer does not speak vox: saw ");
+        choiri_prologue_describe((choir_bytes){seen, n}, &text);
+        choiri_attachment_fail(a, CHOIR_ERR_PROLOGUE, &text, now);
+        return CHOIR_ERR_PROLOGUE;
+    }
+    const uint8_t *p = a->framer.head;
+    uint32_t len = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    choiri_text_u64(choiri_text_add(&text, "a frame of "), len);
+    choiri_text_u64(choiri_text_add(&text, " bytes, the limit is "), a->framer.limit);
+    choiri_attachment_fail(a, CHOIR_ERR_FRAME_TOO_LARGE, &text, now);
+    return CHOIR_ERR_FRAME_TOO_LARGE;
+}
+
+static int feed(choir_attachment *a, choir_bytes input, choir_chunk *chunk, size_t *ret_used, choir_time now) {
+    choiri_frame frame;
+    bool done;
+    size_t used = 0, head_before = a->framer.delivered ? 0 : a->framer.head_len;
+    int status = choiri_framer_feed(&a->framer, input, chunk, &used, &done, &frame);
+    if (status == CHOIR_ERR_FRAME_TOO_LARGE) {
+        size_t head = CHOIRI_FRAME_HEAD - head_before; /* bytes of this input that went into the length */
+        return frame_too_large(a, (choir_bytes){input.data + head, input.len - head}, now);
+    }
+    if (status != CHOIR_OK) return fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for a frame", now);
+    *ret_used = used;
+    if (done) {
+        a->frame_started = CHOIR_TIME_NEVER;
+        return on_payload(a, &frame, now);
+    }
+    if (a->frame_started == CHOIR_TIME_NEVER && choiri_framer_is_partial(&a->framer)) a->frame_started = now;
+    return CHOIR_OK;
+}
+
+static int feed_whole(choir_attachment *a, choir_bytes input, choir_chunk *chunk, size_t *ret_used,
+                      choir_time now) {
+    if (input.len > a->framer.limit) {
+        choiri_text text;
+        choiri_text_init(&text);
+        choiri_text_u64(choiri_text_add(&text, "a payload of "), input.len);
+        choiri_text_u64(choiri_text_add(&text, " bytes, the limit is "), a->framer.limit);
+        choiri_attachment_fail(a, CHOIR_ERR_FRAME_TOO_LARGE, &text, now);
+        return CHOIR_ERR_FRAME_TOO_LARGE;
+    }
+    choiri_frame frame = {input, chunk};
+    *ret_used = input.len;
+    return on_payload(a, &frame, now);
+}
+
+int choir_attachment_receive(choir_attachment *a, const void *bytes, size_t len, choir_chunk *chunk,
+                             size_t *ret_used, choir_time now) {
+    if (!a || !ret_used || (!bytes && len > 0)) return CHOIR_ERR_INVALID;
+    if (a->stage == CHOIRI_STAGE_DECIDE) return CHOIR_ERR_STATE;
+    if (a->stage == CHOIRI_STAGE_FINISHED) return a->status == CHOIR_OK ? CHOIR_ERR_STATE : a->status;
+    choir_bytes input = {bytes, len};
+    if (a->session) {
+        if (!choiri_session_is_idle(a->session)) return CHOIR_ERR_BUSY;
+        now = choiri_session_time(a->session, now);
+        if (len > 0) choiri_session_alive(a->session, now);
+    }
+    *ret_used = 0;
+    if (a->none_framing) return feed_whole(a, input, chunk, ret_used, now);
+    return len > 0 ? feed(a, input, chunk, ret_used, now) : CHOIR_OK;
+}
+
+/* ---- time ---- */
+
+static choir_time frame_deadline(const choir_attachment *a) {
+    if (a->frame_started == CHOIR_TIME_NEVER || a->frame_timeout == 0) return CHOIR_TIME_NEVER;
+    choir_duration earned =
+        a->min_rate > 0 ? (uint64_t)choiri_framer_received(&a->framer) * CHOIR_SECOND / a->min_rate : 0;
+    return later(later(a->frame_started, a->frame_timeout), earned);
+}
+
+static choir_time stall_deadline(const choir_attachment *a) {
+    if (a->output_moved == CHOIR_TIME_NEVER || a->stall_timeout == 0) return CHOIR_TIME_NEVER;
+    if (a->stage == CHOIRI_STAGE_FINISHED) return CHOIR_TIME_NEVER; /* how long to linger is the transport's choice */
+    return later(a->output_moved, a->stall_timeout);
+}
+
+choir_time choir_attachment_deadline(const choir_attachment *a) {
+    if (!a) return CHOIR_TIME_NEVER;
+    choir_time t = a->handshake_deadline, frame = frame_deadline(a), stall = stall_deadline(a);
+    if (frame < t) t = frame;
+    return stall < t ? stall : t;
+}
+
+void choir_attachment_advance(choir_attachment *a, choir_time now) {
+    if (!a || a->stage == CHOIRI_STAGE_FINISHED) return;
+    if (a->session) now = choiri_session_time(a->session, now);
+    if (now >= a->handshake_deadline)
+        fail_with(a, CHOIR_ERR_HANDSHAKE_TIMEOUT, "the handshake was not finished in time", now);
+    else if (now >= frame_deadline(a))
+        fail_with(a, CHOIR_ERR_FRAME_TIMEOUT, "a frame took too long to arrive", now);
+    else if (now >= stall_deadline(a) && now - stall_deadline(a) > SLEPT)
+        a->output_moved = now; /* nobody tried to write in that time */
+    else if (now >= stall_deadline(a))
+        fail_with(a, CHOIR_ERR_WRITE_STALLED, "the peer took nothing off our output for too long", now);
+}
+
+/* ---- life ---- */
+
+static int new_attachment(choir_env *env, const choir_attachment_options *options, bool initiator,
+                          choir_attachment **ret, choir_time now) {
+    choir_attachment_options o;
+    choir_attachment_options_init(&o);
+    if (!env || !ret || (options && choiri_options_copy(&o, sizeof o, options) != CHOIR_OK))
+        return CHOIR_ERR_INVALID;
+    if (o.framing > CHOIR_FRAMING_NONE || o.max_payload < 64 || o.max_handshake < 64) return CHOIR_ERR_INVALID;
+    choir_attachment *a = choiri_alloc(env, sizeof *a); /* long-lived: not rounded up to a pool class */
+    if (!a) return CHOIR_ERR_NO_MEMORY;
+    memset(a, 0, sizeof *a);
+    a->env = env;
+    a->initiator = initiator;
+    a->stage = CHOIRI_STAGE_PROLOGUE;
+    a->none_framing = o.framing == CHOIR_FRAMING_NONE;
+    a->max_payload = o.max_payload;
+    a->max_handshake = o.max_handshake;
+    a->min_rate = o.min_rate;
+    a->max_output = o.max_output;
+    a->frame_timeout = o.frame_timeout;
+    a->stall_timeout = o.write_stall_timeout;
+    a->handshake_deadline = o.handshake_timeout ? later(now, o.handshake_timeout) : CHOIR_TIME_NEVER;
+    a->frame_started = a->output_moved = CHOIR_TIME_NEVER;
+    a->wake = o.wake;
+    a->wake_ctx = o.wake_ctx;
+    a->user_data = o.user_data;
+    choiri_text_init(&a->text);
+    choiri_framer_init(&a->framer, env, PROLOGUE_MAX);
+    choiri_outq_init(&a->out, env);
+    env->objects++;
+    *ret = a;
+    return CHOIR_OK;
+}
+
+int choir_attachment_new_acceptor(choir_env *env, const choir_attachment_options *options,
+                                  choir_attachment **ret_attachment, choir_time now) {
+    return new_attachment(env, options, false, ret_attachment, now);
+}
+
+int choir_attachment_new_initiator(choir_env *env, const choir_attachment_options *options,
+                                   choir_session *session, choir_attachment **ret_attachment,
+                                   choir_time now) {
+    if (!session || session->env != env) return CHOIR_ERR_INVALID;
+    if (session->had_attachment || !session->initiator || session->state != CHOIRI_SESSION_NEW)
+        return CHOIR_ERR_STATE;
+    choir_attachment *a;
+    int status = new_attachment(env, options, true, &a, now);
+    if (status != CHOIR_OK) return status;
+    uint8_t prologue[CHOIRI_PROLOGUE_LEN];
+    choiri_prologue_hello(CHOIRI_MODE_BARE, prologue);
+    now = choiri_session_time(session, now);
+    status = send_payload(a, write_prologue, prologue, now);
+    if (status == CHOIR_OK) status = send_payload(a, write_hello, session, now);
+    if (status != CHOIR_OK) {
+        choir_attachment_free(a, now);
+        return status;
+    }
+    a->session = session;
+    session->attachment = a;
+    session->had_attachment = true;
+    choiri_session_alive(session, now);
+    *ret_attachment = a;
+    return CHOIR_OK;
+}
+
+const choir_hello *choir_attachment_hello(choir_attachment *a) {
+    return a && a->stage == CHOIRI_STAGE_DECIDE ? &a->hello->hello : NULL;
+}
+
+int choiri_attachment_accept(choir_attachment *a, choir_session *s, choir_time now) {
+    CHOIRI_ASSERT(a->stage == CHOIRI_STAGE_DECIDE);
+    s->parity = a->hello->parity == CHOIRI_PARITY_ODD ? CHOIRI_PARITY_EVEN : CHOIRI_PARITY_ODD;
+    s->peer = (choiri_settings){a->hello->parity, a->hello->settings.max_concurrent_requests};
+    s->retry = a->hello->retry;
+    int status = send_payload(a, write_hello, s, now);
+    if (status != CHOIR_OK) return status;
+    a->session = s;
+    s->attachment = a;
+    s->had_attachment = true;
+    s->peer_hello = a->hello;
+    a->hello = NULL;
+    a->stage = CHOIRI_STAGE_LETSGO;
+    choiri_session_alive(s, now);
+    return CHOIR_OK;
+}
+
+int choir_attachment_refuse(choir_attachment *a, choir_str reason, choir_time now) {
+    if (!a || a->stage != CHOIRI_STAGE_DECIDE) return CHOIR_ERR_STATE;
+    int status = send_payload(a, write_sorry, &reason, now);
+    choiri_text text;
+    choiri_text_init(&text);
+    choiri_text_str(choiri_text_add(&text, "refused: "), reason);
+    choiri_attachment_finish(a, CHOIR_ERR_SHUTDOWN, &text);
+    return status;
+}
+
+int choir_attachment_status(const choir_attachment *a) { return a ? a->status : CHOIR_ERR_INVALID; }
+choir_str choir_attachment_text(const choir_attachment *a) {
+    return a ? choiri_text_get(&a->text) : (choir_str){"", 0};
+}
+choir_session *choir_attachment_session(const choir_attachment *a) { return a ? a->session : NULL; }
+void *choir_attachment_user_data(const choir_attachment *a) { return a ? a->user_data : NULL; }

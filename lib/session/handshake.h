@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* The CBOR handshake: Hello, HelloYourself, LetsGo, Sorry. Pure: payload in, struct out, and the reverse.
+ * rule: handshake.* (protocol page 03). */
+#ifndef CHOIRI_HANDSHAKE_H
+#define CHOIRI_HANDSHAKE_H
+
+#include "base/env.h"
+#include "base/text.h"
+#include "choir/attachment.h"
+#include "wire/message.h"
+#include "wire/writer.h"
+
+/* Limits of a handshake's metadata: what is kept of it until the host has decided. */
+#define CHOIRI_HANDSHAKE_ENTRIES 64u
+#define CHOIRI_HANDSHAKE_METADATA 16384u
+
+typedef enum choiri_handshake_kind {
+    CHOIRI_HELLO,
+    CHOIRI_HELLO_YOURSELF,
+    CHOIRI_LETS_GO,
+    CHOIRI_SORRY
+} choiri_handshake_kind;
+
+/* A received handshake message, self-contained: metadata is kept in postcard form behind the struct. */
+typedef struct choiri_handshake {
+    choiri_handshake_kind kind;
+    uint8_t parity;             /* Hello: the peer's ids, CHOIRI_PARITY_* */
+    choiri_settings settings;
+    bool retry;
+    uint8_t key_len;            /* 0: no key. Longer ones than 16 are none (rule: handshake.resume-key) */
+    uint8_t key[16];
+    choir_str service;          /* first String vox-service */
+    choir_metadata metadata;
+    choir_str reason;           /* Sorry, cut at 200 bytes */
+    choir_hello hello;          /* the same for the host */
+    size_t size;                /* of this allocation */
+} choiri_handshake;
+
+/* Decodes one payload; `first`: it is the peer's first. OK · ERR_NEWER_PEER (the first one does not start with a CBOR
+ * map) · ERR_HANDSHAKE (text says what is wrong) · ERR_NO_MEMORY. Returns owned (free with choiri_handshake_free). */
+int choiri_handshake_decode(choir_env *env, choir_bytes payload, bool first, choiri_handshake **ret,
+                            choiri_text *ret_text);
+void choiri_handshake_free(choir_env *env, choiri_handshake *h);
+
+/* Writes Hello (with parity) or HelloYourself (without), with the constant Message schema, supports_retry false and no
+ * resume key (there is no operation table yet). vox-service comes last, as vox peers have it. */
+void choiri_handshake_write_hello(choiri_writer *w, bool yourself, choiri_settings settings,
+                                  choir_metadata metadata, choir_str service);
+void choiri_handshake_write_lets_go(choiri_writer *w);
+void choiri_handshake_write_sorry(choiri_writer *w, choir_str reason);
+
+#endif
