@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+#include "testing/peer.h"
+
+#include "link/prologue.h"
+#include "session/handshake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void check(bool ok, const char *what) {
+    if (ok) return;
+    fprintf(stderr, "test peer: %s\n", what);
+    abort();
+}
+
+void test_peer_init(test_peer *p) {
+    memset(p, 0, sizeof *p);
+    p->now = CHOIR_SECOND;
+    test_events_init(&p->events, "session");
+    choir_env_options_init(&p->env_options);
+    choir_session_options_init(&p->options);
+    choir_attachment_options_init(&p->link);
+    p->options.serve = &trial_served;
+    p->options.call = &trial_service;
+}
+
+/* ---- output ---- */
+
+void test_peer_take(test_peer *p) {
+    choir_iov iov[16];
+    size_t n;
+    while (p->attachment && (n = choir_attachment_peek(p->attachment, iov, 16)) > 0) {
+        size_t total = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (p->received_len + iov[i].len > p->received_cap) {
+                p->received_cap = (p->received_len + iov[i].len) * 2;
+                p->received = realloc(p->received, p->received_cap);
+                check(p->received, "no memory");
+            }
+            memcpy(p->received + p->received_len, iov[i].base, iov[i].len);
+            p->received_len += iov[i].len;
+            total += iov[i].len;
+        }
+        check(choir_attachment_consume(p->attachment, total, p->now) == CHOIR_OK, "consume");
+        test_peer_poll(p);
+    }
+}
+
+static uint32_t load_le32(const uint8_t *b) {
+    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+}
+
+bool test_peer_next_frame(test_peer *p, choir_bytes *ret_payload) {
+    if (!p->deaf) test_peer_take(p);
+    if (p->read == p->received_len) return false;
+    check(p->received_len - p->read >= 4, "half a length was written");
+    uint32_t len = load_le32(p->received + p->read);
+    check(p->received_len - p->read - 4 >= len, "half a payload was written");
+    *ret_payload = (choir_bytes){p->received + p->read + 4, len};
+    p->read += 4 + len;
+    return true;
+}
+
+bool test_peer_next(test_peer *p, choiri_message *ret_msg) {
+    choir_bytes payload;
+    if (!test_peer_next_frame(p, &payload)) return false;
+    check(choiri_message_decode(payload, ret_msg) == CHOIR_OK, "the session wrote what is no message");
+    return true;
+}
+
+void test_peer_skip(test_peer *p) {
+    if (!p->deaf) test_peer_take(p);
+    p->read = p->received_len = 0;
+}
+
+/* ---- input ---- */
+
+void test_peer_poll(test_peer *p) {
+    const choir_event *e;
+    while (p->session && (e = choir_session_poll(p->session))) {
+        test_events_add(&p->events, e);
+        if (p->on_event) p->on_event(p, e);
+    }
+}
+
+int test_peer_raw(test_peer *p, const void *bytes, size_t len) {
+    const uint8_t *at = bytes;
+    do {
+        size_t used = 0;
+        p->status = choir_attachment_receive(p->attachment, at, len, NULL, &used, p->now);
+        test_peer_poll(p);
+        if (choir_attachment_hello(p->attachment) && !p->session)
+            check(choir_attachment_accept(p->attachment, &p->options, &p->session, p->now) == CHOIR_OK,
+                  "accept");
+        if (!p->deaf) test_peer_take(p);
+        if (p->status != CHOIR_OK) break;
+        at += used;
+        len -= used;
+    } while (len > 0);
+    return p->status;
+}
+
+/* What `w` wrote, with its length in front, is fed and forgotten. */
+static int feed_queue(test_peer *p, choiri_outq *q, choiri_writer *w) {
+    check(choiri_writer_finish(w) == CHOIR_OK, "cannot encode");
+    size_t len = (size_t)q->bytes, at = 0;
+    uint8_t *copy = malloc(4 + len);
+    check(copy, "no memory");
+    for (size_t i = 0; i < 4; i++) copy[i] = (uint8_t)(len >> 8 * i);
+    choir_iov iov;
+    while (choiri_outq_peek(q, at, UINT64_MAX, &iov, 1) == 1) {
+        memcpy(copy + 4 + at, iov.base, iov.len);
+        at += iov.len;
+    }
+    choiri_outq_deinit(q);
+    int status = test_peer_raw(p, copy, 4 + len);
+    free(copy);
+    return status;
+}
+
+int test_peer_frame(test_peer *p, const void *payload, size_t len) {
+    choiri_outq q;
+    choiri_writer w;
+    choiri_outq_init(&q, p->own_env);
+    choiri_writer_init(&w, &q, NULL);
+    choiri_write_raw(&w, payload, len);
+    return feed_queue(p, &q, &w);
+}
+
+int test_peer_message(test_peer *p, const choiri_message *msg) {
+    choiri_outq q;
+    choiri_writer w;
+    choiri_outq_init(&q, p->own_env);
+    choiri_writer_init(&w, &q, NULL);
+    choiri_message_encode(&w, msg);
+    return feed_queue(p, &q, &w);
+}
+
+int test_peer_hello(test_peer *p) {
+    static const uint8_t hello[] =
+        "\xa1\x65Hello\xa6\x66parity\xa1\x63Odd\xf6\x73"
+        "connection_settings\xa2\x66parity\xa1\x63Odd\xf6\x77max_concurrent_requests\x18\x40\x76"
+        "message_payload_schema\x80\x6esupports_retry\xf5\x6aresume_key\xf6\x68metadata\x81\xa3\x63key\x6bvox-service\x65"
+        "value\xa1\x66String\x65Trial\x65"
+        "flags";
+    static const uint8_t yourself[] =
+        "\xa1\x6dHelloYourself\xa5\x73"
+        "connection_settings\xa2\x66parity\xa1\x64"
+        "Even\xf6\x77max_concurrent_requests\x18\x40\x76"
+        "message_payload_schema\x80\x6esupports_retry\xf4\x6aresume_key\xf6\x68metadata\x80";
+    /* The first one's last byte, flags 0, is the literal's NUL. */
+    if (!p->initiator) return test_peer_frame(p, hello, sizeof hello);
+    return test_peer_frame(p, yourself, sizeof yourself - 1);
+}
+
+int test_peer_lets_go(test_peer *p) {
+    return test_peer_frame(p, "\xa1\x66LetsGo\xa0", 9);
+}
+
+static const choiri_service *prepared(test_peer *p) {
+    const choiri_service *service;
+    choiri_text text;
+    check(choiri_service_prepare(p->own_env, &trial_service, &service, &text) == CHOIR_OK, text.data);
+    return service;
+}
+
+choir_bytes test_peer_schemas(test_peer *p, uint32_t method, bool response) {
+    static uint8_t bytes[8192];
+    const choiri_method *m = &prepared(p)->methods[method];
+    const choiri_announcement *a = response ? &m->response : &m->args;
+    choiri_outq q;
+    choiri_writer w;
+    choiri_outq_init(&q, p->own_env);
+    choiri_writer_init(&w, &q, NULL);
+    check(choiri_send_tracker_reserve(&p->announced, a) == CHOIR_OK, "no memory");
+    choiri_send_tracker_write(&p->announced, a, &w);
+    choiri_send_tracker_commit(&p->announced, a);
+    check(choiri_writer_finish(&w) == CHOIR_OK && q.bytes <= sizeof bytes, "cannot encode schemas");
+    size_t len = 0;
+    choir_iov iov;
+    for (; choiri_outq_peek(&q, len, UINT64_MAX, &iov, 1) == 1; len += iov.len)
+        memcpy(bytes + len, iov.base, iov.len);
+    choiri_outq_deinit(&q);
+    choiri_reader r = choiri_reader_of((choir_bytes){bytes, len});
+    choir_bytes ret;
+    check(choiri_read_bytes(&r, &ret), "cannot read schemas"); /* without the length in front */
+    return ret;
+}
+
+int test_peer_call_bare(test_peer *p, uint64_t id, uint64_t method_id, const void *args, size_t len) {
+    return test_peer_message(p, &(choiri_message){.kind = CHOIRI_MSG_REQUEST,
+                                                  .body = CHOIRI_BODY_CALL,
+                                                  .id = id,
+                                                  .method = method_id,
+                                                  .payload = {args, len}});
+}
+
+int test_peer_call(test_peer *p, uint64_t id, uint32_t method, const void *args, size_t len) {
+    choiri_message m = {.kind = CHOIRI_MSG_REQUEST,
+                        .body = CHOIRI_BODY_CALL,
+                        .id = id,
+                        .method = trial_service.methods[method].id,
+                        .payload = {args, len}};
+    if (!p->announced_args[method]) m.schemas = test_peer_schemas(p, method, false);
+    p->announced_args[method] = true;
+    return test_peer_message(p, &m);
+}
+
+int test_peer_answer(test_peer *p, uint64_t id, uint32_t method, const void *ret, size_t len) {
+    choiri_message m = {
+        .kind = CHOIRI_MSG_REQUEST, .body = CHOIRI_BODY_RESPONSE, .id = id, .payload = {ret, len}};
+    if (!p->announced_answer[method]) m.schemas = test_peer_schemas(p, method, true);
+    p->announced_answer[method] = true;
+    return test_peer_message(p, &m);
+}
+
+int test_peer_cancel(test_peer *p, uint64_t id) {
+    return test_peer_message(
+        p, &(choiri_message){.kind = CHOIRI_MSG_REQUEST, .body = CHOIRI_BODY_CANCEL, .id = id});
+}
+
+int test_peer_ping(test_peer *p, uint64_t nonce) {
+    return test_peer_message(p, &(choiri_message){.kind = CHOIRI_MSG_PING, .id = nonce});
+}
+
+/* ---- life ---- */
+
+static void create(test_peer *p) {
+    choir_env *env = test_env(&p->own_alloc);
+    choir_env *probe = test_env(&p->alloc); /* for its random source */
+    check(env && probe, "no environment");
+    p->own_env = env;
+    p->env = probe;
+    if (p->env_options.log) {
+        p->env->log = p->env_options.log;
+        p->env->log_ctx = p->env_options.log_ctx;
+        p->env->log_level = p->env_options.log_level;
+    }
+    static const uint64_t seed[2] = {1, 2};
+    choiri_send_tracker_init(&p->announced, p->own_env, seed);
+    if (!p->initiator) {
+        check(choir_attachment_new_acceptor(p->env, &p->link, &p->attachment, p->now) == CHOIR_OK,
+              "acceptor");
+        return;
+    }
+    check(choir_session_new(p->env, &p->options, &p->session, p->now) == CHOIR_OK, "session");
+    check(choir_attachment_new_initiator(p->env, &p->link, p->session, &p->attachment, p->now) == CHOIR_OK,
+          "initiator");
+}
+
+void test_peer_open(test_peer *p, test_stage stage) {
+    create(p);
+    if (stage >= TEST_STAGE_PROLOGUE) {
+        uint8_t prologue[CHOIRI_PROLOGUE_LEN];
+        choiri_prologue_hello(CHOIRI_MODE_BARE, prologue);
+        if (p->initiator) prologue[3] = 'A'; /* VOTA */
+        check(test_peer_frame(p, prologue, sizeof prologue) == CHOIR_OK, "prologue");
+    }
+    if (stage >= TEST_STAGE_HELLO) check(test_peer_hello(p) == CHOIR_OK, "hello");
+    if (stage >= TEST_STAGE_OPEN && !p->initiator) check(test_peer_lets_go(p) == CHOIR_OK, "lets go");
+    check((stage == TEST_STAGE_OPEN) == (p->session && choir_session_is_established(p->session)), "stage");
+    test_peer_skip(p);
+}
+
+uint64_t test_peer_deinit(test_peer *p) {
+    if (p->attachment) choir_attachment_closed(p->attachment, CHOIR_ERR_LINK_LOST, CHOIR_STR("cut"), p->now);
+    test_peer_poll(p);
+    check(!p->session || p->events.closed, "the link ended and the session did not");
+    if (p->attachment && !choir_attachment_session(p->attachment))
+        choir_attachment_free(p->attachment, p->now);
+    choir_session_free(p->session);
+    choir_env_free(p->env);
+    choiri_send_tracker_deinit(&p->announced);
+    choir_env_free(p->own_env);
+    check(p->own_alloc.bytes == 0, "the peer itself leaks");
+    test_events_deinit(&p->events);
+    free(p->received);
+    return p->alloc.bytes;
+}
+
+/* ---- time ---- */
+
+void test_peer_sleep(test_peer *p, choir_duration d) {
+    choir_time end = p->now + d;
+    while (p->now < end) {
+        choir_time t = choir_attachment_deadline(p->attachment);
+        choir_time u = p->session ? choir_session_deadline(p->session) : CHOIR_TIME_NEVER;
+        if (u < t) t = u;
+        if (t <= p->now) t = p->now + CHOIR_MILLISECOND; /* a coarse timer: try again a tick later */
+        p->now = t < end ? t : end;
+        choir_attachment_advance(p->attachment, p->now);
+        if (p->session) choir_session_advance(p->session, p->now);
+        test_peer_poll(p);
+        if (!p->deaf) test_peer_take(p);
+    }
+}
