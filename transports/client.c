@@ -105,6 +105,8 @@ static int check_options(choir_loop *loop, const choir_client_options *options, 
     if (options && choiri_net_options_copy(ret, sizeof *ret, options) != CHOIR_OK)
         return choiri_net_fail(loop, CHOIR_ERR_INVALID,
                                "the client's options are not initialised, or of a newer library");
+    int status = ret->service ? choiri_net_service_check(loop, ret->service) : CHOIR_OK;
+    if (status != CHOIR_OK) return status;
     ret->session.serve = NULL;
     ret->session.call = ret->service;
     ret->session.wake = NULL;

@@ -169,6 +169,8 @@ int choiri_net_options_copy(void *dst, size_t dst_size, const void *src);
 /* Notes why a function of the loop failed; returns `status`. */
 int choiri_net_fail(choir_loop *loop, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Checks descriptors; notes what is wrong with them. */
+int choiri_net_service_check(choir_loop *loop, const choir_service *service);
 /* The same with the text that belongs to the status; OK clears the note. */
 int choiri_net_result(choir_loop *loop, int status);
 void choiri_net_log(choir_loop *loop, uint32_t level, const char *format, ...)

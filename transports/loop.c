@@ -93,6 +93,13 @@ int choiri_net_result(choir_loop *loop, int status) {
     return status;
 }
 
+int choiri_net_service_check(choir_loop *loop, const choir_service *service) {
+    char why[160] = "";
+    int status = choir_service_check(loop->env, service, why, sizeof why);
+    if (status == CHOIR_OK) return CHOIR_OK;
+    return choiri_net_fail(loop, status, "the service's descriptors: %s", why[0] ? why : choir_status_text(status));
+}
+
 choir_str choir_loop_error(const choir_loop *loop) {
     return loop ? net_text_get(&loop->error) : (choir_str){"", 0};
 }

@@ -283,9 +283,8 @@ static int check_options(choir_loop *loop, const choir_server_options *options, 
     if (!ret->service || !ret->handlers || ret->max_sessions == 0 || ret->max_handshakes == 0)
         return choiri_net_fail(loop, CHOIR_ERR_INVALID,
                                "a server needs a service, handlers and limits that are not 0");
-    uint32_t index;
-    if (choir_service_find(ret->service, CHOIR_STR(""), &index) == CHOIR_ERR_ABI)
-        return choiri_net_result(loop, CHOIR_ERR_ABI);
+    int status = choiri_net_service_check(loop, ret->service);
+    if (status != CHOIR_OK) return status;
     ret->session.serve = ret->service;
     ret->session.wake = NULL;
     ret->attachment.wake = NULL;

@@ -1,349 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Servers and clients over every kind of link: calls, ends, limits, hostile and unlucky peers.
- *
- * Each test has a world: a loop with a counting allocator, a server of the Testbed service and clients, and counts of
- * what called back. world_end frees the loop and asserts that no byte and no descriptor is left. */
-#include "choir/net.h"
-#include "testbed/testbed.h"
-#include "testing/alloc.h"
-
-#include <arpa/inet.h>
-#include <criterion/criterion.h>
-#include <dirent.h>
-#include <errno.h>
-#include <event2/event.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-
-#define PATIENCE (10 * CHOIR_SECOND)
-#define MiB      (1u << 20)
-
-static const char *const urls[] = {"tcp://127.0.0.1:0", "tcp://[::1]:0", "mem://test"};
-#define URLS (sizeof urls / sizeof *urls)
-
-typedef struct world {
-    test_alloc memory;
-    int fds; /* before the loop was made */
-    choir_loop *loop;
-    choir_server *server;
-    choir_client *client;
-    /* client */
-    uint32_t opened, closed;
-    int status;
-    char text[512];
-    bool writable;
-    /* calls, by outcome */
-    uint32_t done, outcomes[16];
-    uint64_t bytes; /* echoed */
-    /* server */
-    uint32_t sessions_opened, sessions_closed, requests, cancelled, ended;
-    uint64_t session;   /* the last one that opened */
-    int session_status; /* of the last one that closed */
-    void *user_data;    /* of the last request that was cancelled */
-    bool keep;          /* handlers keep the responder */
-    choir_responder kept[64];
-    const void *kept_args[64];
-    uint32_t kept_len;
-    /* What a callback shall do, once. */
-    void (*in_handler)(struct world *w);
-    void (*in_done)(struct world *w);
-    void (*in_opened)(struct world *w);
-    void (*in_closed)(struct world *w);
-    int result;       /* of what it did */
-    uint32_t to_send; /* calls that pump still has to make */
-    uint8_t *blob;
-} world;
-
-static choir_time clock_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (choir_time)t.tv_sec * CHOIR_SECOND + (choir_time)t.tv_nsec;
-}
-
-static int open_fds(void) {
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-    while (readdir(dir)) n++;
-    closedir(dir);
-    return n;
-}
-
-/* Turns the loop until the condition holds. */
-#define until(w, condition)                                                                                  \
-    do {                                                                                                     \
-        choir_time until_end = clock_now() + PATIENCE;                                                       \
-        while (!(condition)) {                                                                               \
-            cr_assert_lt(clock_now(), until_end, "waited for " #condition);                                  \
-            cr_assert_eq(choir_loop_turn((w)->loop, 20 * CHOIR_MILLISECOND), CHOIR_OK);                      \
-        }                                                                                                    \
-    } while (0)
-
-static void turn_for(world *w, choir_duration span) {
-    for (choir_time end = clock_now() + span; clock_now() < end;)
-        cr_assert_eq(choir_loop_turn(w->loop, 5 * CHOIR_MILLISECOND), CHOIR_OK);
-}
-
-static void once(world *w, void (**what)(world *w)) {
-    void (*act)(world * w) = *what;
-    *what = NULL;
-    if (act) act(w);
-}
-
-/* ---- server ---- */
-
-static bool kept(world *w, choir_responder to, const void *args) {
-    w->requests++;
-    once(w, &w->in_handler);
-    if (!w->keep) return false;
-    cr_assert_lt(w->kept_len, 64);
-    w->kept_args[w->kept_len] = args;
-    w->kept[w->kept_len++] = to;
-    return true;
-}
-
-static void on_echo(void *ctx, choir_responder to, const void *args, const choir_event *request) {
-    world *w = ctx;
-    cr_assert_eq(request->kind, CHOIR_EVENT_REQUEST);
-    if (kept(w, to, args)) return;
-    w->result = choir_respond(to, &((const struct testbed_echo_args *)args)->message);
-    if (w->result == CHOIR_ERR_NO_MEMORY) choir_respond_drop(to); /* it would wait for another answer */
-}
-
-static void on_echo_bytes(void *ctx, choir_responder to, const void *args, const choir_event *request) {
-    (void)request;
-    if (!kept(ctx, to, args)) choir_respond(to, &((const struct testbed_echo_bytes_args *)args)->data);
-}
-
-static void on_divide(void *ctx, choir_responder to, const void *args, const choir_event *request) {
-    (void)request;
-    const struct testbed_divide_args *a = args;
-    uint32_t error = TESTBED_MATH_DIVISION_BY_ZERO;
-    if (kept(ctx, to, args)) return;
-    if (a->divisor == 0) {
-        cr_assert_eq(choir_respond_error(to, &error), CHOIR_OK);
-        cr_assert_eq(choir_respond_error(to, &error), CHOIR_ERR_NOT_FOUND);
-        return;
-    }
-    int64_t *quotient = choir_responder_alloc(to, sizeof *quotient, sizeof *quotient);
-    *quotient = a->dividend / a->divisor;
-    cr_assert_eq(choir_respond(to, quotient), CHOIR_OK);
-}
-
-static void on_cancelled(void *ctx, choir_responder request, void *user_data) {
-    world *w = ctx;
-    (void)request;
-    w->user_data = user_data;
-    w->cancelled++;
-}
-
-static void on_ended(void *ctx, choir_responder request, void *user_data, uint32_t outcome) {
-    (void)request;
-    (void)user_data;
-    (void)outcome;
-    ((world *)ctx)->ended++;
-}
-
-static void on_session_opened(void *ctx, uint64_t session) {
-    world *w = ctx;
-    cr_assert_neq(session, 0);
-    w->session = session;
-    w->sessions_opened++;
-}
-
-static void on_session_closed(void *ctx, uint64_t session, int status, choir_str text) {
-    (void)session;
-    (void)text;
-    world *w = ctx;
-    cr_assert(choir_status_is_fatal(status));
-    w->session_status = status;
-    w->sessions_closed++;
-}
-
-static choir_handler *const handlers[TESTBED_METHODS] = {
-    [TESTBED_ECHO] = on_echo, [TESTBED_ECHO_BYTES] = on_echo_bytes, [TESTBED_DIVIDE] = on_divide};
-
-static choir_server_options server_options(world *w) {
-    choir_server_options o;
-    choir_server_options_init(&o);
-    o.service = &testbed_service;
-    o.handlers = handlers;
-    o.ctx = w;
-    o.cancelled = on_cancelled;
-    o.ended = on_ended;
-    o.opened = on_session_opened;
-    o.closed = on_session_closed;
-    return o;
-}
-
-static void serve(world *w, const char *url) {
-    choir_server_options o = server_options(w);
-    int status = choir_listen(w->loop, url, &o, &w->server);
-    cr_assert_eq(status, CHOIR_OK, "%s: %.*s", url, (int)choir_loop_error(w->loop).len,
-                 choir_loop_error(w->loop).data);
-    cr_assert_eq(choir_loop_error(w->loop).len, 0);
-}
-
-/* ---- client ---- */
-
-static void on_opened(void *ctx, choir_client *client) {
-    world *w = ctx;
-    (void)client;
-    cr_assert_eq(w->closed, 0);
-    w->opened++;
-    once(w, &w->in_opened);
-}
-
-static void on_closed(void *ctx, choir_client *client, int status, choir_str text) {
-    world *w = ctx;
-    cr_assert_neq(status, CHOIR_OK);
-    cr_assert_eq(choir_client_status(client), status);
-    w->closed++;
-    w->status = status;
-    snprintf(w->text, sizeof w->text, "%.*s", (int)text.len, text.data);
-    once(w, &w->in_closed);
-}
-
-static void pump(world *w);
-
-static void on_writable(void *ctx, choir_client *client) {
-    (void)client;
-    ((world *)ctx)->writable = true;
-    pump(ctx);
-}
-
-static choir_client_options client_options(world *w) {
-    choir_client_options o;
-    choir_client_options_init(&o);
-    o.service = &testbed_service;
-    o.ctx = w;
-    o.opened = on_opened;
-    o.closed = on_closed;
-    o.writable = on_writable;
-    return o;
-}
-
-static void join(world *w, const char *url) {
-    choir_client_options o = client_options(w);
-    cr_assert_eq(choir_connect(w->loop, url, &o, &w->client), CHOIR_OK);
-}
-
-static void count_done(world *w, const choir_event *done) {
-    cr_assert_eq(done->kind, CHOIR_EVENT_CALL_DONE);
-    cr_assert_lt(done->outcome, 16);
-    cr_assert_eq(w->closed, 0, "a call ended after the client");
-    w->done++;
-    w->outcomes[done->outcome]++;
-    once(w, &w->in_done);
-}
-
-static void on_echoed(void *ctx, const choir_event *done) {
-    if (done->outcome == CHOIR_OUTCOME_OK) {
-        const choir_str *s = done->value;
-        cr_assert_eq(s->len, 5);
-        cr_assert_eq(memcmp(s->data, "hello", 5), 0);
-    }
-    count_done(ctx, done);
-}
-
-static int try_echo(world *w, choir_call_id *ret_call) {
-    struct testbed_echo_args args = {CHOIR_STR("hello")};
-    return choir_client_call(w->client, TESTBED_ECHO, &args, NULL, on_echoed, w, ret_call);
-}
-
-static choir_call_id echo(world *w) {
-    choir_call_id call;
-    cr_assert_eq(try_echo(w, &call), CHOIR_OK);
-    return call;
-}
-
-/* Makes as many of the calls that are to be made as are taken. */
-static void pump(world *w) {
-    while (w->to_send > 0) {
-        int status = try_echo(w, NULL);
-        if (status == CHOIR_ERR_BLOCKED) return;
-        cr_assert_eq(status, CHOIR_OK);
-        w->to_send--;
-    }
-}
-
-static void on_divided(void *ctx, const choir_event *done) {
-    world *w = ctx;
-    if (done->outcome == CHOIR_OUTCOME_OK) cr_assert_eq(*(const int64_t *)done->value, -21);
-    if (done->outcome == CHOIR_OUTCOME_USER_ERROR)
-        cr_assert_eq(*(const uint32_t *)done->value, TESTBED_MATH_DIVISION_BY_ZERO);
-    count_done(w, done);
-}
-
-static void divide(world *w, int64_t dividend, int64_t divisor) {
-    struct testbed_divide_args args = {dividend, divisor};
-    cr_assert_eq(choir_client_call(w->client, TESTBED_DIVIDE, &args, NULL, on_divided, w, NULL), CHOIR_OK);
-}
-
-static void on_blob(void *ctx, const choir_event *done) {
-    world *w = ctx;
-    if (done->outcome == CHOIR_OUTCOME_OK) {
-        const choir_bytes *b = done->value;
-        cr_assert_eq(memcmp(b->data, w->blob, b->len), 0);
-        w->bytes += b->len;
-    }
-    count_done(w, done);
-}
-
-static int echo_blob(world *w, size_t len) {
-    struct testbed_echo_bytes_args args = {{w->blob, len}};
-    return choir_client_call(w->client, TESTBED_ECHO_BYTES, &args, NULL, on_blob, w, NULL);
-}
-
-static uint8_t *make_blob(size_t len) {
-    uint8_t *blob = malloc(len);
-    uint32_t x = 1;
-    for (size_t i = 0; i < len; i++) blob[i] = (uint8_t)((x = x * 1664525 + 1013904223) >> 24);
-    return blob;
-}
-
-/* ---- worlds ---- */
-
-static void loop_options(world *w, choir_loop_options *o) {
-    choir_loop_options_init(o);
-    o->env.allocator = test_allocator(&w->memory);
-}
-
-static void world_begin(world *w) {
-    *w = (world){.fds = open_fds()};
-    choir_loop_options o;
-    loop_options(w, &o);
-    cr_assert_eq(choir_loop_new(&o, &w->loop), CHOIR_OK);
-}
-
-static void world_end(world *w) {
-    choir_loop_free(w->loop);
-    cr_assert_eq(w->memory.bytes, 0, "%llu bytes are left", (unsigned long long)w->memory.bytes);
-    cr_assert_eq(w->memory.blocks, 0);
-    cr_assert_eq(open_fds(), w->fds);
-    free(w->blob);
-}
-
-/* A loop, a server, an open client. */
-static void world_open(world *w, const char *url) {
-    world_begin(w);
-    serve(w, url);
-    join(w, choir_server_url(w->server));
-    until(w, w->opened == 1 && w->sessions_opened == 1);
-}
-
-static void on_each(void (*scenario)(world *w, const char *url)) {
-    for (size_t i = 0; i < URLS; i++) {
-        world *w = calloc(1, sizeof *w);
-        scenario(w, urls[i]);
-        free(w);
-    }
-}
+/* Servers and clients over every kind of link: calls, waits, connecting, and everything freed at a bad moment. */
+#include "internal.h"
+#include "test_world.h"
 
 /* ---- calls ---- */
 
@@ -358,6 +16,11 @@ static void calls(world *w, const char *url) {
     cr_assert_eq(w->outcomes[CHOIR_OUTCOME_OK], 2);
     cr_assert_eq(w->outcomes[CHOIR_OUTCOME_USER_ERROR], 1);
     until(w, w->ended == 3);
+    w->invalid = true;
+    echo(w);
+    until(w, w->done == 4);
+    cr_assert_eq(w->outcomes[CHOIR_OUTCOME_INVALID_PAYLOAD], 1);
+    cr_assert_str_eq(w->text, "not today");
     choir_client_close(w->client);
     cr_assert_eq(w->closed, 0, "a callback ran inside close");
     cr_assert_eq(try_echo(w, NULL), CHOIR_ERR_CLOSED);
@@ -453,19 +116,81 @@ Test(net, methods_without_handler_are_dropped) {
     on_each(dropped);
 }
 
-static void pipelined(world *w, const char *url) {
-    world_open(w, url);
+static void pipelined_with(world *w, const char *url, uint32_t concurrent, uint64_t max_output) {
+    world_begin(w);
+    choir_server_options so = server_options(w);
+    so.session.max_concurrent_requests = concurrent;
+    so.attachment.max_output = max_output;
+    cr_assert_eq(choir_listen(w->loop, url, &so, &w->server), CHOIR_OK);
+    join(w, choir_server_url(w->server));
+    until(w, w->opened == 1);
     w->to_send = 5000;
     pump(w);
-    cr_assert_gt(w->to_send, 0, "the queue takes 1,024 calls, then writable must come");
+    cr_assert_gt(w->to_send, 0, "the queue takes some 1,000 calls, then writable must come");
     until(w, w->done == 5000);
     cr_assert(w->writable);
     cr_assert_eq(w->outcomes[CHOIR_OUTCOME_OK], 5000);
     cr_assert_eq(w->requests, 5000);
     world_end(w);
 }
+
+static void pipelined(world *w, const char *url) {
+    pipelined_with(w, url, 64, MiB);
+    pipelined_with(w, url, 1000, MiB);
+    /* A server that stops reading as soon as a few answers wait: what was read already is kept, and taken later. */
+    pipelined_with(w, url, 1000, 200);
+}
 Test(net, pipelined) {
     on_each(pipelined);
+}
+
+/* Arguments that handlers keep stay where they were read, so new room has to be read into. */
+static void large_kept(world *w, const char *url) {
+    world_open(w, url);
+    w->blob = make_blob(100000);
+    w->keep = true;
+    for (int i = 0; i < 20; i++) cr_assert_eq(echo_blob(w, 100000), CHOIR_OK);
+    until(w, w->kept_len == 20);
+    for (uint32_t i = 0; i < 20; i++) {
+        const struct testbed_echo_bytes_args *args = w->kept_args[i];
+        cr_assert_eq(memcmp(args->data.data, w->blob, 100000), 0);
+        cr_assert_eq(choir_respond(w->kept[i], &args->data), CHOIR_OK);
+    }
+    until(w, w->bytes == 20 * 100000);
+    world_end(w);
+}
+Test(net, large_kept) {
+    on_each(large_kept);
+}
+
+static void many_sessions(world *w, const char *url) {
+    world_begin(w);
+    serve(w, url);
+    choir_client_options o = client_options(w);
+    o.opened = NULL;
+    o.closed = count_closed;
+    choir_client *clients[100];
+    struct testbed_echo_args args = {CHOIR_STR("hello")};
+    for (int i = 0; i < 100; i++)
+        cr_assert_eq(choir_connect(w->loop, choir_server_url(w->server), &o, &clients[i]), CHOIR_OK);
+    for (int round = 1; round <= 3; round++) {
+        for (int i = 0; i < 100; i++)
+            cr_assert_eq(choir_client_call(clients[i], TESTBED_ECHO, &args, NULL, count_call, w, NULL),
+                         CHOIR_OK);
+        until(w, w->done == 100u * (uint32_t)round);
+    }
+    cr_assert_eq(choir_server_sessions(w->server), 100);
+    for (int i = 0; i < 100; i += 3) choir_client_free(clients[i]);
+    until(w, w->closed == 34 && w->sessions_closed == 34);
+    for (int i = 1; i < 100; i += 3) choir_client_close(clients[i]);
+    until(w, w->closed == 67 && w->sessions_closed == 67);
+    cr_assert_eq(choir_server_sessions(w->server), 33);
+    world_end(w);
+    cr_assert_eq(w->closed, 100);
+    cr_assert_eq(w->sessions_closed, 100);
+}
+Test(net, many_sessions) {
+    on_each(many_sessions);
 }
 
 static void large(world *w, const char *url) {
@@ -607,17 +332,6 @@ Test(net, server_freed_in_handler) {
 }
 
 /* Everything is open and busy when the loop goes. */
-static void count_closed(void *ctx, choir_client *client, int status, choir_str text) {
-    (void)client;
-    (void)status;
-    (void)text;
-    ((world *)ctx)->closed++;
-}
-static void count_call(void *ctx, const choir_event *done) {
-    (void)done;
-    ((world *)ctx)->done++;
-}
-
 Test(net, loop_freed_with_everything_open) {
     for (size_t i = 0; i < URLS; i++) {
         world w;
@@ -685,18 +399,6 @@ Test(net, held_arguments) {
 }
 
 /* ---- connecting ---- */
-
-/* A socket that listens; how many may wait, and its port. */
-static int mute_listener(int backlog, uint16_t *ret_port) {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    cr_assert_eq(listen(fd, backlog), 0);
-    getsockname(fd, (struct sockaddr *)&a, &len);
-    *ret_port = ntohs(a.sin_port);
-    return fd;
-}
 
 static uint16_t free_port(void) {
     uint16_t port;
@@ -802,20 +504,66 @@ Test(net, mute_peer_times_out) {
     close(fd);
 }
 
-/* A backlog that is full drops SYNs: the connection is neither made nor refused. */
+/* A backlog that is full drops SYNs: connections are neither made nor refused. */
+static int full_listener(uint16_t *ret_port, int ret_fill[4]) {
+    int fd = mute_listener(0, ret_port);
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(*ret_port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (int i = 0; i < 4; i++) {
+        ret_fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        connect(ret_fill[i], (struct sockaddr *)&a, sizeof a);
+    }
+    usleep(20000);
+    return fd;
+}
+
 Test(net, connect_timeout) {
     char url[64];
     uint16_t port;
-    int fd = mute_listener(0, &port), fill[4];
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    for (int i = 0; i < 4; i++) {
-        fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        connect(fill[i], (struct sockaddr *)&a, sizeof a);
-    }
-    usleep(20000);
+    int fill[4], fd = full_listener(&port, fill);
     snprintf(url, sizeof url, "tcp://127.0.0.1:%u", port);
     expect_failure(url, 300 * CHOIR_MILLISECOND, CHOIR_ERR_TIMED_OUT, "took too long: 127.0.0.1:");
+    for (int i = 0; i < 4; i++) close(fill[i]);
+    close(fd);
+}
+
+static net_sockaddr local(uint16_t port) {
+    return (net_sockaddr){
+        .v4 = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+}
+
+/* A name with several addresses: each has its share of the time, and all are listed when none works. */
+Test(net, addresses_are_tried_in_turn) {
+    uint16_t dead, refusing = free_port();
+    int fill[4], fd = full_listener(&dead, fill);
+    for (int works = 0; works < 2; works++) {
+        world w;
+        char url[64], text[200];
+        unsigned port = refusing;
+        world_begin(&w);
+        serve(&w, urls[0]);
+        if (works) sscanf(choir_server_url(w.server), "tcp://127.0.0.1:%u", &port);
+        snprintf(url, sizeof url, "tcp://127.0.0.1:%u", refusing);
+        choir_client_options o = client_options(&w);
+        o.connect_timeout = 400 * CHOIR_MILLISECOND;
+        cr_assert_eq(choir_connect(w.loop, url, &o, &w.client), CHOIR_OK);
+        /* What a resolver would have found. */
+        net_connect *c = NET_CONTAINER(w.loop->links.prev, net_link, all)->connect;
+        c->found[1] = local(dead);
+        c->found[2] = local((uint16_t)port);
+        c->found_len = 3;
+        choir_time begin = clock_now();
+        cr_assert_eq(choir_client_wait_open(w.client), works ? CHOIR_OK : CHOIR_ERR_CONNECT);
+        choir_duration took = clock_now() - begin;
+        cr_assert(took >= 190 * CHOIR_MILLISECOND && took < 390 * CHOIR_MILLISECOND, "%llu",
+                  (unsigned long long)took);
+        snprintf(text, sizeof text,
+                 "127.0.0.1:%u: Connection refused; 127.0.0.1:%u: no answer in time; "
+                 "127.0.0.1:%u: Connection refused",
+                 refusing, dead, refusing);
+        if (!works) cr_assert(strstr(w.text, text), "%s", w.text);
+        world_end(&w);
+    }
     for (int i = 0; i < 4; i++) close(fill[i]);
     close(fd);
 }
@@ -1098,370 +846,5 @@ Test(net, host_event_base) {
         event_base_free(base);
         cr_assert_eq(w.memory.bytes, 0);
         cr_assert_eq(open_fds(), w.fds);
-    }
-}
-
-/* ---- limits ---- */
-
-static void count_opened(void *ctx, choir_client *client) {
-    (void)client;
-    ((world *)ctx)->opened++;
-}
-
-static void max_sessions(world *w, const char *url) {
-    world_begin(w);
-    choir_server_options so = server_options(w);
-    so.max_sessions = 2;
-    cr_assert_eq(choir_listen(w->loop, url, &so, &w->server), CHOIR_OK);
-    choir_client_options co = client_options(w);
-    co.opened = count_opened;
-    co.closed = count_closed;
-    choir_client *clients[4];
-    struct testbed_echo_args args = {CHOIR_STR("hello")};
-    for (int i = 0; i < 4; i++) {
-        cr_assert_eq(choir_connect(w->loop, choir_server_url(w->server), &co, &clients[i]), CHOIR_OK);
-        cr_assert_eq(choir_client_call(clients[i], TESTBED_ECHO, &args, NULL, count_call, w, NULL), CHOIR_OK);
-    }
-    until(w, w->done == 2);
-    turn_for(w, 50 * CHOIR_MILLISECOND);
-    cr_assert_eq(w->opened, 2);
-    cr_assert_eq(choir_server_sessions(w->server), 2);
-    choir_client_free(clients[0]);
-    choir_client_free(clients[1]);
-    until(w, w->opened == 4 && w->done == 4 && w->closed == 2);
-    cr_assert_eq(choir_server_sessions(w->server), 2);
-    world_end(w);
-    cr_assert_eq(w->closed, 4);
-    cr_assert_eq(w->sessions_closed, 4);
-}
-Test(net, max_sessions) {
-    on_each(max_sessions);
-}
-
-static int raw_connect(const char *url) {
-    unsigned port = 0;
-    cr_assert_eq(sscanf(url, "tcp://127.0.0.1:%u", &port), 1);
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-    return fd;
-}
-
-/* True when the other end has closed, reading what comes before. */
-static bool is_closed(int fd) {
-    char bytes[4096];
-    ssize_t n;
-    while ((n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0) continue;
-    return n == 0 || (errno != EAGAIN && errno != EINTR);
-}
-
-Test(net, max_handshakes_oldest_goes) {
-    world w;
-    world_begin(&w);
-    choir_server_options so = server_options(&w);
-    so.max_handshakes = 3;
-    cr_assert_eq(choir_listen(w.loop, urls[0], &so, &w.server), CHOIR_OK);
-    int fds[5];
-    for (int i = 0; i < 5; i++) {
-        fds[i] = raw_connect(choir_server_url(w.server));
-        turn_for(&w, 5 * CHOIR_MILLISECOND);
-    }
-    for (int i = 0; i < 5; i++) cr_assert_eq(is_closed(fds[i]), i < 2, "link %d", i);
-    /* Honest peers still get through. */
-    join(&w, choir_server_url(w.server));
-    until(&w, w.opened == 1 && w.sessions_opened == 1);
-    cr_assert(is_closed(fds[2]));
-    for (int i = 0; i < 5; i++) close(fds[i]);
-    world_end(&w);
-}
-
-Test(net, handshake_timeout) {
-    world w;
-    world_begin(&w);
-    choir_server_options so = server_options(&w);
-    so.attachment.handshake_timeout = 50 * CHOIR_MILLISECOND;
-    cr_assert_eq(choir_listen(w.loop, urls[0], &so, &w.server), CHOIR_OK);
-    int fd = raw_connect(choir_server_url(w.server));
-    choir_time begin = clock_now();
-    until(&w, is_closed(fd));
-    choir_duration took = clock_now() - begin;
-    cr_assert(took >= 45 * CHOIR_MILLISECOND && took < 150 * CHOIR_MILLISECOND, "%llu",
-              (unsigned long long)took);
-    close(fd);
-    world_end(&w);
-}
-
-static choir_duration cpu_time(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (choir_duration)t.tv_sec * CHOIR_SECOND + (choir_duration)t.tv_nsec;
-}
-
-/* Case F11: without descriptors accepting pauses, costs nothing, and goes on by itself. */
-Test(net, out_of_descriptors) {
-    world w;
-    world_begin(&w);
-    serve(&w, urls[0]);
-    struct rlimit before, low;
-    getrlimit(RLIMIT_NOFILE, &before);
-    choir_client *clients[3];
-    for (int i = 0; i < 3; i++) {
-        join(&w, choir_server_url(w.server));
-        clients[i] = w.client;
-    }
-    /* The clients' sockets fit below the limit, the server's do not. */
-    int next = dup(0);
-    close(next);
-    low = (struct rlimit){.rlim_cur = (rlim_t)next + 3, .rlim_max = before.rlim_max};
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
-    turn_for(&w, 50 * CHOIR_MILLISECOND);
-    choir_duration cpu = cpu_time();
-    turn_for(&w, 400 * CHOIR_MILLISECOND);
-    cpu = cpu_time() - cpu;
-    cr_assert_lt(cpu, 400 * CHOIR_MILLISECOND / 20, "%llu ns", (unsigned long long)cpu);
-    cr_assert_eq(w.opened, 0);
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
-    until(&w, w.opened == 3);
-    (void)clients;
-    world_end(&w);
-}
-
-/* ---- hostile and unlucky peers ---- */
-
-Test(net, garbage_is_answered_and_closed) {
-    world w;
-    world_begin(&w);
-    serve(&w, urls[0]);
-    static const char *const openings[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-                                           "\x08\0\0\0VOTH\x09\x07\x07\x07", "\0\0\0\0", "\xff\xff\xff\xff"};
-    static const size_t sizes[] = {27, 12, 4, 4};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        int fd = raw_connect(choir_server_url(w.server));
-        cr_assert_eq(send(fd, openings[i], sizes[i], 0), (ssize_t)sizes[i]);
-        until(&w, is_closed(fd));
-        close(fd);
-    }
-    cr_assert_eq(w.sessions_opened, 0);
-    world_end(&w);
-}
-
-/* A peer that goes on sending after it was given up, and never closes, is rid of after the linger. */
-Test(net, linger_is_bounded) {
-    world w;
-    world_begin(&w);
-    serve(&w, urls[0]);
-    int fds = open_fds();
-    int fd = raw_connect(choir_server_url(w.server));
-    cr_assert_eq(send(fd, "\xff\xff\xff\xff", 4, 0), 4);
-    choir_time begin = clock_now();
-    until(&w, open_fds() == fds + 2);
-    char junk[1000] = {0};
-    while (open_fds() == fds + 2) {
-        cr_assert_lt(clock_now() - begin, 500 * CHOIR_MILLISECOND);
-        send(fd, junk, sizeof junk, MSG_DONTWAIT | MSG_NOSIGNAL);
-        choir_loop_turn(w.loop, 5 * CHOIR_MILLISECOND);
-    }
-    cr_assert_geq(clock_now() - begin, 200 * CHOIR_MILLISECOND);
-    close(fd);
-    world_end(&w);
-}
-
-/* ---- a relay between client and server that can be unkind ---- */
-
-typedef struct relay {
-    int listener, ends[2]; /* ends[0] is the client's */
-    size_t chunk;          /* bytes passed at a time */
-    size_t left;           /* bytes until it cuts; SIZE_MAX is never */
-    bool half;             /* it cuts one direction only: the client's end of stream */
-    bool deaf;             /* it takes nothing from the server */
-    size_t passed;
-    char bytes[2][65536]; /* read from an end, not yet written to the other */
-    size_t at[2], len[2];
-} relay;
-
-static void relay_begin(relay *r, const char *to, char url[64]) {
-    uint16_t port;
-    r->listener = mute_listener(4, &port);
-    snprintf(url, 64, "tcp://127.0.0.1:%u", port);
-    r->ends[0] = -1;
-    r->ends[1] = raw_connect(to);
-}
-
-static void relay_cut(relay *r) {
-    for (int i = 0; i < 2; i++) {
-        if (r->ends[i] >= 0) close(r->ends[i]);
-        r->ends[i] = -1;
-    }
-}
-
-static void relay_end(relay *r) {
-    relay_cut(r);
-    close(r->listener);
-}
-
-/* Writes what waits for the other end; true when nothing is left of it. */
-static bool relay_flush(relay *r, int from) {
-    while (r->at[from] < r->len[from]) {
-        ssize_t n = send(r->ends[1 - from], r->bytes[from] + r->at[from], r->len[from] - r->at[from],
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EAGAIN) return false;
-        if (n < 0) return true; /* the read of that end will tell */
-        r->at[from] += (size_t)n;
-    }
-    return true;
-}
-
-static void relay_step(relay *r) {
-    if (r->ends[0] < 0 && r->ends[1] >= 0) {
-        struct pollfd p = {r->listener, POLLIN, 0};
-        if (poll(&p, 1, 0) == 1) r->ends[0] = accept(r->listener, NULL, NULL);
-        return;
-    }
-    for (int i = 0; i < (r->deaf ? 1 : 2) && r->ends[0] >= 0; i++) {
-        if (!relay_flush(r, i)) continue;
-        size_t want = r->chunk < r->left ? r->chunk : r->left;
-        ssize_t n = recv(r->ends[i], r->bytes[i], want, MSG_DONTWAIT);
-        if (n == 0 || (n < 0 && errno != EAGAIN)) {
-            relay_cut(r);
-            return;
-        }
-        if (n < 0) continue;
-        r->at[i] = 0;
-        r->len[i] = (size_t)n;
-        relay_flush(r, i);
-        r->passed += (size_t)n;
-        if (r->left != SIZE_MAX) r->left -= (size_t)n;
-        if (r->left > 0) continue;
-        if (r->half) {
-            shutdown(r->ends[1], SHUT_WR);
-            r->left = SIZE_MAX;
-            r->half = false;
-            continue;
-        }
-        relay_cut(r);
-        return;
-    }
-}
-
-/* One session with a few calls over the relay, until everything is answered or over. */
-static size_t over_relay(size_t chunk, size_t left, bool half) {
-    static relay r;
-    world w;
-    r = (relay){.chunk = chunk, .left = left, .half = half};
-    char url[64];
-    world_begin(&w);
-    serve(&w, urls[0]);
-    relay_begin(&r, choir_server_url(w.server), url);
-    join(&w, url);
-    for (int i = 0; i < 3; i++) echo(&w);
-    for (choir_time end = clock_now() + PATIENCE; w.done < 3;) {
-        cr_assert_lt(clock_now(), end, "%zu bytes passed", r.passed);
-        relay_step(&r);
-        choir_loop_turn(w.loop, 0);
-    }
-    size_t passed = r.passed;
-    relay_end(&r);
-    until(&w, w.closed == 1 && w.sessions_closed == w.sessions_opened);
-    cr_assert_eq(w.status, CHOIR_ERR_LINK_LOST);
-    cr_assert_eq(w.done, 3);
-    cr_assert_eq(w.requests, w.ended);
-    world_end(&w);
-    return passed;
-}
-
-Test(net, one_byte_at_a_time, .timeout = 60) {
-    over_relay(1, SIZE_MAX, false);
-}
-
-/* The link is cut, in both directions or in one, at many places: everything ends exactly once. */
-Test(net, cut, .timeout = 120) {
-    size_t all = over_relay(4096, SIZE_MAX, false);
-    for (size_t at = 1; at < all; at += at < 64 ? 1 : 61) over_relay(4096, at, false);
-    for (size_t at = 1; at < all; at += 97) over_relay(4096, at, true);
-}
-
-/* What the peer sent before it closed counts, also when we were about to write. */
-Test(net, input_before_the_end_is_read) {
-    world w;
-    world_open(&w, urls[0]);
-    w.in_handler = free_server; /* answers are lost, but the client learns why */
-    for (int i = 0; i < 100; i++) echo(&w);
-    until(&w, w.closed == 1);
-    for (int i = 0; i < 3; i++) try_echo(&w, NULL);
-    cr_assert_eq(w.done, 100);
-    world_end(&w);
-}
-
-/* A peer that stops reading is given up, and costs what was allowed until then. */
-Test(net, peer_that_does_not_read, .timeout = 60) {
-    world w;
-    char url[64];
-    world_begin(&w);
-    choir_server_options so = server_options(&w);
-    so.attachment.write_stall_timeout = 300 * CHOIR_MILLISECOND;
-    so.session.keepalive_busy = so.session.keepalive_idle = 0;
-    cr_assert_eq(choir_listen(w.loop, urls[0], &so, &w.server), CHOIR_OK);
-    static relay r = {.chunk = 65536, .left = SIZE_MAX};
-    relay_begin(&r, choir_server_url(w.server), url);
-    join(&w, url);
-    w.blob = make_blob(MiB);
-    choir_time end = clock_now() + PATIENCE;
-    for (uint32_t sent = 0; w.sessions_closed == 0;) {
-        cr_assert_lt(clock_now(), end);
-        r.deaf = w.opened && w.sessions_opened;
-        if (r.deaf && sent < 60 && echo_blob(&w, MiB) == CHOIR_OK) sent++;
-        relay_step(&r);
-        choir_loop_turn(w.loop, 0);
-    }
-    cr_assert_eq(w.session_status, CHOIR_ERR_WRITE_STALLED, "%s", choir_status_name(w.session_status));
-    cr_assert_lt(w.memory.peak, 32ull * MiB);
-    relay_end(&r);
-    until(&w, w.closed == 1);
-    world_end(&w);
-}
-
-/* ---- memory that runs out ---- */
-
-/* The n-th allocation fails: a refusal or an end, no crash, no leak, every callback at most once. Returns false when
- * nothing failed any more. */
-static bool with_failure(uint64_t n, const char *url) {
-    world w = {.fds = open_fds(), .memory = {.fail_at = n}};
-    choir_loop_options lo;
-    loop_options(&w, &lo);
-    if (choir_loop_new(&lo, &w.loop) != CHOIR_OK) {
-        cr_assert_eq(w.memory.bytes, 0);
-        cr_assert_eq(open_fds(), w.fds);
-        return true;
-    }
-    choir_server_options so = server_options(&w);
-    so.attachment.handshake_timeout = so.session.keepalive_busy = 500 * CHOIR_MILLISECOND;
-    choir_client_options co = client_options(&w);
-    co.opened = count_opened;
-    co.connect_timeout = 500 * CHOIR_MILLISECOND;
-    co.session.keepalive_busy = 500 * CHOIR_MILLISECOND;
-    uint32_t made = 0;
-    if (choir_listen(w.loop, url, &so, &w.server) == CHOIR_OK &&
-        choir_connect(w.loop, choir_server_url(w.server), &co, &w.client) == CHOIR_OK) {
-        for (int i = 0; i < 3; i++) made += try_echo(&w, NULL) == CHOIR_OK;
-        for (choir_time end = clock_now() + PATIENCE; w.done < made && w.closed == 0;) {
-            cr_assert_lt(clock_now(), end, "allocation %llu", (unsigned long long)n);
-            choir_loop_turn(w.loop, 20 * CHOIR_MILLISECOND);
-        }
-    }
-    bool failed = w.memory.failed > 0;
-    bool had_client = w.client != NULL;
-    world_end(&w);
-    cr_assert_eq(w.done, made);
-    cr_assert_eq(w.closed, had_client ? 1 : 0);
-    cr_assert_eq(w.sessions_opened, w.sessions_closed);
-    return failed;
-}
-
-Test(net, failing_allocations, .timeout = 150) {
-    for (size_t i = 0; i < URLS; i += 2) {
-        uint64_t n = 1;
-        while (with_failure(n, urls[i])) n++;
-        cr_assert_gt(n, 20);
     }
 }

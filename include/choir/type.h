@@ -70,7 +70,7 @@ typedef struct choir_list {
 
 typedef struct choir_type {
     uint32_t kind;   /* CHOIR_KIND_* */
-    uint32_t name;   /* string offset; struct and enum only */
+    uint32_t name;   /* string offset; struct, enum and tuple struct (a tuple with a name), else 0 */
     uint32_t size;   /* sizeof the C type; 0 for unit and never */
     uint32_t align;  /* _Alignof the C type; 1 for unit and never */
     uint32_t elem;   /* type index */
@@ -80,7 +80,7 @@ typedef struct choir_type {
     uint32_t offset; /* of the value inside an option or result */
 } choir_type;
 
-#define CHOIR_FIELD_DEFAULT 1u /* may be missing in the peer's type: zero, or `init` when that is not 0 */
+#define CHOIR_FIELD_DEFAULT 1u /* may be missing in the peer's type; it is then zero */
 
 typedef struct choir_field {
     uint32_t name;   /* string offset; 0 in tuples */

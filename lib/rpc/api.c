@@ -3,6 +3,19 @@
  * does not know of calls. */
 #include "rpc/driver.h"
 
+int choir_service_check(choir_env *env, const choir_service *service, char *ret_why, size_t why_size) {
+    const choiri_service *prepared;
+    choiri_text text;
+    choiri_text_init(&text);
+    int status = env && service ? choiri_service_prepare(env, service, &prepared, &text) : CHOIR_ERR_INVALID;
+    if (status != CHOIR_OK && ret_why && why_size > 0) {
+        size_t len = text.len < why_size - 1 ? text.len : why_size - 1;
+        memcpy(ret_why, text.data, len);
+        ret_why[len] = 0;
+    }
+    return status;
+}
+
 int choir_session_new(choir_env *env, const choir_session_options *options, choir_session **ret_session,
                       choir_time now) {
     choir_session_options o;

@@ -1,0 +1,387 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The choir command as its user sees it: exit statuses, standard output, what standard error says, strange peers.
+
+usage: test_choir_cli.py CHOIR CALCULATOR_SERVER
+
+CALCULATOR_SERVER is the example: a peer that does not have Testbed. Prints TAP.
+"""
+import contextlib
+import http.server
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "conformance", "hygiene"))
+from tap import Tap  # noqa: E402
+
+OK, USER_ERROR, USAGE, FAILED, NO_ANSWER = range(5)
+MANUAL = os.path.join(ROOT, "docs", "man", "choir.1")
+LIMIT = 60
+PING_SUMMARY = re.compile(
+    r"^(\d+) sent, (\d+) answered; round trip min ([\d.]+) ms, median ([\d.]+) ms, max ([\d.]+) ms$")
+
+GNARLY = {
+    "revision": 18446744073709551615, "mount": "/m\u00e9dia", "footer": None, "digest": [0, 255],
+    "entries": [
+        {"id": 1, "parent": None, "name": "a", "path": "/a", "attrs": [{"key": "k", "value": ""}],
+         "chunks": [[1, 2], []], "kind": {"File": {"mime": "text/plain", "tags": ["x", "y"]}}},
+        {"id": 2, "parent": 1, "name": "b", "path": "/b", "attrs": [], "chunks": [],
+         "kind": {"Directory": {"child_count": 3, "children": []}}},
+        {"id": 3, "parent": 1, "name": "c", "path": "/c", "attrs": [], "chunks": [],
+         "kind": {"Symlink": {"target": "/a", "hops": [1, 4294967295]}}},
+    ],
+}
+
+
+class Test(Tap):
+    def __init__(self, choir):
+        super().__init__()
+        self.choir = choir
+
+    def run(self, *arguments, **options):
+        options = {"capture_output": True, "text": True, "timeout": LIMIT, **options}
+        return subprocess.run([self.choir, *arguments], **options)
+
+    def start(self, *arguments):
+        return subprocess.Popen([self.choir, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def judge(self, name, done, status, out=None, err=()):
+        """The exit status, all of standard output, and words that standard error must have (none: it is empty)."""
+        problems = []
+        if done.returncode != status:
+            problems.append(f"exit status {done.returncode}, not {status}")
+        if out is not None and done.stdout != out:
+            problems.append(f"standard output is {done.stdout!r}, not {out!r}")
+        if not err and done.stderr:
+            problems.append(f"standard error should be empty: {done.stderr!r}")
+        problems += [f"standard error lacks {word!r}: {done.stderr!r}" for word in err if word not in done.stderr]
+        return self.check(not problems, name, problems)
+
+    def expect(self, name, status, out, err, *arguments):
+        return self.judge(name, self.run(*arguments), status, out, err)
+
+
+class Server:
+    """A process that prints `listening on URL`."""
+
+    def __init__(self, *command):
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if not line.startswith("listening on tcp://"):
+            self.process.kill()
+            raise RuntimeError(f"{command} printed {line!r} {self.process.communicate()}")
+        self.url = line.split()[-1]
+        self.address = self.url[len("tcp://"):]
+        self.port = int(self.url.rsplit(":", 1)[1])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def end(self, number):
+        """Sends a signal; returns (exit status, rest of stdout, stderr)."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=LIMIT)
+        return self.process.returncode, out, err
+
+
+@contextlib.contextmanager
+def fake_peer(answer):
+    """A port where each connection is handed to `answer`, in a thread that dies with us."""
+    def loop():
+        with contextlib.suppress(OSError):
+            while True:
+                connection = listener.accept()[0]
+                with contextlib.suppress(OSError):
+                    answer(connection)
+                connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=loop, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def says(greeting):
+    """A peer that says this, whatever it hears, and leaves once the other end does."""
+    def answer(connection):
+        connection.sendall(greeting)
+        connection.settimeout(LIMIT)
+        while connection.recv(4096):
+            pass
+    return answer
+
+
+def echo(address, text="x"):
+    """The arguments of a call."""
+    return ["call", address, "Testbed.echo", json.dumps(text)]
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_help(t):
+    t.check(re.fullmatch(r"choir \d+\.\d+\.\d+\n", t.run("--version").stdout), "--version")
+    with open(MANUAL, encoding="utf-8") as file:
+        manual = file.read()
+    for command in ([], ["serve"], ["call"], ["ping"]):
+        done, name = t.run(*command, "--help"), " ".join(["choir", *command])
+        options = re.findall(r"^  --([a-z-]+)", done.stdout, re.M)
+        missing = [option for option in options if f"Fl -{option}" not in manual]
+        t.check(not missing, f"the manual has every option of {name}", missing)
+        good = done.stdout.startswith(f"usage: {name} ") and "Exit status" in done.stdout and max(
+            map(len, done.stdout.splitlines())) <= 120
+        t.judge(f"{name} --help", done, OK)
+        t.check(good, f"{name} --help has usage and exit statuses, in lines one can read", done.stdout)
+    t.judge("--help behind other arguments", t.run("call", "--timeout", "1", "--help"), OK)
+    listed = t.run("call", "--list")
+    t.judge("call --list", listed, OK)
+    t.check("  Testbed.divide(i64, i64) -> Result<i64, MathError>\n" in listed.stdout, "call --list shows types",
+            listed.stdout)
+
+
+def test_usage(t, url):
+    help_of = {name: f"hint: choir {name} --help" for name in ("serve", "call", "ping")}
+    cases = [
+        ("no command", ["usage: choir"], []),
+        ("an unknown command", ['no command "fly"', "hint: choir --help"], ["fly"]),
+        ("call without method", ["an address and a method", help_of["call"]], ["call", url]),
+        ("an unknown option", ["no option --loud", help_of["call"]], ["call", "--loud", url, "Testbed.echo", '"x"']),
+        ("an option without its value", ["--timeout needs a value"], ["call", url, "Testbed.echo", '"x"', "--timeout"]),
+        ("a flag with a value", ["--verbose has no value"], ["call", url, "Testbed.echo", '"x"', "--verbose=1"]),
+        ("a timeout that is none", ['"soon"'], ["call", "--timeout", "soon", url, "Testbed.echo", '"x"']),
+        ("a negative timeout", ['"-1"'], ["call", "--timeout=-1", url, "Testbed.echo", '"x"']),
+        ("not a number", ['"nan"'], ["call", "--timeout=nan", url, "Testbed.echo", '"x"']),
+        ("metadata without a key", ["KEY=VALUE"], ["call", "--metadata", "=x", url, "Testbed.echo", '"x"']),
+        ("metadata without =", ["KEY=VALUE"], ["call", "--metadata", "x", url, "Testbed.echo", '"x"']),
+        ("65 times metadata", ["at most 64"], ["call", *["--metadata=a=b"] * 65, url, "Testbed.echo", '"x"']),
+        ("an unknown log level", ['"loud"'], ["call", "--log=loud", url, "Testbed.echo", '"x"']),
+        ("a method without service", ["SERVICE.METHOD"], ["call", url, "echo", '"x"']),
+        ("an unknown service", ["Nobody.echo", "Testbed.echo(string) -> string"], ["call", url, "Nobody.echo", '"x"']),
+        ("an unknown method", ["Testbed.shout", "Testbed.echo(string)"], ["call", url, "Testbed.shout", '"x"']),
+        ("too few arguments", ["takes 2 arguments, not 1", "divide(i64, i64)"], ["call", url, "Testbed.divide", "1"]),
+        ("too many arguments", ["takes 1 argument, not 2"], ["call", url, "Testbed.echo", '"x"', '"y"']),
+        ("no JSON", ["argument 1 of Testbed.echo", "hint: ", "'\"hello\"'"], ["call", url, "Testbed.echo", "hello"]),
+        ("JSON of another type", ["argument 2 of Testbed.divide"], ["call", url, "Testbed.divide", "1", "true"]),
+        ("a number out of range", ["out of range for u64"], ["call", url, "Testbed.echo_u64", str(2 ** 64)]),
+        ("a place inside of JSON", ["entries[0].id"], ["call", url, "Testbed.echo_gnarly",
+                                                       json.dumps(GNARLY).replace('"id": 1', '"id": "one"')]),
+        ("no port", ["the port is missing", help_of["call"]], ["call", "localhost", "Testbed.echo", '"x"']),
+        ("a bad port", ["99999"], ["call", "localhost:99999", "Testbed.echo", '"x"']),
+        ("a scheme that is none", ["pigeon://x"], ["call", "pigeon://x", "Testbed.echo", '"x"']),
+        ("an address that is too long", ["too long"], ["ping", "a" * 400 + ":1"]),
+        ("serve without address", ["an address is needed", help_of["serve"]], ["serve"]),
+        ("serve with two", ["one address is enough"], ["serve", "127.0.0.1:0", "127.0.0.1:0"]),
+        ("serve no requests", ["from 1 to 1000000"], ["serve", "127.0.0.1:0", "--max-requests", "0"]),
+        ("serve a name", ["example.com"], ["serve", "example.com:0"]),
+        ("ping without address", ["an address is needed", help_of["ping"]], ["ping"]),
+        ("ping never", ["from 1 to 1000000"], ["ping", "--count=0", url]),
+        ("ping with a bad count", ['"3x"'], ["ping", "--count", "3x", url]),
+        ("ping at a bad interval", ['"fast"'], ["ping", "--interval", "fast", url]),
+    ]
+    for name, words, arguments in cases:
+        t.expect(f"usage: {name}", USAGE, "", words, *arguments)
+
+
+def test_calls(t, url):
+    def call(name, method, arguments, out, *options):
+        t.expect(name, OK, out + "\n", [], "call", *options, url, f"Testbed.{method}", *arguments)
+
+    call("echo", "echo", ['"hello"'], '"hello"')
+    call("echo of nothing", "echo", ['""'], '""')
+    call("echo with escapes", "echo", [r'"a\u00e9\n\""'], json.dumps("a\u00e9\n\"", ensure_ascii=False))
+    big = json.dumps("x" * 100_000)
+    call("echo of 100 kB", "echo", [big], big)
+    call("reverse", "reverse", ['"a\u00f1\U0001f600b"'], '"b\U0001f600\u00f1a"')
+    call("divide a negative number", "divide", ["-7", "2"], "-3")
+    call("divide the smallest number", "divide", [str(-2 ** 63), "1"], str(-2 ** 63))
+    call("lookup", "lookup", ["2"], '{"name":"Bob","age":25,"email":null}')
+    call("echo_bytes", "echo_bytes", ["[0,1,255]"], "[0,1,255]")
+    call("echo_bool", "echo_bool", [" true "], "true")
+    call("echo_u64", "echo_u64", [str(2 ** 64 - 1)], str(2 ** 64 - 1))
+    call("echo_option_string, some", "echo_option_string", ['"x"'], '"x"')
+    call("echo_option_string, none", "echo_option_string", ["null"], "null")
+    gnarly = t.run("call", url, "Testbed.echo_gnarly", json.dumps(GNARLY))
+    t.check(gnarly.returncode == OK and json.loads(gnarly.stdout) == GNARLY, "echo_gnarly",
+            gnarly.stderr + gnarly.stdout)
+    call("an address without scheme", "echo_bool", ["true"], "true", "--timeout=10")
+    t.expect("options behind the arguments", OK, "1\n", [], "call", url[len("tcp://"):], "Testbed.echo_u64", "1",
+             "--timeout", "9")
+    t.expect("-- ends the options", OK, "-1\n", [], "call", "--", url, "Testbed.divide", "-1", "1")
+    call("with metadata", "echo_u64", ["7"], "7", "--metadata", "trace=1", "--metadata", "empty=")
+    call("64 times metadata", "echo_u64", ["7"], "7", *["--metadata=a=b"] * 64)
+    t.expect("--verbose tells more on standard error", OK, "7\n",
+             ["connected to tcp://", "Testbed.echo_u64: ok after "], "call", "--verbose", url, "Testbed.echo_u64", "7")
+    t.expect("--log shows what the library does", OK, "7\n", [" info "], "call", "--log", url, "Testbed.echo_u64", "7")
+    t.expect("a user error", USER_ERROR, "", ['error: "DivisionByZero"\n'], "call", url, "Testbed.divide", "1", "0")
+    t.expect("another user error", USER_ERROR, "", ['error: "AccessDenied"\n'], "call", url, "Testbed.lookup", "100")
+
+
+def test_no_answer(t, choir, calculator, url):
+    t.expect("slow, but in time", OK, '"slow:200:x"\n', [], *echo(url, "slow:200:x"))
+    start = time.monotonic()
+    t.expect("timed out", NO_ANSWER, "", ["Testbed.echo: timed out", "hint: "], *echo(url, "slow:20000:x"),
+             "--timeout", "0.3")
+    t.check(time.monotonic() - start < 10, "timed out in time")
+    t.expect("dropped by its handler", NO_ANSWER, "", ["Testbed.echo: cancelled", "hint: "], *echo(url, "panic"))
+    t.expect("and the server goes on", OK, '"x"\n', [], *echo(url))
+    with Server(calculator, "tcp://127.0.0.1:0") as other:
+        t.expect("a peer without the method", NO_ANSWER, "", ["unknown method", "hint: "], *echo(other.url))
+    with Server(choir, "serve", "127.0.0.1:0") as plain:
+        t.expect("no hooks unless asked for", OK, '"exit"\n', [], *echo(plain.url, "exit"))
+    with Server(choir, "serve", "--test-hooks", "127.0.0.1:0") as doomed:
+        t.expect("the peer dies during the call", FAILED, "", ["may or may not have run", "the link ended"],
+                 *echo(doomed.url, "exit"))
+        t.check(doomed.process.wait(LIMIT) == 3, "exit leaves with status 3")
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = t.run(*echo(url), capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    t.judge("a result that cannot be written", done, FAILED, None, ["cannot write"])
+
+
+def test_strange_peers(t):
+    port = free_port()
+    refused = f"127.0.0.1:{port}: Connection refused"
+    for command in (echo(f"127.0.0.1:{port}"), ["ping", f"tcp://127.0.0.1:{port}"]):
+        t.expect(f"{command[0]}: nobody listens", FAILED, "", [refused, "hint: "], *command)
+    t.expect("nobody listens at any address of a name", FAILED, "", [f"localhost:{port}", refused],
+             *echo(f"localhost:{port}"))
+    t.expect("a name that cannot be resolved", FAILED, "", ['"no-such-host.invalid"', "hint: "],
+             *echo("no-such-host.invalid:1"), "--timeout=20")
+
+    class Quiet(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    t.expect("a web server that is confused", FAILED, "", ["vox prologue", "<!DOCTYPE HTML>", "hint: "],
+             *echo(f"127.0.0.1:{web.server_port}"))
+    web.shutdown()
+    strangers = [
+        ("a web server", b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", "an HTTP response"),
+        ("a TLS server", bytes([21, 3, 3, 0, 2, 2, 70]), "a TLS record"),
+        ("an SSH server", b"SSH-2.0-OpenSSH_9.2p1\r\n", "an SSH banner"),
+    ]
+    for name, greeting, word in strangers:
+        with fake_peer(says(greeting)) as address:
+            t.expect(name, FAILED, "", [address, "vox prologue", word, "hint: "], *echo(address))
+    with fake_peer(lambda connection: None) as address:
+        t.expect("a server that hangs up", FAILED, "", [address, "the link ended", "hint: "], "ping", address)
+    with fake_peer(says(b"")) as address:
+        start = time.monotonic()
+        t.expect("a server that says nothing", FAILED, "", [address, "not finished in time", "hint: "],
+                 *echo(address), "--timeout=0.5")
+        t.check(time.monotonic() - start < 10, "a server that says nothing is given up in time")
+
+
+def ask_as_stranger(port, request):
+    """What the server says to a client of another protocol until it closes; fails if it does not close."""
+    heard = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as connection:
+        connection.sendall(request)
+        with contextlib.suppress(ConnectionResetError):
+            while part := connection.recv(4096):
+                heard += part
+    return heard
+
+
+def test_serve(t, choir):
+    with Server(choir, "serve", "--log", "--max-requests", "1", "127.0.0.1:0") as s:
+        for name, request in [("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+                              ("TLS", bytes([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]))]:
+            try:
+                problem = "" if len(ask_as_stranger(s.port, request)) < 100 else "it said too much"
+            except OSError as e:
+                problem = str(e)
+            t.check(not problem, f"an {name} client is hung up on", problem)
+        t.expect("and vox peers are served still", OK, "1\n", [], "call", s.url, "Testbed.echo_u64", "1")
+        t.expect("a port that is taken", FAILED, "", [s.url, "in use", "hint: "], "serve", s.url)
+        status, out, err = s.end(signal.SIGTERM)
+        t.check(status == OK and out == "", "SIGTERM ends it well", f"{status} {out!r} {err!r}")
+        t.check("an HTTP request (GET)" in err and "a TLS ClientHello" in err, "the log names the strangers", err)
+    with Server(choir, "serve", "--test-hooks", "tcp://localhost:0") as s:
+        # A call that nobody ends would keep the server from closing.
+        call = t.start(*echo(s.url, "slow:60000:x"), "--verbose")
+        call.stderr.readline()  # connected
+        time.sleep(0.3)
+        start = time.monotonic()
+        status, _, err = s.end(signal.SIGINT)
+        took = time.monotonic() - start
+        t.check(status == OK and err == "" and took < 10, "SIGINT in the middle of a call ends it well",
+                f"{status} {err!r} {took}")
+        out, err = call.communicate(timeout=LIMIT)
+        t.check(call.returncode == NO_ANSWER and out == "" and "cancelled" in err, "and the caller is told",
+                f"{out!r} {err!r}")
+    with Server(choir, "serve", "[::1]:0") if has_ipv6() else contextlib.nullcontext() as s:
+        if s:
+            t.expect("IPv6", OK, "1\n", [], "call", s.url, "Testbed.echo_u64", "1")
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+def test_ping(t, choir, url):
+    done = t.run("ping", "--count", "3", "--interval", "0.01", url)
+    lines = done.stdout.splitlines()
+    summary = PING_SUMMARY.match(lines[-1]) if lines else None
+    good = done.returncode == OK and len(lines) == 4 and summary and summary.group(1, 2) == ("3", "3")
+    t.check(good and all(line.startswith(f"pong from {url}: ") for line in lines[:3]), "ping",
+            done.stdout + done.stderr)
+    times = [float(n) for n in summary.group(3, 4, 5)] if summary else [1, 0, 0]
+    t.check(times == sorted(times), "ping: min, median and max are in order", done.stdout)
+    start = time.monotonic()
+    t.judge("ping waits between pings, and not after the last", t.run("ping", "--count=2", "--interval=0.5", url), OK)
+    t.check(0.5 <= time.monotonic() - start < 5, "ping keeps the interval")
+    process = t.start("ping", "--interval", "60", url)
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=LIMIT)
+    t.check(process.returncode == OK and out.startswith("1 sent, 1 answered; ") and err == "",
+            "an interrupt ends ping with its summary", f"{process.returncode} {out!r} {err!r}")
+    with Server(choir, "serve", "127.0.0.1:0") as s:
+        process = t.start("ping", "--interval", "60", s.url)
+        process.stdout.readline()
+        s.process.kill()
+        out, err = process.communicate(timeout=LIMIT)
+        t.check(process.returncode == FAILED and "the link ended" in err and "1 sent" in out,
+                "ping notices when the peer dies", f"{process.returncode} {out!r} {err!r}")
+
+
+def main(choir, calculator):
+    t = Test(choir)
+    test_help(t)
+    with Server(choir, "serve", "--test-hooks", "tcp://127.0.0.1:0") as s:
+        test_usage(t, s.url)
+        test_calls(t, s.url)
+        test_no_answer(t, choir, calculator, s.url)
+        test_ping(t, choir, s.url)
+        status, _, err = s.end(signal.SIGTERM)
+        t.check(status == OK and err == "", "the server of all this ends well and has said nothing",
+                f"{status} {err!r}")
+    test_strange_peers(t)
+    test_serve(t, choir)
+    t.end()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/* choir call: one call, JSON in and JSON out. */
+#include "tool.h"
+
+#include "choir/value.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* Memory for the arguments or the result: more than any message holds. */
+#define ARENA_MAX    ((size_t)1 << 30)
+#define METADATA_MAX 64u
+#define URL_MAX      300u
+
+static const char help[] =
+    "usage: choir call [OPTION]... ADDRESS SERVICE.METHOD [JSON]...\n"
+    "       choir call --list\n"
+    "\n"
+    "Calls a method and prints its result as one line of JSON. Each argument of the method is one JSON text.\n"
+    "ADDRESS is HOST:PORT or tcp://HOST:PORT.\n"
+    "\n"
+    "  --timeout SECONDS     give up after this time, connecting included; 0 is never (30)\n"
+    "  --metadata KEY=VALUE  send this string beside the call; may be given 64 times\n"
+    "  --verbose             say on standard error what happens and how long it takes\n"
+    "  --log[=LEVEL]         log what the library does: error, warning, info (without LEVEL) or debug\n"
+    "  --list                print the methods that are known, with their types\n"
+    "  --help                print this\n"
+    "\n"
+    "Examples\n"
+    "  choir call localhost:7711 Testbed.echo '\"hello\"'\n"
+    "  choir call localhost:7711 Testbed.divide -7 2\n"
+    "\n"
+    "Exit status\n"
+    "  0  answered; the result is on standard output\n"
+    "  1  answered with the method's own error, which is on standard error as JSON\n"
+    "  2  wrong usage: options, address, method or arguments; nothing was sent\n"
+    "  3  could not connect, or the session failed\n"
+    "  4  the call ended without an answer of the method: unknown method, invalid payload, cancelled, timed out, ...\n";
+
+/* What the command line says. */
+typedef struct request {
+    char url[URL_MAX];
+    const choir_service *service;
+    uint32_t method;
+    char **operands; /* address, method, arguments */
+    size_t operands_len;
+    choir_metadata_entry metadata[METADATA_MAX];
+    size_t metadata_len;
+    choir_duration timeout; /* 0 is none */
+    uint32_t log_level;
+    bool verbose, list;
+} request;
+
+typedef struct call {
+    const request *request;
+    tool tool;
+    choir_client *client;
+    choir_arena *arena;
+    choir_time start, deadline;
+    bool done;
+    int exit_status;
+} call;
+
+/* ---- the command line ---- */
+
+enum { TIMEOUT, METADATA, VERBOSE, LOG, LIST };
+static const tool_option known[] = {
+    [TIMEOUT] = {"timeout", TOOL_VALUE}, [METADATA] = {"metadata", TOOL_VALUE},
+    [VERBOSE] = {"verbose", TOOL_FLAG},  [LOG] = {"log", TOOL_MAYBE},
+    [LIST] = {"list", TOOL_FLAG},        {NULL, 0}};
+
+static int add_metadata(request *r, const char *pair) {
+    const char *equals = strchr(pair, '=');
+    if (!equals || equals == pair)
+        return tool_usage(&tool_call, "--metadata needs KEY=VALUE, not \"%s\"", pair);
+    if (r->metadata_len == METADATA_MAX) return tool_usage(&tool_call, "at most %u --metadata", METADATA_MAX);
+    r->metadata[r->metadata_len++] = (choir_metadata_entry){
+        .key = {pair, (size_t)(equals - pair)},
+        .type = CHOIR_METADATA_STRING,
+        .bytes = {(const uint8_t *)equals + 1, strlen(equals + 1)},
+    };
+    return TOOL_OK;
+}
+
+static int take_option(request *r, int which, char *value) {
+    switch (which) {
+    case TIMEOUT:
+        if (tool_seconds(value, &r->timeout)) return TOOL_OK;
+        return tool_usage(&tool_call, "--timeout needs seconds, such as 2.5, not \"%s\"", value);
+    case METADATA: return add_metadata(r, value);
+    case VERBOSE: r->verbose = true; return TOOL_OK;
+    case LOG:
+        if (tool_level(value, &r->log_level)) return TOOL_OK;
+        return tool_usage(&tool_call, "there is no log level \"%s\"", value);
+    case LIST: r->list = true; return TOOL_OK;
+    default: r->operands[r->operands_len++] = value; return TOOL_OK;
+    }
+}
+
+static int parse(request *r, int argc, char **argv) {
+    tool_options o = {.command = &tool_call, .known = known, .argc = argc, .argv = argv};
+    /* The operands are gathered where the arguments were: there are never more of them. */
+    r->operands = argv;
+    for (int which; (which = tool_next(&o)) != TOOL_END;) {
+        if (which == TOOL_BAD) return TOOL_USAGE;
+        int status = take_option(r, which, o.value);
+        if (status != TOOL_OK) return status;
+    }
+    if (r->list) return TOOL_OK;
+    if (r->operands_len < 2) return tool_usage(&tool_call, "an address and a method are needed");
+    if (!tool_url(r->operands[0], r->url, sizeof r->url))
+        return tool_usage(&tool_call, "the address is too long");
+    return tool_find_method(&tool_call, r->operands[1], &r->service, &r->method) ? TOOL_OK : TOOL_USAGE;
+}
+
+/* ---- arguments ---- */
+
+static int bad_argument(const request *r, size_t index, uint32_t kind, choir_str why) {
+    const char *json = r->operands[2 + index];
+    bool is_word = isalpha((unsigned char)*json) || (kind == CHOIR_KIND_STRING && *json != '"');
+    tool_say("argument %zu of %s: %.*s: %s", index + 1, r->operands[1], (int)why.len, why.data, json);
+    if (is_word) tool_hint("each argument is a JSON text; a string keeps its quotes: '\"%s\"'", json);
+    return TOOL_USAGE;
+}
+
+/* Reads the JSON texts into the struct of the arguments. */
+static int read_arguments(call *c, void **ret_args) {
+    const request *r = c->request;
+    const choir_unit *u = r->service->unit;
+    uint32_t type = r->service->methods[r->method].args;
+    const choir_type *args = &u->types[type];
+    size_t count = args->kind == CHOIR_KIND_TUPLE ? args->count : 0, given = r->operands_len - 2;
+    if (count != given) {
+        tool_say("%s takes %zu argument%s, not %zu:", r->operands[1], count, count == 1 ? "" : "s", given);
+        fputs("  ", stderr);
+        tool_print_signature(stderr, r->service, r->method);
+        fputc('\n', stderr);
+        return TOOL_USAGE;
+    }
+    char *values = choir_arena_alloc(c->arena, args->size > 0 ? args->size : 1, args->align);
+    if (!values) return tool_failed(CHOIR_ERR_NO_MEMORY, CHOIR_STR(""));
+    memset(values, 0, args->size);
+    for (size_t i = 0; i < count; i++) {
+        const choir_field *f = &u->fields[args->first + i];
+        choir_str json = {r->operands[2 + i], strlen(r->operands[2 + i])}, why = {"", 0};
+        if (choir_value_from_json(u, f->type, json, c->arena, values + f->offset, &why) != CHOIR_OK)
+            return bad_argument(r, i, u->types[f->type].kind, why);
+    }
+    *ret_args = values;
+    return TOOL_OK;
+}
+
+/* ---- the answer ---- */
+
+static const char *hint_of(uint32_t outcome) {
+    switch (outcome) {
+    case CHOIR_OUTCOME_UNKNOWN_METHOD:
+        return "the peer does not have this method; check that it is the right peer";
+    case CHOIR_OUTCOME_INVALID_PAYLOAD:
+        return "the peer refused the arguments, or its version of the method has other types (choir call --list prints "
+               "those known here)";
+    case CHOIR_OUTCOME_CANCELLED:
+        return "the peer gave the call up: it has no handler for it, or the handler failed; its own log may tell more";
+    case CHOIR_OUTCOME_SESSION_SHUTDOWN: return "the session was shut down; try again once the peer is back";
+    case CHOIR_OUTCOME_SEND_FAILED: return "the call never ran; the peer may be overloaded: try again later";
+    case CHOIR_OUTCOME_INDETERMINATE:
+        return "the method may or may not have run; find out before calling again";
+    case CHOIR_OUTCOME_TIMED_OUT: return "the peer was told to stop; --timeout allows more time";
+    default: return NULL;
+    }
+}
+
+static int print_value(call *c, uint32_t type, const void *value, FILE *out, const char *before) {
+    choir_str json;
+    int status = choir_value_to_json(c->request->service->unit, type, value ? value : "", c->arena, &json);
+    if (status != CHOIR_OK) {
+        tool_say("the answer cannot be written as JSON: %s", choir_status_text(status));
+        return TOOL_NO_ANSWER;
+    }
+    fputs(before, out);
+    fwrite(json.data, 1, json.len, out);
+    fputc('\n', out);
+    return TOOL_OK;
+}
+
+static int print_outcome(const call *c, const choir_event *done) {
+    const char *name = c->request->operands[1];
+    const char *hint = hint_of(done->outcome);
+    tool_say("%s: %s%s%.*s", name, choir_outcome_text(done->outcome), done->text.len > 0 ? ": " : "",
+             (int)done->text.len, done->text.data);
+    if (hint) tool_hint("%s", hint);
+    return TOOL_NO_ANSWER;
+}
+
+static void on_done(void *ctx, const choir_event *done) {
+    call *c = ctx;
+    const request *r = c->request;
+    const choir_method *m = &r->service->methods[r->method];
+    c->done = true;
+    choir_loop_stop(c->tool.loop);
+    choir_arena_reset(c->arena); /* the arguments were encoded when the call was made */
+    if (r->verbose)
+        tool_say("%s: %s after %.3f ms", r->operands[1], choir_outcome_text(done->outcome),
+                 tool_ms(choir_loop_now(c->tool.loop) - c->start));
+    if (done->status != CHOIR_OK) {
+        tool_say("%s: %s; it may or may not have run", r->operands[1], choir_outcome_text(done->outcome));
+        c->exit_status = tool_client_failed(r->url, done->status, choir_client_text(c->client));
+    } else if (done->outcome == CHOIR_OUTCOME_OK) {
+        c->exit_status = print_value(c, m->ok, done->value, stdout, "");
+    } else if (done->outcome == CHOIR_OUTCOME_USER_ERROR) {
+        c->exit_status = print_value(c, m->err, done->value, stderr, "error: ");
+        if (c->exit_status == TOOL_OK) c->exit_status = TOOL_USER_ERROR;
+    } else {
+        c->exit_status = print_outcome(c, done);
+    }
+}
+
+/* ---- the call ---- */
+
+static int connect_and_call(call *c, const void *args) {
+    const request *r = c->request;
+    choir_client_options options;
+    choir_call_options how;
+    choir_client_options_init(&options);
+    options.service = r->service;
+    if (r->timeout > 0 && r->timeout < options.connect_timeout) options.connect_timeout = r->timeout;
+    c->start = choir_loop_now(c->tool.loop);
+    int status = tool_connect(&c->tool, &tool_call, r->url, &options, &c->client);
+    if (status != TOOL_OK) return status;
+    choir_time now = choir_loop_now(c->tool.loop);
+    if (r->verbose) tool_say("connected to %s after %.3f ms", r->url, tool_ms(now - c->start));
+    choir_call_options_init(&how);
+    if (r->timeout > 0) how.deadline = c->start + r->timeout;
+    how.metadata = r->metadata;
+    how.metadata_len = r->metadata_len;
+    c->start = now;
+    status = choir_client_call(c->client, r->method, args, &how, on_done, c, NULL);
+    if (status != CHOIR_OK) {
+        choir_str why = choir_loop_error(c->tool.loop);
+        tool_say("the call cannot be sent: %.*s", (int)why.len, why.data);
+        return TOOL_NO_ANSWER;
+    }
+    while (!c->done) {
+        if (choir_loop_run(c->tool.loop) != CHOIR_OK)
+            return tool_failed(CHOIR_ERR_IO, choir_loop_error(c->tool.loop));
+    }
+    /* What the peer is still to be told, such as a Cancel, leaves with the orderly end. */
+    choir_client_close(c->client);
+    choir_loop_run(c->tool.loop);
+    return c->exit_status;
+}
+
+static int run(int argc, char **argv) {
+    static request r = {.timeout = 30 * CHOIR_SECOND, .log_level = TOOL_SILENT};
+    call c = {.request = &r};
+    int status = parse(&r, argc, argv);
+    if (status != TOOL_OK) return status;
+    if (r.list) {
+        tool_list_methods(stdout);
+        return TOOL_OK;
+    }
+    if (!tool_init(&c.tool, r.log_level)) return TOOL_FAILED;
+    void *args = NULL;
+    status = choir_arena_new(choir_loop_env(c.tool.loop), ARENA_MAX, &c.arena);
+    status = status == CHOIR_OK ? read_arguments(&c, &args) : tool_failed(status, CHOIR_STR(""));
+    if (status == TOOL_OK) status = connect_and_call(&c, args);
+    choir_client_free(c.client);
+    choir_arena_free(c.arena);
+    tool_deinit(&c.tool);
+    return status;
+}
+
+const tool_command tool_call = {"call", "call a method: JSON in, JSON out", help, run};
