@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Real peers: our programs against a vox 0.4.0 peer written in Rust, in both directions and both roles.
+
+usage: run.py --choir PROGRAM --client PROGRAM --vox PROGRAM [--list]
+
+First the Rust client talks to the Rust server: its lines are what everybody else must print. Then Rust client to C server,
+C client to Rust server, C client to C server, line by line; then the cases in which something is cancelled, killed or
+stopped. Prints TAP; fails when a case fails, and when fewer cases ran than are listed.
+"""
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+
+# Checks of the clients' `all`, in order. One more or less is a failure.
+CHECKS = """echo-empty echo-one-byte echo-1mib echo-non-ascii reverse divide-ok divide-by-zero divide-overflow divide-negative
+lookup-found/1 lookup-found/2 lookup-found/3 lookup-not-found lookup-denied echo-bytes/empty echo-bytes/one
+echo-bytes/all-values echo-gnarly scalars/true scalars/false scalars/u64-zero scalars/u64-two-bytes scalars/u64-max
+scalars/some scalars/some-empty scalars/none pipelined-1000 unknown-method/string unknown-method/string-again
+unknown-method/unit unknown-method/fallible unknown-method/echo-afterwards invalid-payload/echo-u64
+invalid-payload/divide-string invalid-payload/reverse-afterwards""".split()
+# Texts are free: only the kind of the outcome is compared.
+FREE_TEXT = ("invalid-payload/echo-u64", "invalid-payload/divide-string")
+# A Rust caller cannot see UnknownMethod of a method that returns something (its plan for the answer fails first); ours can.
+RUST_BLIND = ("unknown-method/string", "unknown-method/string-again", "unknown-method/fallible")
+FOUND_DEAD_WITHIN = 6.0
+LIMIT = 60
+
+PAIRS = ("rust-to-rust", "rust-to-c", "c-to-rust", "c-to-c")
+SPECIAL = ("cancel c-to-rust", "cancel c-to-c", "deadline c-to-rust", "killed c-to-rust", "killed rust-to-c",
+           "killed c-to-c", "stopped server c-to-rust", "stopped server c-to-c", "stopped client rust-to-c")
+
+
+def listed():
+    return [f"{check} {pair}" for pair in PAIRS for check in CHECKS] + list(SPECIAL)
+
+
+class Tap:
+    def __init__(self):
+        self.ran, self.failed = [], 0
+
+    def case(self, name, problem=None):
+        self.ran.append(name)
+        if problem:
+            self.failed += 1
+            print(f"not ok {len(self.ran)} - {name}\n  # {problem}", flush=True)
+        else:
+            print(f"ok {len(self.ran)} - {name}", flush=True)
+
+
+class Server:
+    """A server of one of the two kinds on a port of its own."""
+
+    def __init__(self, kind, a):
+        command = ([a.vox, "serve", "127.0.0.1:0", "--nodelay"] if kind == "rust"
+                   else [a.choir, "serve", "--test-hooks", "tcp://127.0.0.1:0"])
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if "listening on" not in line:
+            self.process.kill()
+            raise RuntimeError(f"{command[0]} did not start: {line!r} {self.process.stderr.read()[-300:]!r}")
+        self.address = "127.0.0.1:" + line.strip().rsplit(":", 1)[1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.communicate()
+
+
+def client_command(kind, a, address, *scenarios):
+    return [a.vox, "client", address, *scenarios] if kind == "rust" else [a.client, address, *scenarios]
+
+
+def run_all(kind, a, address):
+    """What the client says about each check: {name: (outcome, verdict)}."""
+    done = subprocess.run(client_command(kind, a, address, "all"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=LIMIT * 3)
+    found, outcome = {}, {}
+    for line in done.stdout.splitlines():
+        word, _, rest = line.partition(" ")
+        name, _, text = rest.partition(" ")
+        if word == "result":
+            outcome[name] = text
+        elif word in ("ok", "FAIL"):
+            found[name.rstrip(":")] = (outcome.get(name.rstrip(":")), word)
+    return found, done
+
+
+def kind_of(outcome):
+    return (outcome or "").split('("')[0]
+
+
+def judge(name, pair, got, want):
+    if got is None:
+        return "did not run"
+    outcome, verdict = got
+    if verdict != "ok":
+        return f"the client says FAIL: {outcome}"
+    if want is None:
+        return "Rust to Rust did not run it"
+    if pair.startswith("c-to") and name in RUST_BLIND:
+        return None if outcome == "Err(UnknownMethod)" else f"got {outcome}, wanted Err(UnknownMethod)"
+    same = kind_of(outcome) == kind_of(want[0]) if name in FREE_TEXT else outcome == want[0]
+    return None if same else f"got {outcome}, Rust to Rust has {want[0]}"
+
+
+def pairs(a, tap):
+    reference = {}
+    for pair in PAIRS:
+        client, server = pair.split("-to-")
+        found, why = {}, None
+        try:
+            with Server(server, a) as s:
+                found, done = run_all(client, a, s.address)
+                why = f"exit {done.returncode} {done.stderr[-300:]!r}"
+        except (OSError, RuntimeError, subprocess.TimeoutExpired) as e:
+            why = str(e)
+        if pair == "rust-to-rust":
+            reference = found
+        for name in CHECKS:
+            problem = judge(name, pair, found.get(name), reference.get(name))
+            tap.case(f"{name} {pair}", problem and f"{problem} ({why})" if problem == "did not run" else problem)
+        extra = set(found) - set(CHECKS)
+        if extra:
+            tap.case(f"nothing unlisted {pair}", f"checks that are not listed: {sorted(extra)}")
+
+
+def run_scenario(a, client, server, scenario):
+    """One manual scenario that the client judges itself."""
+    with Server(server, a) as s:
+        done = subprocess.run(client_command(client, a, s.address, scenario), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, timeout=LIMIT)
+        if done.returncode != 0 or f"ok {scenario}" not in done.stdout:
+            return f"exit {done.returncode}: {done.stdout[-300:]!r} {done.stderr[-300:]!r}"
+    return None
+
+
+def read_until(process, word):
+    for line in process.stdout:
+        if word in line:
+            return True
+    return False
+
+
+def stop_server(a, server):
+    """The server is stopped in the middle of a call: our client must find out within the limit."""
+    with Server(server, a) as s:
+        client = subprocess.Popen(client_command("c", a, s.address, "slow-call"), stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        if not read_until(client, "calling"):
+            return f"the client did not call: {client.communicate()}"
+        time.sleep(0.2)  # the call has to be on its way; stopping too early would only make the case easier
+        s.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            out, err = client.communicate(timeout=FOUND_DEAD_WITHIN + 5)
+        except subprocess.TimeoutExpired:
+            client.kill()
+            return "not found dead"
+        took = time.monotonic() - began
+        if client.returncode != 0 or "ok slow-call" not in out:
+            return f"exit {client.returncode}: {out[-300:]!r} {err[-300:]!r}"
+        print(f"  # found dead after {took:.2f} s")
+        return None if took <= FOUND_DEAD_WITHIN else f"found dead only after {took:.1f} s"
+
+
+def stop_client(a):
+    """A Rust client is stopped in the middle of a call: our server must close the session within the limit."""
+    command = [a.choir, "serve", "--test-hooks", "--log", "tcp://127.0.0.1:0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    client = None
+    try:
+        address = "127.0.0.1:" + server.stdout.readline().strip().rsplit(":", 1)[1]
+        client = subprocess.Popen(client_command("rust", a, address, "slow-call"), stdout=subprocess.PIPE, text=True)
+        if not read_until(client, "calling"):
+            return "the client did not call"
+        time.sleep(0.2)
+        client.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        os.set_blocking(server.stderr.fileno(), False)
+        seen = ""
+        while time.monotonic() - began < FOUND_DEAD_WITHIN:
+            try:
+                seen += os.read(server.stderr.fileno(), 65536).decode(errors="replace")
+            except BlockingIOError:
+                pass
+            if "the peer sent nothing for too long" in seen:
+                print(f"  # found dead after {time.monotonic() - began:.2f} s")
+                return None
+            time.sleep(0.02)
+        return f"not found dead within {FOUND_DEAD_WITHIN} s: {seen[-300:]!r}"
+    finally:
+        if client:
+            client.send_signal(signal.SIGCONT)
+            client.kill()
+        server.kill()
+
+
+def special(a, tap):
+    work = {
+        "cancel c-to-rust": lambda: run_scenario(a, "c", "rust", "cancel"),
+        "cancel c-to-c": lambda: run_scenario(a, "c", "c", "cancel"),
+        "deadline c-to-rust": lambda: run_scenario(a, "c", "rust", "deadline"),
+        "killed c-to-rust": lambda: run_scenario(a, "c", "rust", "peer-killed"),
+        "killed rust-to-c": lambda: run_scenario(a, "rust", "c", "peer-killed"),
+        "killed c-to-c": lambda: run_scenario(a, "c", "c", "peer-killed"),
+        "stopped server c-to-rust": lambda: stop_server(a, "rust"),
+        "stopped server c-to-c": lambda: stop_server(a, "c"),
+        "stopped client rust-to-c": lambda: stop_client(a),
+    }
+    for name in SPECIAL:
+        try:
+            problem = work[name]()
+        except (OSError, RuntimeError, subprocess.TimeoutExpired, IndexError) as e:
+            problem = f"{type(e).__name__}: {e}"
+        tap.case(name, problem)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("choir", "client", "vox"):
+        parser.add_argument(f"--{name}", default="")
+    parser.add_argument("--list", action="store_true", help="only name the cases")
+    a = parser.parse_args()
+    if a.list:
+        print("\n".join(listed()))
+        return 0
+    print(f"1..{len(listed())}")
+    tap = Tap()
+    pairs(a, tap)
+    special(a, tap)
+    missing = [name for name in listed() if name not in tap.ran]
+    for name in missing:
+        print(f"# did not run: {name}")
+    passed = len(tap.ran) - tap.failed
+    print(f"{passed} passed, {tap.failed + len(missing)} failed")
+    return 1 if tap.failed or missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
