@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the benchmarks and prints one table each; everything in one run, on one machine, interleaved.
+
+usage: run.py BUILD_DIR [--seconds S] [--rounds N] [--vox PATH] [--quick]
+
+Server on core 0, client on core 1 when there are two. The peers of a table run in turn, N rounds, and the median is
+reported with its range: machines are shared and noisy, so read the ratios.
+"""
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+# Payload bytes of a warm echo call and answer with a request id of four bytes (the library's own encoding).
+REQUEST_BYTES, ANSWER_BYTES = 56, 47
+WARM_UP = 0.3
+IN_FLIGHT = (1, 64, 1024)
+
+
+def cpu_seconds(pid):
+    """User and system time of all threads, in seconds."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat") as f:
+            total += int(f.read().split()[0])
+    return total / 1e9
+
+
+def start_server(command):
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    line = server.stdout.readline()
+    if "listening on" not in line:
+        server.kill()
+        raise SystemExit(f"{command[0]} did not start: {line!r}")
+    return server, line.strip().rsplit(":", 1)[1]
+
+
+class Peer:
+    def __init__(self, name, serve, client):
+        self.name, self.serve, self.client = name, serve, client
+
+    def run(self, in_flight, seconds):
+        server, port = start_server(self.serve())
+        try:
+            client = subprocess.Popen(self.client(port, in_flight, seconds), stdout=subprocess.PIPE, text=True)
+            time.sleep(WARM_UP + 0.15)
+            began = time.monotonic()
+            before = cpu_seconds(server.pid) + cpu_seconds(client.pid)
+            time.sleep(max(seconds - 0.4, 0.2))
+            spent = cpu_seconds(server.pid) + cpu_seconds(client.pid) - before
+            took = time.monotonic() - began
+            out = client.communicate()[0]
+        finally:
+            server.kill()
+            server.wait()
+        if client.returncode != 0 or not out.strip():
+            raise SystemExit(f"{self.name}: the client failed with {client.returncode}")
+        result = json.loads(out.strip().splitlines()[-1])
+        result["cpu_s_per_m"] = spent / (result["rate"] * took) * 1e6
+        return result
+
+
+def peers(build, vox):
+    cores = os.cpu_count() or 1
+    server_core, client_core = ("0", "1") if cores > 1 else ("-1", "-1")
+    raw, echo = f"{build}/bench/raw", f"{build}/bench/echo"
+    found = [
+        Peer("raw epoll", lambda: [raw, "serve", "0", str(ANSWER_BYTES), server_core],
+             lambda port, n, s: [raw, "client", port, str(n), str(s), str(REQUEST_BYTES), client_core]),
+        Peer("choir", lambda: [echo, "serve", "0", server_core],
+             lambda port, n, s: [echo, "client", port, str(n), str(s), client_core]),
+    ]
+    if vox:
+        pin = lambda core: ["--pin", core] if core != "-1" else []
+        found.append(Peer("vox 0.4.0 (Rust)", lambda: [vox, "serve", "127.0.0.1:0", "--nodelay"] + pin(server_core),
+                          lambda port, n, s: [vox, "bench", f"127.0.0.1:{port}", str(n), str(s)] + pin(client_core)))
+    return found
+
+
+def progress(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def speed(build, vox, seconds, rounds):
+    rows = {}
+    everyone = peers(build, vox)
+    for n in IN_FLIGHT:
+        for r in range(rounds):
+            for peer in everyone:
+                progress(f"{n} in flight, round {r + 1} of {rounds}, {peer.name}")
+                rows.setdefault((n, peer.name), []).append(peer.run(n, seconds))
+    print(f"\nEcho of 32 bytes over loopback TCP, two processes, median of {rounds} rounds of {seconds} s\n")
+    print(f"{'in flight':>9}  {'peer':<17} {'calls/s':>11} {'[min':>10} {'max]':>10} {'x raw':>6} {'x vox':>7} "
+          f"{'p50 us':>8} {'p99 us':>8} {'CPU s/M':>8} {'x raw':>6}")
+    for n in IN_FLIGHT:
+        mid = {p.name: {k: statistics.median(x[k] for x in rows[n, p.name])
+                        for k in ("rate", "p50_us", "p99_us", "cpu_s_per_m")} for p in everyone}
+        raw, rust = mid["raw epoll"], mid.get("vox 0.4.0 (Rust)")
+        for p in everyone:
+            m, rates = mid[p.name], [x["rate"] for x in rows[n, p.name]]
+            against = f"{m['rate'] / rust['rate']:7.1f}" if rust else "      -"
+            print(f"{n:>9}  {p.name:<17} {m['rate']:>11,.0f} {min(rates):>10,.0f} {max(rates):>10,.0f} "
+                  f"{m['rate'] / raw['rate']:>6.3f} {against} {m['p50_us']:>8.1f} {m['p99_us']:>8.1f} "
+                  f"{m['cpu_s_per_m']:>8.3f} {m['cpu_s_per_m'] / raw['cpu_s_per_m']:>6.2f}")
+    allocations = max(x["allocations"] for n in IN_FLIGHT for x in rows[n, "choir"])
+    print(f"\nallocator calls per call, choir client, worst round: {allocations:g}")
+
+
+def system_calls(build):
+    """Per call, both ends, counted by strace with one call in flight, where every wake-up is one call."""
+    if not shutil.which("strace"):
+        print("\nsystem calls per call: not measured, strace is not installed")
+        return
+    print("\nSystem calls per call, both ends, 1 in flight (strace -c)\n")
+    counts = {}
+    for peer in peers(build, None):
+        progress(f"system calls of {peer.name}")
+        with tempfile.TemporaryDirectory() as tmp:
+            server, port = start_server(["strace", "-c", "-f", "-U", "name,calls", "-o", f"{tmp}/server"] + peer.serve())
+            client = ["strace", "-c", "-f", "-U", "name,calls", "-o", f"{tmp}/client"] + peer.client(port, 1, 2.0)
+            out = subprocess.run(client, stdout=subprocess.PIPE, text=True, check=True).stdout
+            subprocess.run(["pkill", "-INT", "-P", str(server.pid)], check=False)
+            server.wait()
+            result = json.loads(out.strip().splitlines()[-1])
+            calls = result["calls"] * (1 + WARM_UP / result["seconds"])
+            total = {}
+            for side in ("server", "client"):
+                for line in open(f"{tmp}/{side}"):
+                    words = line.split()
+                    if len(words) == 2 and words[1].isdigit() and words[0] != "total":
+                        total[words[0]] = total.get(words[0], 0) + int(words[1])
+            hot = {k: v / calls for k, v in total.items() if v / calls > 0.01}
+            counts[peer.name] = sum(hot.values())
+            detail = ", ".join(f"{k} {v:.2f}" for k, v in sorted(hot.items(), key=lambda kv: -kv[1]))
+            print(f"{peer.name:<17} {counts[peer.name]:6.3f}  ({detail})")
+    print(f"choir / raw: {counts['choir'] / counts['raw epoll']:.3f}")
+
+
+def instructions(build, mode, calls, extra=()):
+    out = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"{build}/bench/memory_link",
+                          mode, str(calls), *extra], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, check=True)
+    return next(int(line.split()[-1]) for line in out.stderr.splitlines() if "Collected" in line)
+
+
+def memory_link(build):
+    program = f"{build}/bench/memory_link"
+    print("\nIn memory, both ends in one thread\n")
+    print(subprocess.run([program, "summary"], stdout=subprocess.PIPE, text=True, check=True).stdout, end="")
+    if not shutil.which("valgrind"):
+        print("instructions: not measured, valgrind is not installed")
+        return
+    per_call = {}
+    for mode, extra in (("echo", ()), ("lookup", ()), ("timers", ("64",)), ("timers", ("100000",))):
+        progress(f"instructions of {mode} {' '.join(extra)}")
+        few, many = instructions(build, mode, 2000, extra), instructions(build, mode, 12000, extra)
+        per_call[mode, extra] = (many - few) / 10000
+    print(f"instructions per echo call, both ends:       {per_call['echo', ()]:8.0f}")
+    print(f"instructions per lookup call, both ends:     {per_call['lookup', ()]:8.0f}")
+    few, many = per_call["timers", ("64",)], per_call["timers", ("100000",)]
+    print(f"instructions per echo call with a deadline, 64 timers armed:      {few:8.0f}")
+    print(f"instructions per echo call with a deadline, 100,000 timers armed: {many:8.0f}  (x {many / few:.3f}, allowed 1.3)")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build")
+    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--vox", help="the vox-peer program (release build)")
+    parser.add_argument("--quick", action="store_true", help="one short round, to see that everything runs")
+    a = parser.parse_args()
+    if a.quick:
+        a.seconds, a.rounds = 0.6, 1
+    vox = a.vox if a.vox and os.access(a.vox, os.X_OK) else None
+    if not vox:
+        print("bench: without the Rust peer (no vox-peer program)", file=sys.stderr)
+    speed(a.build, vox, a.seconds, a.rounds)
+    system_calls(a.build)
+    memory_link(a.build)
+    vox_text = f" --vox {vox}" if vox else ""
+    print(f"\nreproduce: ./dev bench   (or bench/run.py {a.build} --seconds {a.seconds} --rounds {a.rounds}{vox_text})")
+
+
+if __name__ == "__main__":
+    main()
