@@ -21,7 +21,6 @@ C_TYPES = {"BOOL": "bool", "U8": "uint8_t", "U16": "uint16_t", "U32": "uint32_t"
            "I128": "choir_u128", "F32": "float", "F64": "double", "CHAR": "uint32_t", "STRING": "choir_str",
            "BYTES": "choir_bytes", "LIST": "choir_list", "SET": "choir_list", "MAP": "choir_list",
            "BOX": "const void *"}
-SHAPES = ["UNIT", "NEWTYPE", "TUPLE", "STRUCT"]
 
 
 class Unsupported(Exception):

@@ -27,8 +27,8 @@ void choiri_framer_deinit(choiri_framer *f) {
 }
 
 /* Ready for the next frame. */
-static void restart(choiri_framer *f) {
-    choiri_chunk_give(f->env, f->partial);
+static inline void restart(choiri_framer *f) {
+    if (f->partial) choiri_chunk_give(f->env, f->partial);
     f->partial = NULL;
     f->delivered = false;
     f->head_len = 0;

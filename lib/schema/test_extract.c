@@ -263,6 +263,43 @@ Test(extract, services_are_prepared_once) {
     schema_env_close(&s);
 }
 
+/* Equal schemas of two methods are stored once, but an id alone does not make them equal: a type that holds a
+ * recursive one keeps its id while that of the recursive type depends on where it was met. */
+Test(extract, one_id_two_bodies) {
+    schema_env s;
+    choiri_text text;
+    const choiri_service *made;
+    schema_env_open(&s);
+    test_types *ts = test_types_new();
+    test_types_declare(ts, "struct Tree { v: u32, kids: Vec<Tree> }");
+    test_types_declare(ts, "struct Holder { t: Tree }");
+    choir_method methods[] = {{.args = test_types_find(ts, "(Holder,)")},
+                              {.args = test_types_find(ts, "(Vec<Tree>, Holder)")}};
+    static const char *const names[] = {"one", "two"};
+    for (int i = 0; i < 2; i++) {
+        methods[i].name = test_types_string(ts, names[i]);
+        methods[i].ok = methods[i].err = test_types_find(ts, "()");
+        methods[i].id = choiri_method_id(CHOIR_STR("S"), (choir_str){names[i], 3});
+    }
+    const choir_service service = {&ts->unit, test_types_string(ts, "S"), 2, methods};
+    cr_assert_eq(choiri_service_prepare(s.env, &service, &made, &text), CHOIR_OK, "%s", text.data);
+    const choiri_announcement *one = &made->methods[0].args, *two = &made->methods[1].args;
+    size_t shared = 0, split = 0;
+    for (uint32_t i = 0; i < one->parts_len; i++) {
+        for (uint32_t k = 0; k < two->parts_len; k++) {
+            if (one->parts[i].id != two->parts[k].id) continue;
+            bool same = one->parts[i].cbor.data == two->parts[k].cbor.data;
+            cr_assert_eq(same, choiri_wire_equal(one->parts[i].cbor, two->parts[k].cbor));
+            shared += same;
+            split += !same;
+        }
+    }
+    cr_assert_geq(shared, 1); /* u32 */
+    cr_assert_eq(split, 1);   /* Holder */
+    free(ts);
+    schema_env_close(&s);
+}
+
 /* --- services that are wrong --- */
 
 typedef struct broken {

@@ -174,6 +174,8 @@ Test(match, containers) {
 Test(match, tuples) {
     differs((side){"", "(u8, u8)", NULL}, (side){"", "(u8, u8, u8)", NULL},
             "ours is tuple of 3, the peer's is tuple of 2");
+    differs((side){"", "(u8, u8, u8)", NULL}, (side){"", "(u8, u8)", NULL},
+            "ours is tuple of 2, the peer's is tuple of 3");
     differs((side){"", "(u8, (u8, u16))", NULL}, (side){"", "(u8, (u8, u32))", NULL},
             "args.1.1: ours is u32, the peer's is u16");
 }
@@ -380,6 +382,19 @@ Test(match, spellings) {
     /* A schema that needs arguments and gets none. */
     cr_assert_eq(match_root(&m, all, TO("3", ""), &list, false), CHOIR_ERR_MALFORMED);
     cr_assert_eq(match_root(&m, all, TO("6", TO("4", "")), &nested, false), CHOIR_ERR_MALFORMED);
+}
+
+Test(match, variants_out_of_order) {
+    static const side local = {"enum E { A, B }", "E", NULL};
+#define ENUM(a, b)                                                                                           \
+    "{schemas: [{id: 1, kind: {tag: enum, name: E, variants: [{name: A, index: " a ", payload: unit}, "      \
+    "{name: B, index: " b ", payload: unit}]}}], root: " REF1 "}"
+    match m;
+    cr_assert_eq(match_root(&m, ENUM("0", "1"), REF1, &local, false), CHOIR_OK);
+    cr_assert_eq(match_root(&m, ENUM("1", "0"), REF1, &local, false), CHOIR_ERR_LAYOUT);
+    cr_assert_str_eq(m.text.data,
+                     "A: numbered out of order in the peer's type; ours is enum E, the peer's is enum \"E\"");
+    cr_assert_eq(match_root(&m, ENUM("0", "5"), REF1, &local, false), CHOIR_ERR_LAYOUT);
 }
 
 Test(match, channels) {

@@ -139,6 +139,27 @@ Test(tracker, only_committed_counts) {
     schema_env_close(&s);
 }
 
+/* The length in front covers the array's head, whose size depends on the count; test_payload checks it. */
+Test(tracker, counts_of_all_sizes) {
+    static const size_t counts[] = {0, 1, 23, 24, 255, 256, 300};
+    static const uint8_t item[] = {0xa0};
+    choiri_schema_part parts[300];
+    schema_env s;
+    schema_env_open(&s);
+    for (size_t i = 0; i < 300; i++) parts[i] = (choiri_schema_part){i + 1, {item, 1}};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        const choiri_announcement a = {parts, (uint32_t)counts[i], {item, 1}};
+        test_bytes b = test_first_payload(s.env, &a);
+        choiri_reader r = choiri_reader_of((choir_bytes){b.data + 9, b.len - 9});
+        size_t count;
+        cr_assert(choiri_cbor_read_array(&r, &count));
+        cr_assert_eq(count, counts[i]);
+        cr_assert_eq(choiri_reader_left(&r), count + 5 + 1);
+        free(b.data);
+    }
+    schema_env_close(&s);
+}
+
 /* After a reservation that succeeded, committing needs no memory; after one that failed, nothing has changed. */
 Test(tracker, send_without_memory) {
     uint64_t n = 0, failed;
@@ -401,6 +422,23 @@ Test(tracker, limit_of_bytes) {
     cr_assert_eq(r.t.bytes, CHOIRI_SCHEMA_MAX_BYTES);
     cr_assert_eq(add_many(&r, 300, 1, 1), CHOIR_ERR_TOO_LARGE);
     cr_assert_eq(add_many(&r, 100, 1, 300), CHOIR_OK, "a repeat");
+    receiver_close(&r);
+}
+
+/* A payload is not looked at when it is far larger than what may be kept of it. */
+Test(tracker, limit_of_payload) {
+    receiver r = {0};
+    receiver_open(&r);
+    for (size_t extra = 0; extra < 2; extra++) {
+        test_bytes head = test_cbor("{schemas: [], " ROOT "}");
+        size_t len = CHOIRI_SCHEMA_MAX_BYTES + 65536 + extra; /* bytes behind the payload are ignored */
+        uint8_t *data = calloc(1, len);
+        memcpy(data, head.data, head.len);
+        cr_assert_eq(add(&r, (choir_bytes){data, len}), extra == 0 ? CHOIR_OK : CHOIR_ERR_TOO_LARGE);
+        free(data);
+        free(head.data);
+        r.root = (choir_bytes){NULL, 0};
+    }
     receiver_close(&r);
 }
 

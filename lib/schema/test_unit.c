@@ -133,20 +133,21 @@ Test(unit, members) {
     choir_type *outer = &ts->types[test_types_find(ts, "Outer")],
                *kind = &ts->types[test_types_find(ts, "Kind")];
     choir_field *f = &ts->fields[outer->first + 3];
-    REFUSED(CHOIR_ERR_INVALID, outer->name, 0, "without a name");
-    REFUSED(CHOIR_ERR_INVALID, outer->name, ts->unit.strings_len, "without a name");
+    REFUSED(CHOIR_ERR_INVALID, outer->name, 0, "without a proper name");
+    REFUSED(CHOIR_ERR_INVALID, outer->name, ts->unit.strings_len, "without a proper name");
     REFUSED(CHOIR_ERR_INVALID, outer->count, 200, "not in the unit");
     REFUSED(CHOIR_ERR_INVALID, outer->first, UINT32_MAX, "not in the unit");
     REFUSED(CHOIR_ERR_INVALID, outer->size, outer->size / 2, "");
     REFUSED(CHOIR_ERR_INVALID, f->type, ts->unit.types_len, "field's type");
-    REFUSED(CHOIR_ERR_INVALID, f->name, 0, "without a name");
+    REFUSED(CHOIR_ERR_INVALID, ts->strings[outer->name + 1], '\xff', "without a proper name");
+    REFUSED(CHOIR_ERR_INVALID, f->name, 0, "without a proper name");
     REFUSED(CHOIR_ERR_INVALID, f->flags, 2, "flags");
     REFUSED(CHOIR_ERR_INVALID, f->offset, outer->size, "inside");
     REFUSED(CHOIR_ERR_INVALID, f->offset, UINT32_MAX - 7, "inside");
     REFUSED(CHOIR_ERR_INVALID, f->offset, f->offset + 1, "inside");
     choir_field *element = &ts->fields[type_of(ts, CHOIR_KIND_TUPLE)->first];
     REFUSED(CHOIR_ERR_INVALID, element->name, 1, "with a name");
-    REFUSED(CHOIR_ERR_INVALID, kind->name, 0, "without a name");
+    REFUSED(CHOIR_ERR_INVALID, kind->name, 0, "without a proper name");
     REFUSED(CHOIR_ERR_INVALID, kind->align, 2, "");
     REFUSED(CHOIR_ERR_INVALID, kind->size, 0, "tag");
     REFUSED(CHOIR_ERR_INVALID, kind->count, 5, "not in the unit");
@@ -158,7 +159,7 @@ Test(unit, members) {
     REFUSED(CHOIR_ERR_INVALID, v[1].count, 0, "newtype");
     REFUSED(CHOIR_ERR_INVALID, v[1].shape, CHOIR_VARIANT_TUPLE, "newtype");
     REFUSED(CHOIR_ERR_INVALID, v[2].first, UINT32_MAX, "not in the unit");
-    REFUSED(CHOIR_ERR_INVALID, v[2].shape, CHOIR_VARIANT_STRUCT, "without a name");
+    REFUSED(CHOIR_ERR_INVALID, v[2].shape, CHOIR_VARIANT_STRUCT, "without a proper name");
     REFUSED(CHOIR_ERR_INVALID, v[3].shape, CHOIR_VARIANT_TUPLE, "with a name");
     REFUSED(CHOIR_ERR_INVALID, ts->fields[v[1].first].offset, 0, "tag");
     free(ts);

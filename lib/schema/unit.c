@@ -8,7 +8,7 @@
  */
 #include "schema/unit.h"
 
-#include <string.h>
+#include "wire/reader.h"
 
 /* Sizes of version 1's records: a later library may know longer ones and still reads these. */
 #define TYPE_V1    36u
@@ -48,8 +48,10 @@ static bool is_power_of_two(uint32_t v) {
     return v != 0 && (v & (v - 1)) == 0;
 }
 
+/* Names go into announcements as they are, where they must be UTF-8. */
 static bool has_name(const choir_unit *u, uint32_t offset) {
-    return choiri_unit_name(u, offset).len > 0;
+    choir_str name = choiri_unit_name(u, offset);
+    return name.len > 0 && choiri_utf8_is_valid((const uint8_t *)name.data, name.len);
 }
 
 /* Does a value of type `inner` at `offset` lie inside `outer`? */
@@ -68,7 +70,8 @@ static int check_fields(const place *p, const choir_type *t, uint32_t first, uin
         const choir_field *f = choiri_unit_field(u, i);
         if (f->type >= u->types_len) return bad(p, "a field's type is not in the unit");
         if (named ? !has_name(u, f->name) : f->name != 0) {
-            return bad(p, named ? "a field without a name" : "a field with a name, which it cannot have");
+            return bad(p,
+                       named ? "a field without a proper name" : "a field with a name, which it cannot have");
         }
         if (f->flags & ~KNOWN_FIELD_FLAGS) return bad(p, "a field with unknown flags");
         if (!is_inside(u, t, f->offset, f->type)) return bad(p, "a field does not lie inside its type");
@@ -85,7 +88,7 @@ static int check_variants(const place *p, const choir_type *t) {
     for (uint32_t i = t->first; i < t->first + t->count; i++) {
         const choir_variant *v = choiri_unit_variant(u, i);
         place at = {u, p->text, "variant", i};
-        if (!has_name(u, v->name)) return bad(&at, "no name");
+        if (!has_name(u, v->name)) return bad(&at, "no proper name");
         if (v->shape > CHOIR_VARIANT_STRUCT) return bad(&at, "unknown shape");
         if (v->shape == CHOIR_VARIANT_UNIT && v->count != 0) return bad(&at, "a unit variant with fields");
         /* What the wire calls a newtype is decided by the number of fields; one C form for it is enough. */
@@ -146,10 +149,10 @@ static int check_parts(const place *p, const choir_type *t) {
         break;
     case CHOIR_KIND_TUPLE: return check_fields(p, t, t->first, t->count, 0, false);
     case CHOIR_KIND_STRUCT:
-        if (!has_name(u, t->name)) return bad(p, "a struct without a name");
+        if (!has_name(u, t->name)) return bad(p, "a struct without a proper name");
         return check_fields(p, t, t->first, t->count, 0, true);
     case CHOIR_KIND_ENUM:
-        if (!has_name(u, t->name)) return bad(p, "an enum without a name");
+        if (!has_name(u, t->name)) return bad(p, "an enum without a proper name");
         if (t->size < sizeof(uint32_t) || t->align < _Alignof(uint32_t)) return bad(p, "no room for its tag");
         return check_variants(p, t);
     default: return CHOIR_OK;

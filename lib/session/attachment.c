@@ -39,12 +39,15 @@ static choir_time later(choir_time t, choir_duration d) {
 
 /* ---- output ---- */
 
+void choiri_attachment_pause(choir_attachment *a) {
+    if (a->paused || a->stage != CHOIRI_STAGE_OPEN) return;
+    a->paused = true;
+    a->frame_started = CHOIR_TIME_NEVER;
+}
+
 void choiri_attachment_wrote(choir_attachment *a, choir_time now) {
     if (a->output_moved == CHOIR_TIME_NEVER) a->output_moved = now;
-    if (!a->paused && a->out.bytes > a->max_output && a->stage == CHOIRI_STAGE_OPEN) {
-        a->paused = true;
-        a->frame_started = CHOIR_TIME_NEVER;
-    }
+    if (a->out.bytes > a->max_output) choiri_attachment_pause(a);
     if (a->woken) return;
     a->woken = true;
     if (a->wake) a->wake(a->wake_ctx, a);

@@ -236,6 +236,8 @@ struct choir_attachment {
 void choiri_attachment_fail(choir_attachment *a, int status, const choiri_text *text, choir_time now);
 /* Takes no more input and flushes; the session is not told. */
 void choiri_attachment_finish(choir_attachment *a, int status, const choiri_text *text);
+/* No more input until the link has taken some output and half of max_output at most is left. */
+void choiri_attachment_pause(choir_attachment *a);
 /* Output was added. */
 void choiri_attachment_wrote(choir_attachment *a, choir_time now);
 

@@ -86,6 +86,7 @@ void test_peer_poll(test_peer *p) {
 
 int test_peer_raw(test_peer *p, const void *bytes, size_t len) {
     const uint8_t *at = bytes;
+    test_peer_poll(p);
     do {
         size_t used = 0;
         p->status = choir_attachment_receive(p->attachment, at, len, NULL, &used, p->now);
@@ -279,10 +280,40 @@ uint64_t test_peer_deinit(test_peer *p) {
     return p->alloc.bytes;
 }
 
+/* ---- memory ---- */
+
+typedef struct hoarded {
+    void *next;
+    size_t size;
+} hoarded;
+
+void test_peer_exhaust(test_peer *p) {
+    p->alloc.fail_at = p->alloc.calls + 1;
+    p->alloc.fail_after = true;
+    for (size_t size = 64; size <= CHOIRI_OBJ_MAX; size *= 2) {
+        hoarded *h;
+        while ((h = choiri_obj_alloc(p->env, size))) {
+            *h = (hoarded){p->hoard, size};
+            p->hoard = h;
+        }
+    }
+}
+
+void test_peer_restore(test_peer *p) {
+    p->alloc.fail_at = 0;
+    p->alloc.fail_after = false;
+    while (p->hoard) {
+        hoarded *h = p->hoard;
+        p->hoard = h->next;
+        choiri_obj_free(p->env, h, h->size);
+    }
+}
+
 /* ---- time ---- */
 
 void test_peer_sleep(test_peer *p, choir_duration d) {
     choir_time end = p->now + d;
+    if (!p->deaf) test_peer_take(p);
     while (p->now < end) {
         choir_time t = choir_attachment_deadline(p->attachment);
         choir_time u = p->session ? choir_session_deadline(p->session) : CHOIR_TIME_NEVER;

@@ -38,6 +38,7 @@ typedef struct test_peer {
 
     test_alloc own_alloc;
     choir_env *own_env;
+    void *hoard; /* objects that test_peer_exhaust holds */
     choiri_send_tracker announced;
     bool announced_args[16], announced_answer[16];
     uint8_t *received; /* what the session has written, from the start */
@@ -65,6 +66,10 @@ int test_peer_cancel(test_peer *peer, uint64_t id);
 int test_peer_ping(test_peer *peer, uint64_t nonce);
 /* SchemaPayload of one direction of a method, as bytes; valid until the next. */
 choir_bytes test_peer_schemas(test_peer *peer, uint32_t method, bool response);
+
+/* Memory of the session under test is out, its pools are empty: until restore. */
+void test_peer_exhaust(test_peer *peer);
+void test_peer_restore(test_peer *peer);
 
 /* Lets time pass, advancing at every deadline. */
 void test_peer_sleep(test_peer *peer, choir_duration d);

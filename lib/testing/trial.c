@@ -29,7 +29,7 @@ enum {
 /* Names, each with a NUL behind it. The offsets below repeat them; preparing the services checks them, because the
  * hash of a wrong name is another method id. */
 static const char strings[] =
-    "\0Trial\0echo\0divide\0lookup\0echo_bytes\0nothing\0later\0keep\0measure\0flags\0absent\0"
+    "\0Trial\0echo\0divide\0lookup\0echo_bytes\0nothing\0later\0keep\0measure\0flags\0grow\0absent\0"
     "Person\0name\0age\0email\0MathError\0DivisionByZero\0Overflow\0LookupError\0NotFound\0AccessDenied\0"
     "Tree\0value\0children";
 enum {
@@ -43,7 +43,8 @@ enum {
     S_KEEP = S_LATER + sizeof "later",
     S_MEASURE = S_KEEP + sizeof "keep",
     S_FLAGS = S_MEASURE + sizeof "measure",
-    S_ABSENT = S_FLAGS + sizeof "flags",
+    S_GROW = S_FLAGS + sizeof "flags",
+    S_ABSENT = S_GROW + sizeof "grow",
     S_PERSON = S_ABSENT + sizeof "absent",
     S_NAME = S_PERSON + sizeof "Person",
     S_AGE = S_NAME + sizeof "name",
@@ -165,6 +166,8 @@ static const choir_method methods[] = {
         {.name = S_MEASURE, .args = TREE_ARGS, .ok = U32, .err = NEVER, .id = UINT64_C(0x8cd0d3aa410d4234)},
     [TRIAL_FLAGS] =
         {.name = S_FLAGS, .args = BOOLS_ARGS, .ok = U32, .err = NEVER, .id = UINT64_C(0xbff55bbbc0f64eb9)},
+    [TRIAL_GROW] =
+        {.name = S_GROW, .args = U32_ARGS, .ok = TREE, .err = NEVER, .id = UINT64_C(0xa8c33e33dc0507d4)},
     [TRIAL_ABSENT] = {.name = S_ABSENT,
                       .args = STRING_ARGS,
                       .ok = STRING,

@@ -17,7 +17,8 @@ enum {                   /* methods */
        TRIAL_KEEP,       /* (u32) -> u32, persist */
        TRIAL_MEASURE,    /* (Tree) -> u32 */
        TRIAL_FLAGS,      /* (Vec<bool>) -> u32 */
-       TRIAL_ABSENT,     /* (String) -> String; only callers know it */
+       TRIAL_GROW,       /* (u32) -> Tree */
+    TRIAL_ABSENT,     /* (String) -> String; only callers know it */
 };
 
 typedef struct trial_person {
