@@ -35,7 +35,7 @@ typedef struct choir_attachment choir_attachment;
 typedef struct choir_attachment_options {
     size_t size; /* set by choir_attachment_options_init */
     uint32_t framing; /* CHOIR_FRAMING_* */
-    /* max_payload: larger frames end the link. 16 MiB: vox peers split bulk data well below it. */
+    /* max_payload: larger frames end the link, larger messages are not sent. 16 MiB: vox peers split bulk data well below it. */
     uint32_t max_payload;
     /* max_handshake: largest payload before the session is established. 1 MiB; a real Hello has 7.3 KiB. */
     uint32_t max_handshake;
@@ -47,7 +47,7 @@ typedef struct choir_attachment_options {
     choir_duration frame_timeout;
     /* write_stall_timeout: output waits and the link takes nothing; 30 s. */
     choir_duration write_stall_timeout;
-    /* max_output: with more bytes waiting, interest stops asking for input until half is gone; 1 MiB. */
+    /* max_output: with more bytes of answers waiting, interest stops asking for input until half is gone; 1 MiB. */
     uint64_t max_output;
     /* wake: called when output appears or the deadline moved earlier; may only take a note. For an attachment of a
      * session both wakes may come. */
@@ -56,7 +56,11 @@ typedef struct choir_attachment_options {
     void *user_data;
 } choir_attachment_options;
 
-CHOIR_API void choir_attachment_options_init(choir_attachment_options *options);
+/* Fills in the defaults, at most `size` bytes (env.h says why). */
+CHOIR_API void choir_attachment_options_init_sized(choir_attachment_options *options, size_t size);
+static inline void choir_attachment_options_init(choir_attachment_options *options) {
+    choir_attachment_options_init_sized(options, sizeof *options);
+}
 
 /* Gives `session` (new, without a link) a link and queues prologue and Hello.
  * OK · ERR_INVALID · ERR_STATE (the session has or had one) · ERR_NO_MEMORY. Returns borrowed (valid until the
@@ -70,7 +74,9 @@ CHOIR_API int choir_attachment_new_acceptor(choir_env *env, const choir_attachme
 /* Ends the link's side: a session that has it becomes detached (ERR_LINK_LOST unless it ended before). */
 CHOIR_API void choir_attachment_free(choir_attachment *attachment, choir_time now);
 
-/* Takes input, at most one payload per call; *ret_used says how many bytes were taken. `bytes` is borrowed.
+/* Takes input, at most one payload per call; *ret_used says how many bytes were taken; it is not
+ * touched when the attachment took none because of its state. `bytes` is kept until the
+ * session was polled until NULL.
  * `chunk`, when not NULL, is where bytes lie: large payloads are then retained in it instead of copied.
  * OK · ERR_BUSY (events are waiting, nothing was taken) · ERR_STATE (a Hello waits for a decision, or nothing more is
  * wanted) · a fatal status. */
@@ -109,6 +115,10 @@ CHOIR_API int choir_attachment_refuse(choir_attachment *attachment, choir_str re
 CHOIR_API size_t choir_attachment_peek(choir_attachment *attachment, choir_iov *ret_iov, size_t max);
 /* The link took `bytes` of what peek offered (framing NONE: all of it). OK · ERR_INVALID (more than was offered). */
 CHOIR_API int choir_attachment_consume(choir_attachment *attachment, size_t bytes, choir_time now);
+
+/* Bytes of output that wait, without answers to pings (they are made by peek). For a transport that writes in the middle
+ * of a long burst of input, so that the peer can work meanwhile. */
+CHOIR_API uint64_t choir_attachment_pending(const choir_attachment *attachment);
 
 #define CHOIR_WANTS_INPUT 1u
 #define CHOIR_HAS_OUTPUT 2u

@@ -42,7 +42,7 @@ extern "C" {
 /* (T) The request is over: answered, dropped, cancelled, or its connection ended; outcome tells which. */
 #define CHOIR_EVENT_REQUEST_DONE 9u
 
-/* The peer answered choir_session_ping; user_data is what was given. Ends as DETACHED when the link ends first. */
+/* The peer answered choir_session_ping. Does not come when the link ends first. */
 #define CHOIR_EVENT_SESSION_PONG 10u
 
 /* How a call ended. 0..8 are what the peer can say. */

@@ -33,11 +33,16 @@ typedef struct choir_loop_options {
     size_t size; /* set by choir_loop_options_init */
     /* base: the host's event_base, borrowed until the loop is freed; NULL makes one. */
     struct event_base *base;
-    /* env: allocator (default malloc), random (default the system's), log (default off), memory quota. */
-    choir_env_options env;
+    /* env: log, memory quota and the like, borrowed for the call. NULL: the defaults. Without an allocator it is malloc,
+     * without random the system's. */
+    const choir_env_options *env;
 } choir_loop_options;
 
-CHOIR_API void choir_loop_options_init(choir_loop_options *options);
+/* Fills in the defaults, at most `size` bytes (env.h says why). */
+CHOIR_API void choir_loop_options_init_sized(choir_loop_options *options, size_t size);
+static inline void choir_loop_options_init(choir_loop_options *options) {
+    choir_loop_options_init_sized(options, sizeof *options);
+}
 /* `options` may be NULL. OK · ERR_INVALID · ERR_NO_MEMORY · ERR_RANDOM · ERR_IO. Returns owned (free with choir_loop_free). */
 CHOIR_API int choir_loop_new(const choir_loop_options *options, choir_loop **ret_loop);
 /* Frees the loop with its servers and clients; their remaining callbacks run first, and can make nothing new. Not from a
@@ -86,13 +91,17 @@ typedef struct choir_server_options {
     uint32_t max_sessions;
     /* max_handshakes: links that have not finished their handshake; 1,024; the oldest goes when a new one comes. */
     uint32_t max_handshakes;
-    /* session, attachment: options for each, copied; service fields, framing and wakes are set by the server. What
-     * session.metadata points to is borrowed as long as the server lives. */
-    choir_session_options session;
-    choir_attachment_options attachment;
+    /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. Service fields, framing
+     * and wakes are set by the server. What session->metadata points to is borrowed as long as the server lives. */
+    const choir_session_options *session;
+    const choir_attachment_options *attachment;
 } choir_server_options;
 
-CHOIR_API void choir_server_options_init(choir_server_options *options);
+/* Fills in the defaults, at most `size` bytes (env.h says why). */
+CHOIR_API void choir_server_options_init_sized(choir_server_options *options, size_t size);
+static inline void choir_server_options_init(choir_server_options *options) {
+    choir_server_options_init_sized(options, sizeof *options);
+}
 /* Listens. OK · ERR_INVALID · ERR_ABI · ERR_ADDRESS · ERR_LISTEN (the text says why: choir_loop_error) · ERR_NO_MEMORY ·
  * ERR_STATE (the loop is being freed).
  * Returns borrowed (valid until choir_server_free or the loop is freed). */
@@ -131,12 +140,17 @@ typedef struct choir_client_options {
     void (*closed)(void *ctx, choir_client *client, int status, choir_str text);
     /* writable: a call that was answered CHOIR_ERR_BLOCKED would be taken now. May be NULL. */
     void (*writable)(void *ctx, choir_client *client);
-    /* session, attachment: options for each, copied; service fields, framing and wakes are set by the client. */
-    choir_session_options session;
-    choir_attachment_options attachment;
+    /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. Service fields, framing
+     * and wakes are set by the client. */
+    const choir_session_options *session;
+    const choir_attachment_options *attachment;
 } choir_client_options;
 
-CHOIR_API void choir_client_options_init(choir_client_options *options);
+/* Fills in the defaults, at most `size` bytes (env.h says why). */
+CHOIR_API void choir_client_options_init_sized(choir_client_options *options, size_t size);
+static inline void choir_client_options_init(choir_client_options *options) {
+    choir_client_options_init_sized(options, sizeof *options);
+}
 /* Starts to connect. Calls may be made at once; they wait for the session. OK · ERR_INVALID · ERR_ABI · ERR_ADDRESS ·
  * ERR_NO_MEMORY · ERR_RANDOM · ERR_IO · ERR_STATE (the loop is being freed). Returns borrowed (valid until choir_client_free or the loop is freed). */
 CHOIR_API int choir_connect(choir_loop *loop, const char *url, const choir_client_options *options,

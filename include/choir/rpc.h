@@ -32,7 +32,11 @@ typedef struct choir_call_options {
     choir_chunk *chunk;
 } choir_call_options;
 
-CHOIR_API void choir_call_options_init(choir_call_options *options);
+/* Fills in the defaults, at most `size` bytes (env.h says why). */
+CHOIR_API void choir_call_options_init_sized(choir_call_options *options, size_t size);
+static inline void choir_call_options_init(choir_call_options *options) {
+    choir_call_options_init_sized(options, sizeof *options);
+}
 
 /* Calls method number `method` of the service given as `call` in the session's options. `args` is the C struct of its
  * arguments (NULL for none), borrowed. `options` may be NULL. Beyond the peer's max_concurrent_requests, or before the
@@ -48,7 +52,7 @@ CHOIR_API int choir_call(choir_session *session, choir_conn conn, uint32_t metho
 CHOIR_API int choir_cancel(choir_session *session, choir_call_id call, choir_time now);
 
 /* Answers a request with Ok(value): the C value of the method's ok type (NULL for unit), borrowed. Strings and byte
- * values over 4 KiB that lie in the request's own arguments, or in `chunk` (NULL is none), are retained, not copied.
+ * values over 4 KiB that lie in `chunk`, or when that is NULL in the request's own arguments, are retained, not copied.
  * OK · ERR_NOT_FOUND (it has ended or was answered) · ERR_CANCELLED (the peer cancelled it; the request is finished with
  * this) · ERR_INVALID (a value that cannot be encoded) · ERR_DEPTH · ERR_TOO_LARGE · ERR_NO_MEMORY. After the last four
  * the request still waits for an answer. */

@@ -26,7 +26,7 @@ typedef struct choir_session_options {
     const choir_service *serve;
     /* call: what we call on the root connection; its name travels as vox-service. NULL: we only serve. */
     const choir_service *call;
-    /* metadata: sent with Hello or HelloYourself, before vox-service. Copied. At most 64 entries. */
+    /* metadata: sent with Hello or HelloYourself, before vox-service. Copied. At most 63 entries and 15 KiB. */
     const choir_metadata_entry *metadata;
     size_t metadata_len;
     /* max_concurrent_requests: announced, and handlers at a time; 64, as vox peers announce. */
@@ -65,7 +65,11 @@ typedef struct choir_session_options {
     void (*destroy)(void *user_data);
 } choir_session_options;
 
-CHOIR_API void choir_session_options_init(choir_session_options *options);
+/* Fills in the defaults, at most `size` bytes (env.h says why). */
+CHOIR_API void choir_session_options_init_sized(choir_session_options *options, size_t size);
+static inline void choir_session_options_init(choir_session_options *options) {
+    choir_session_options_init_sized(options, sizeof *options);
+}
 
 /* Checks the descriptors of a service and computes, once per env, what they mean on the wire (a session that is given the
  * service does it too; this tells what is wrong with descriptors that were written by hand).

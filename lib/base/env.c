@@ -12,14 +12,15 @@
 
 #include <string.h>
 
-void choir_env_options_init(choir_env_options *options) {
-    *options = (choir_env_options){.size = sizeof *options, .log_level = CHOIR_LOG_WARNING};
+static const choir_env_options defaults = {.size = sizeof defaults, .log_level = CHOIR_LOG_WARNING};
+
+void choir_env_options_init_sized(choir_env_options *options, size_t size) {
+    choiri_options_give(options, size, &defaults, sizeof defaults);
 }
 
 int choir_env_new(const choir_env_options *options, choir_env **ret_env) {
     if (!ret_env) return CHOIR_ERR_INVALID;
-    choir_env_options o;
-    choir_env_options_init(&o);
+    choir_env_options o = defaults;
     int rc = choiri_options_copy(&o, sizeof o, options);
     if (rc < 0) return rc;
     if (!o.allocator.alloc || !o.allocator.realloc || !o.allocator.free || !o.random || o.reserved != 0)

@@ -25,3 +25,10 @@ int choiri_options_copy(void *dst, size_t dst_size, const void *src) {
     memcpy(dst, &dst_size, sizeof dst_size);
     return CHOIR_OK;
 }
+
+void choiri_options_give(void *dst, size_t size, const void *defaults, size_t defaults_size) {
+    if (size > defaults_size) size = defaults_size;
+    if (size < sizeof size) return;
+    memcpy(dst, defaults, size);
+    memcpy(dst, &size, sizeof size);
+}

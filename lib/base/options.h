@@ -12,4 +12,8 @@
  * OK · ERR_INVALID (NULL, a size that cannot be one, unknown bytes that are set); dst is then untouched. */
 int choiri_options_copy(void *dst, size_t dst_size, const void *src);
 
+/* Fills the caller's `dst`, which has `size` bytes, with as much of the defaults as fits; dst->size becomes what was
+ * written. Nothing is written when not even that member fits. */
+void choiri_options_give(void *dst, size_t size, const void *defaults, size_t defaults_size);
+
 #endif

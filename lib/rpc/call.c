@@ -5,6 +5,7 @@
  * with its encoded metadata and arguments; its request id, its operation id and the schemas are given when it leaves,
  * because they must follow the order on the wire. */
 #include "base/assert.h"
+#include "base/clear.h"
 #include "base/options.h"
 #include "rpc/driver.h"
 #include "wire/metadata.h"
@@ -34,8 +35,10 @@ typedef struct call {
 
 static const choiri_reporter call_reporter;
 
-void choir_call_options_init(choir_call_options *o) {
-    *o = (choir_call_options){.size = sizeof *o, .deadline = CHOIR_TIME_NEVER};
+static const choir_call_options defaults = {.size = sizeof defaults, .deadline = CHOIR_TIME_NEVER};
+
+void choir_call_options_init_sized(choir_call_options *o, size_t size) {
+    choiri_options_give(o, size, &defaults, sizeof defaults);
 }
 
 void choiri_calls_init(choiri_conn *c, const choir_session_options *o, const uint64_t seed[2], uint32_t gen) {
@@ -67,7 +70,7 @@ static void leave_queue(call *k) {
 static call *new_call(choiri_conn *c, uint32_t method, const choir_call_options *o) {
     call *k = choiri_obj_alloc(c->session->env, sizeof *k);
     if (!k) return NULL;
-    memset(k, 0, sizeof *k);
+    choiri_clear(k, sizeof *k);
     k->node.reporter = &call_reporter;
     k->conn = c;
     k->method = method;
@@ -281,7 +284,7 @@ void choiri_calls_pump(choiri_conn *c, choir_time now) {
 }
 
 static int check_options(const choir_call_options *in, choir_call_options *ret) {
-    choir_call_options_init(ret);
+    *ret = defaults;
     if (in && choiri_options_copy(ret, sizeof *ret, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
     if (ret->metadata_len > CHOIRI_REQUEST_ENTRIES || (ret->metadata_len > 0 && !ret->metadata))
         return CHOIR_ERR_INVALID;
@@ -289,15 +292,13 @@ static int check_options(const choir_call_options *in, choir_call_options *ret) 
 }
 
 static int start(call *k, const void *args, const choir_call_options *o, bool now_or_later, choir_time now) {
-    choiri_conn *c = k->conn;
-    if (o->deadline != CHOIR_TIME_NEVER) {
-        choir_time before = choir_session_deadline(c->session);
-        int status = choiri_session_arm(c->session, &k->timer, o->deadline);
-        if (status != CHOIR_OK) return status;
-        if (c->session->wake && choir_session_deadline(c->session) < before)
-            c->session->wake(c->session->wake_ctx, c->session);
-    }
-    return now_or_later ? send_now(k, args, o, now) : stage(k, args, o);
+    choir_session *s = k->conn->session;
+    choir_time before = s->wake ? choir_session_deadline(s) : 0;
+    int status = CHOIR_OK;
+    if (o->deadline != CHOIR_TIME_NEVER) status = choiri_session_arm(s, &k->timer, o->deadline);
+    if (status == CHOIR_OK) status = now_or_later ? send_now(k, args, o, now) : stage(k, args, o);
+    if (status == CHOIR_OK && s->wake && choir_session_deadline(s) < before) s->wake(s->wake_ctx, s);
+    return status;
 }
 
 int choir_call(choir_session *s, choir_conn conn, uint32_t method, const void *args,
@@ -324,6 +325,20 @@ int choir_call(choir_session *s, choir_conn conn, uint32_t method, const void *a
 
 /* ---- ends ---- */
 
+/* The answer to a call that was given up may carry the only announcement of its method's response, so its id is remembered
+ * while none was seen. Only the newest few: one that falls out costs the check of the layout, nothing else. */
+static void remember_late(choiri_conn *c, const call *k) {
+    if (c->call_bound[k->method].peer != CHOIRI_BOUND_NO) return;
+    c->calls.late_ids[c->calls.late_next % CHOIRI_LATE_IDS] = k->wire_id;
+    c->calls.late_methods[c->calls.late_next++ % CHOIRI_LATE_IDS] = k->method;
+}
+
+static uint32_t late_method(const choiri_conn *c, uint64_t wire_id) {
+    for (uint32_t i = 0; i < CHOIRI_LATE_IDS; i++)
+        if (c->calls.late_ids[i] == wire_id) return c->calls.late_methods[i];
+    return CHOIR_METHOD_NONE;
+}
+
 /* Gives a call up: the peer is told if it has it. Its answers may still come, and twice: Rust callees answer a cancelled
  * call two times (rule: rpc.cancel-twice). */
 static void give_up(call *k, uint32_t outcome, choir_time now) {
@@ -336,6 +351,7 @@ static void give_up(call *k, uint32_t outcome, choir_time now) {
             (void)choiri_session_end(c->session, &m, now); /* without memory the peer just works in vain */
         }
         c->calls.late += 2;
+        remember_late(c, k);
     }
     finish(k, outcome, CHOIR_OK);
     choiri_calls_pump(c, now);
@@ -374,7 +390,7 @@ void choiri_calls_response(choiri_conn *c, const choiri_message *msg, choir_time
     call *k = choiri_idmap_remove(&c->calls.ids, msg->id);
     if (!k && !is_late(c, msg, now)) return;
     if (msg->schemas.len > 0 &&
-        !choiri_conn_bind(c, k ? k->method : CHOIR_METHOD_NONE, true, msg->schemas, now)) {
+        !choiri_conn_bind(c, k ? k->method : late_method(c, msg->id), true, msg->schemas, now)) {
         /* The session has failed; the call was out of the map and ended with the others. */
         return;
     }

@@ -156,26 +156,30 @@ static void set_bad(choiri_conn *c, choiri_binding *b, const choiri_text *text) 
     memcpy(b->text, text->data, text->len + 1);
 }
 
-static void set_binding(choiri_conn *c, uint32_t method, bool response, choir_bytes root) {
+/* false when the session has failed. */
+static bool set_binding(choiri_conn *c, uint32_t method, bool response, choir_bytes root, choir_time now) {
     const choiri_service *service = response ? c->call : c->serve;
     const choiri_method *m = &service->methods[method];
     choiri_binding *b = response ? &c->call_bound[method] : &c->serve_bound[method];
     choiri_text why, text;
     choiri_text_init(&why);
     /* The first good root stays, as it does with vox peers; a bad one may be repaired (rule: schema.rebind). */
-    if (b->peer == CHOIRI_BOUND_OK) return;
+    if (b->peer == CHOIRI_BOUND_OK) return true;
+    /* A comparison may take milliseconds, and a peer can ask for one with a few bytes: the second one is charged. */
+    if (b->peer == CHOIRI_BOUND_BAD && !choiri_session_glitch(c->session, now)) return false;
     choiri_free(c->session->env, b->text, b->text_len);
     b->text = NULL;
     b->text_len = 0;
     int status = choiri_schema_match(&c->received, root, response ? &m->response : &m->args, response, &why);
     if (status == CHOIR_OK) {
         b->peer = CHOIRI_BOUND_OK;
-        return;
+        return true;
     }
     choiri_text_init(&text);
     choiri_conn_method_text(service, method, &text);
     choiri_text_str(choiri_text_add(&text, response ? " answer: " : " arguments: "), choiri_text_get(&why));
     set_bad(c, b, &text);
+    return true;
 }
 
 bool choiri_conn_bind(choiri_conn *c, uint32_t method, bool response, choir_bytes schemas, choir_time now) {
@@ -183,10 +187,7 @@ bool choiri_conn_bind(choiri_conn *c, uint32_t method, bool response, choir_byte
     choiri_text why, text;
     choiri_text_init(&why);
     int status = choiri_recv_tracker_add(&c->received, schemas, &root, &why);
-    if (status == CHOIR_OK) {
-        if (method != CHOIR_METHOD_NONE) set_binding(c, method, response, root);
-        return true;
-    }
+    if (status == CHOIR_OK) return method == CHOIR_METHOD_NONE || set_binding(c, method, response, root, now);
     if (status == CHOIR_ERR_NO_MEMORY) {
         choiri_conn_out_of_memory(c, now);
         return false;
@@ -245,7 +246,7 @@ static void on_message(choiri_conn *c, const choiri_message *msg, const choiri_f
 }
 
 static choir_conn conn_handle(const choiri_conn *c) { return c->handle; }
-static uint32_t held_requests(const choiri_conn *c) { return c->requests.table.count; }
+static uint32_t held_requests(const choiri_conn *c) { return c->requests.held; }
 
 const choiri_driver choiri_rpc_driver = {
     .open_root = open_root,

@@ -21,9 +21,13 @@
 /* Payloads up to this size are copied when they are kept, larger ones keep their chunk: 32 bytes must not pin a read block
  * of 256 KiB. */
 #define CHOIRI_RETAIN_COPY 4096u
+/* A larger payload is retained when it is at least this share of its chunk, else copied. */
+#define CHOIRI_RETAIN_SHARE 8u
 /* A request's metadata is kept with it: more is refused (reliability case A12). */
 #define CHOIRI_REQUEST_ENTRIES 64u
 #define CHOIRI_REQUEST_METADATA 16384u
+
+#define CHOIRI_LATE_IDS 4u
 
 /* What is known about one direction of one method. */
 enum { CHOIRI_BOUND_NO = 0, CHOIRI_BOUND_OK, CHOIRI_BOUND_BAD };
@@ -53,6 +57,9 @@ struct choiri_conn {
         uint64_t next_id;         /* our parity; never wraps */
         uint64_t next_operation;
         uint64_t late;            /* answers that may still come for calls we gave up: not charged */
+        uint64_t late_ids[CHOIRI_LATE_IDS]; /* newest given-up calls whose method has no response binding; 0: none */
+        uint32_t late_methods[CHOIRI_LATE_IDS];
+        uint32_t late_next;
         uint32_t in_flight, queued;
         uint64_t queued_bytes;
         uint32_t max_queued;
@@ -66,6 +73,7 @@ struct choiri_conn {
         choiri_idmap ids;          /* wire id -> request that has no answer yet */
         choiri_list queue;
         uint32_t running, queued;
+        uint32_t held;            /* handlers that have not finished, those of an ended connection included */
         uint64_t queued_bytes;
         uint32_t max_queued;
         uint64_t max_queued_bytes;

@@ -5,6 +5,7 @@
  * handler is given must not move while it works. The answer leaves when the handler gives it; a cancelled request is
  * answered at once, but its handler still counts until it has finished. */
 #include "base/assert.h"
+#include "base/clear.h"
 #include "rpc/driver.h"
 
 /* What an arena block costs beside what is in it. */
@@ -28,6 +29,7 @@ typedef struct request {
     choir_bytes args;
     const void *value;
     choir_chunk *chunk;      /* what args lie in, when they were not copied */
+    size_t kept;             /* bytes of its frame: what it counts in the queue */
     size_t charged;
     void *user_data;
     choiri_arena arena;
@@ -108,8 +110,11 @@ static int send_answer(choiri_conn *c, const answer *a, choir_time now) {
     int status = choiri_conn_announce(c, b, root, &m.writer);
     if (status != CHOIR_OK) choiri_writer_fail(&m.writer, status);
     status = choiri_session_end(c->session, &m, now);
-    if (status == CHOIR_OK) choiri_conn_announced(c, b, root);
-    return status;
+    if (status != CHOIR_OK) return status;
+    choiri_conn_announced(c, b, root);
+    choir_attachment *link = c->session->attachment;
+    choiri_attachment_answered(link, link->out.bytes - m.mark.bytes);
+    return CHOIR_OK;
 }
 
 /* An answer of the library's own; there must be memory for it. */
@@ -137,12 +142,15 @@ static bool charge(request *q, size_t bytes) {
     return true;
 }
 
-/* Keeps what the message points to: small ones are copied, large ones stay where they are. */
+/* Keeps what the message points to: small ones are copied, large ones stay where they are. One that is small beside its chunk
+ * is copied too: a peer that sends one such frame per read would otherwise make us hold many times what it is charged for. */
 static bool keep(request *q, const choiri_message *msg, const choiri_frame *frame) {
+    size_t len = frame->payload.len;
     q->args = msg->payload;
     q->metadata = msg->metadata;
-    if (!charge(q, frame->payload.len)) return false;
-    if (frame->payload.len > CHOIRI_RETAIN_COPY && frame->chunk) {
+    q->kept = len;
+    if (!charge(q, len)) return false;
+    if (frame->chunk && len > CHOIRI_RETAIN_COPY && len >= choir_chunk_len(frame->chunk) / CHOIRI_RETAIN_SHARE) {
         q->chunk = choir_chunk_retain(frame->chunk);
         return true;
     }
@@ -160,7 +168,7 @@ static bool keep(request *q, const choiri_message *msg, const choiri_frame *fram
 static request *new_request(choiri_conn *c, const choiri_message *msg, uint32_t method, const choiri_frame *frame) {
     request *q = choiri_obj_alloc(c->session->env, sizeof *q);
     if (!q) return NULL;
-    memset(q, 0, offsetof(request, first));
+    choiri_clear(q, offsetof(request, first)); /* not the piece for its arena */
     q->node.reporter = &request_reporter;
     choiri_list_init(&q->link);
     q->conn = c;
@@ -224,6 +232,7 @@ static void dispatch(request *q, choir_time now) {
         return;
     }
     c->requests.running++;
+    c->requests.held++;
     choiri_conn_update_busy(c);
     choiri_session_report(c->session, &q->node, REQUEST_NEW);
 }
@@ -231,7 +240,7 @@ static void dispatch(request *q, choir_time now) {
 static void leave_queue(request *q) {
     choiri_list_remove(&q->link);
     q->conn->requests.queued--;
-    q->conn->requests.queued_bytes -= q->args.len;
+    q->conn->requests.queued_bytes -= q->kept;
 }
 
 static void dispatch_queued(choiri_conn *c, choir_time now) {
@@ -248,6 +257,7 @@ static void finish(request *q, choir_time now) {
     choiri_conn *c = q->conn;
     CHOIRI_ASSERT(!q->finished);
     q->finished = true;
+    c->requests.held--;
     if (q->over) { /* its connection ended before the handler did */
         free_request(q);
         return;
@@ -296,6 +306,7 @@ void choiri_requests_ended(choiri_conn *c) {
             /* Never reported: it goes without a word when its turn in the ready list comes. */
             q->finished = true;
             q->node.bits = 0;
+            c->requests.held--;
         } else {
             q->node.bits &= ~(uint32_t)REQUEST_CANCELLED;
             choiri_session_report(c->session, &q->node, REQUEST_DONE);
@@ -385,7 +396,7 @@ void choiri_requests_call(choiri_conn *c, const choiri_message *msg, const choir
         return;
     }
     bool run = c->requests.running < c->session->max_concurrent_requests;
-    if (!run && !queue_has_room(c, msg->payload.len)) {
+    if (!run && !queue_has_room(c, frame->payload.len)) {
         refuse_charged(c, msg, method, CHOIR_OUTCOME_SEND_FAILED, NULL, now);
         return;
     }
@@ -400,7 +411,7 @@ void choiri_requests_call(choiri_conn *c, const choiri_message *msg, const choir
     }
     choiri_list_append(&c->requests.queue, &q->link);
     c->requests.queued++;
-    c->requests.queued_bytes += q->args.len;
+    c->requests.queued_bytes += q->kept;
 }
 
 /* rule: rpc.cancel. For an id that is not open it is late, and charged; so is each one for an open id, because starting
@@ -498,7 +509,11 @@ void *choir_request_alloc(choir_session *s, choir_request_id id, size_t size, si
     /* The host's own wish is not bounded by what the peer sent, only by the quota. */
     if (!charge(q, size)) return NULL;
     q->arena.limit = SIZE_MAX;
-    return choiri_arena_alloc(&q->arena, size, align);
+    void *ptr = choiri_arena_alloc(&q->arena, size, align);
+    if (ptr) return ptr;
+    choiri_session_discharge(s, size);
+    q->charged -= size;
+    return NULL;
 }
 
 /* ---- reporting ---- */

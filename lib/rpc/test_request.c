@@ -303,8 +303,8 @@ static void expect_refusal(uint32_t method, const void *args, size_t len, const 
     choiri_reader r = choiri_reader_of((choir_bytes){m.payload.data + 2, m.payload.len - 2});
     choir_str why;
     cr_assert(choiri_read_string(&r, &why));
-    cr_assert(memmem(why.data, why.len, text, strlen(text)), "\"%.*s\" does not say \"%s\"", (int)why.len,
-              why.data, text);
+    cr_assert(test_find(why.data, why.len, text), "\"%.*s\" does not say \"%s\"", (int)why.len, why.data,
+              text);
     cr_assert_str_eq(p.events.log, "established\n");
     cr_assert_eq(p.session->charged, 0);
     h.auto_reply = true;
@@ -341,7 +341,7 @@ Test(request, schemas_must_come_first) {
     cr_assert_eq(test_peer_call_bare(&p, 1, method, "\x05", 1), CHOIR_OK);
     choiri_message m;
     cr_assert(test_peer_next(&p, &m) && m.payload.len > 2 && memcmp(m.payload.data, "\x01\x02", 2) == 0);
-    cr_assert(memmem(m.payload.data, m.payload.len, "no schemas were received", 24));
+    cr_assert(test_find(m.payload.data, m.payload.len, "no schemas were received"));
     /* In a message of their own, as Rust sends them. */
     choir_bytes schemas = test_peer_schemas(&p, TRIAL_LATER, false);
     cr_assert_eq(test_peer_message(&p, &(choiri_message){.kind = CHOIRI_MSG_SCHEMA,

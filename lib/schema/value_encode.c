@@ -131,5 +131,9 @@ static void encode(choiri_writer *w, const choir_unit *u, uint32_t type, const v
 }
 
 void choiri_value_encode(choiri_writer *w, const choir_unit *u, uint32_t type, const void *value) {
+    if (!value && choiri_unit_type(u, type)->size > 0) { /* the host forgot it */
+        choiri_writer_fail(w, CHOIR_ERR_INVALID);
+        return;
+    }
     encode(w, u, type, value, 0);
 }

@@ -16,21 +16,23 @@
 /* Limit of the first frame: a prologue has 8 bytes, everything else is another protocol's and named at once. */
 #define PROLOGUE_MAX 64u
 /* An advance that comes so much later than its deadline means that the process slept. */
-#define SLEPT (5 * CHOIR_SECOND)
+#define SLEPT           (5 * CHOIR_SECOND)
 #define SUPPORTED_MODES (1u << CHOIRI_MODE_BARE)
 
-void choir_attachment_options_init(choir_attachment_options *o) {
-    *o = (choir_attachment_options){
-        .size = sizeof *o,
-        .framing = CHOIR_FRAMING_U32LE,
-        .max_payload = 16u << 20,
-        .max_handshake = 1u << 20,
-        .min_rate = 32u << 10,
-        .handshake_timeout = 10 * CHOIR_SECOND,
-        .frame_timeout = 30 * CHOIR_SECOND,
-        .write_stall_timeout = 30 * CHOIR_SECOND,
-        .max_output = 1u << 20,
-    };
+static const choir_attachment_options defaults = {
+    .size = sizeof defaults,
+    .framing = CHOIR_FRAMING_U32LE,
+    .max_payload = 16u << 20,
+    .max_handshake = 1u << 20,
+    .min_rate = 32u << 10,
+    .handshake_timeout = 10 * CHOIR_SECOND,
+    .frame_timeout = 30 * CHOIR_SECOND,
+    .write_stall_timeout = 30 * CHOIR_SECOND,
+    .max_output = 1u << 20,
+};
+
+void choir_attachment_options_init_sized(choir_attachment_options *o, size_t size) {
+    choiri_options_give(o, size, &defaults, sizeof defaults);
 }
 
 static choir_time later(choir_time t, choir_duration d) {
@@ -45,17 +47,23 @@ void choiri_attachment_pause(choir_attachment *a) {
     a->frame_started = CHOIR_TIME_NEVER;
 }
 
+/* Only answers hold input back. If our own calls did, two ends that call each other with large arguments would both stop
+ * reading and wait for each other; calls have a budget of their own (choir_call answers BLOCKED). */
+void choiri_attachment_answered(choir_attachment *a, uint64_t bytes) {
+    a->answers += bytes;
+    if (a->answers > a->max_output) choiri_attachment_pause(a);
+}
+
 void choiri_attachment_wrote(choir_attachment *a, choir_time now) {
     if (a->output_moved == CHOIR_TIME_NEVER) a->output_moved = now;
-    if (a->out.bytes > a->max_output) choiri_attachment_pause(a);
     if (a->woken) return;
     a->woken = true;
     if (a->wake) a->wake(a->wake_ctx, a);
 }
 
 /* Handshake payloads are written by the attachment itself: begin, let `write` fill it, end. */
-static int send_payload(choir_attachment *a, void (*write)(choiri_writer *w, const void *ctx), const void *ctx,
-                        choir_time now) {
+static int send_payload(choir_attachment *a, void (*write)(choiri_writer *w, const void *ctx),
+                        const void *ctx, choir_time now) {
     choiri_writer w;
     choiri_outq_mark mark = choiri_outq_get_mark(&a->out);
     choiri_writer_init(&w, &a->out, NULL);
@@ -71,7 +79,9 @@ static int send_payload(choir_attachment *a, void (*write)(choiri_writer *w, con
     return CHOIR_OK;
 }
 
-static void write_prologue(choiri_writer *w, const void *ctx) { choiri_write_raw(w, ctx, CHOIRI_PROLOGUE_LEN); }
+static void write_prologue(choiri_writer *w, const void *ctx) {
+    choiri_write_raw(w, ctx, CHOIRI_PROLOGUE_LEN);
+}
 static void write_lets_go(choiri_writer *w, const void *ctx) {
     (void)ctx;
     choiri_handshake_write_lets_go(w);
@@ -99,11 +109,13 @@ static uint32_t first_payload(const choir_attachment *a) {
 
 size_t choir_attachment_peek(choir_attachment *a, choir_iov *ret_iov, size_t max) {
     if (!a || !ret_iov) return 0;
-    a->woken = false;
+    a->woken = true; /* the host is here: writing pongs need not call it */
     if (a->stage == CHOIRI_STAGE_OPEN) choiri_session_write_pongs(a->session, a->session->now);
+    a->woken = false;
     if (a->out.bytes == 0) return 0;
     if (!a->none_framing) return choiri_outq_peek(&a->out, 0, UINT64_MAX, ret_iov, max);
-    size_t len = first_payload(a), n = choiri_outq_peek(&a->out, CHOIRI_FRAME_HEAD, len, ret_iov, max), total = 0;
+    size_t len = first_payload(a), n = choiri_outq_peek(&a->out, CHOIRI_FRAME_HEAD, len, ret_iov, max),
+           total = 0;
     for (size_t i = 0; i < n; i++) total += ret_iov[i].len;
     if (total == len) return n;
     /* More segments than the host has room for: a payload must be offered whole. */
@@ -124,7 +136,9 @@ int choir_attachment_consume(choir_attachment *a, size_t bytes, choir_time now) 
     a->written += taken;
     if (a->session) now = choiri_session_time(a->session, now);
     a->output_moved = a->out.bytes > 0 ? now : CHOIR_TIME_NEVER;
-    if (a->paused && a->out.bytes <= a->max_output / 2) {
+    /* Answers and calls leave in one order, so this is the most of answers that can still wait. */
+    if (a->answers > a->out.bytes) a->answers = a->out.bytes;
+    if (a->paused && a->answers <= a->max_output / 2) {
         a->paused = false;
         if (choiri_framer_is_partial(&a->framer)) a->frame_started = now;
         /* Silence while we did not listen is not the peer's. */
@@ -134,11 +148,15 @@ int choir_attachment_consume(choir_attachment *a, size_t bytes, choir_time now) 
     return CHOIR_OK;
 }
 
+uint64_t choir_attachment_pending(const choir_attachment *a) {
+    return a ? a->out.bytes : 0;
+}
+
 uint32_t choir_attachment_interest(const choir_attachment *a) {
     if (!a) return CHOIR_FINISHED;
     uint32_t interest = 0;
-    bool pongs = a->stage == CHOIRI_STAGE_OPEN && a->session->pongs.count > 0 &&
-                 a->written >= a->session->pongs.mark;
+    bool pongs =
+        a->stage == CHOIRI_STAGE_OPEN && a->session->pongs.count > 0 && a->written >= a->session->pongs.mark;
     if (a->out.bytes > 0 || pongs) interest |= CHOIR_HAS_OUTPUT;
     if (a->stage == CHOIRI_STAGE_FINISHED)
         interest |= CHOIR_FINISHED;
@@ -155,8 +173,6 @@ void choiri_attachment_finish(choir_attachment *a, int status, const choiri_text
     a->status = status;
     if (text) a->text = *text;
     a->frame_started = a->handshake_deadline = CHOIR_TIME_NEVER;
-    choiri_handshake_free(a->env, a->hello);
-    a->hello = NULL;
     if (choiri_log_is_on(a->env, CHOIR_LOG_INFO)) {
         choiri_text line;
         choiri_text_init(&line);
@@ -289,7 +305,8 @@ static int on_sorry(choir_attachment *a, choiri_handshake *h, choir_time now) {
 static int on_hello_yourself(choir_attachment *a, choiri_handshake *h, choir_time now) {
     if (h->settings.parity == a->session->parity) {
         choiri_handshake_free(a->env, h);
-        return fail_with(a, CHOIR_ERR_HANDSHAKE, "the peer answered with our own parity, ids would collide", now);
+        return fail_with(a, CHOIR_ERR_HANDSHAKE, "the peer answered with our own parity, ids would collide",
+                         now);
     }
     if (send_payload(a, write_lets_go, NULL, now) != CHOIR_OK) {
         choiri_handshake_free(a->env, h);
@@ -354,8 +371,10 @@ static int frame_too_large(choir_attachment *a, choir_bytes input, choir_time no
             memcpy(seen + n, input.data, sizeof seen - n);
             n = sizeof seen;
         }
+        choiri_text what;
+        choiri_prologue_describe((choir_bytes){seen, n}, &what);
         choiri_text_add(&text, "the peer does not speak vox: saw ");
-        choiri_prologue_describe((choir_bytes){seen, n}, &text);
+        choiri_text_str(&text, choiri_text_get(&what));
         choiri_attachment_fail(a, CHOIR_ERR_PROLOGUE, &text, now);
         return CHOIR_ERR_PROLOGUE;
     }
@@ -367,7 +386,8 @@ static int frame_too_large(choir_attachment *a, choir_bytes input, choir_time no
     return CHOIR_ERR_FRAME_TOO_LARGE;
 }
 
-static int feed(choir_attachment *a, choir_bytes input, choir_chunk *chunk, size_t *ret_used, choir_time now) {
+static int feed(choir_attachment *a, choir_bytes input, choir_chunk *chunk, size_t *ret_used,
+                choir_time now) {
     choiri_frame frame;
     bool done;
     size_t used = 0, head_before = a->framer.delivered ? 0 : a->framer.head_len;
@@ -382,7 +402,8 @@ static int feed(choir_attachment *a, choir_bytes input, choir_chunk *chunk, size
         a->frame_started = CHOIR_TIME_NEVER;
         return on_payload(a, &frame, now);
     }
-    if (a->frame_started == CHOIR_TIME_NEVER && choiri_framer_is_partial(&a->framer)) a->frame_started = now;
+    if (!a->paused && a->frame_started == CHOIR_TIME_NEVER && choiri_framer_is_partial(&a->framer))
+        a->frame_started = now;
     return CHOIR_OK;
 }
 
@@ -428,7 +449,8 @@ static choir_time frame_deadline(const choir_attachment *a) {
 
 static choir_time stall_deadline(const choir_attachment *a) {
     if (a->output_moved == CHOIR_TIME_NEVER || a->stall_timeout == 0) return CHOIR_TIME_NEVER;
-    if (a->stage == CHOIRI_STAGE_FINISHED) return CHOIR_TIME_NEVER; /* how long to linger is the transport's choice */
+    if (a->stage == CHOIRI_STAGE_FINISHED)
+        return CHOIR_TIME_NEVER; /* how long to linger is the transport's choice */
     return later(a->output_moved, a->stall_timeout);
 }
 
@@ -456,11 +478,11 @@ void choir_attachment_advance(choir_attachment *a, choir_time now) {
 
 static int new_attachment(choir_env *env, const choir_attachment_options *options, bool initiator,
                           choir_attachment **ret, choir_time now) {
-    choir_attachment_options o;
-    choir_attachment_options_init(&o);
+    choir_attachment_options o = defaults;
     if (!env || !ret || (options && choiri_options_copy(&o, sizeof o, options) != CHOIR_OK))
         return CHOIR_ERR_INVALID;
-    if (o.framing > CHOIR_FRAMING_NONE || o.max_payload < 64 || o.max_handshake < 64) return CHOIR_ERR_INVALID;
+    if (o.framing > CHOIR_FRAMING_NONE || o.max_payload < 64 || o.max_handshake < 64)
+        return CHOIR_ERR_INVALID;
     choir_attachment *a = choiri_alloc(env, sizeof *a); /* long-lived: not rounded up to a pool class */
     if (!a) return CHOIR_ERR_NO_MEMORY;
     memset(a, 0, sizeof *a);
@@ -503,6 +525,7 @@ int choir_attachment_new_initiator(choir_env *env, const choir_attachment_option
     if (status != CHOIR_OK) return status;
     uint8_t prologue[CHOIRI_PROLOGUE_LEN];
     choiri_prologue_hello(CHOIRI_MODE_BARE, prologue);
+    a->woken = true; /* the host does not know it yet */
     now = choiri_session_time(session, now);
     status = send_payload(a, write_prologue, prologue, now);
     if (status == CHOIR_OK) status = send_payload(a, write_hello, session, now);
@@ -515,6 +538,7 @@ int choir_attachment_new_initiator(choir_env *env, const choir_attachment_option
     session->had_attachment = true;
     choiri_session_alive(session, now);
     *ret_attachment = a;
+    if (a->wake) a->wake(a->wake_ctx, a);
     return CHOIR_OK;
 }
 
@@ -549,9 +573,15 @@ int choir_attachment_refuse(choir_attachment *a, choir_str reason, choir_time no
     return status;
 }
 
-int choir_attachment_status(const choir_attachment *a) { return a ? a->status : CHOIR_ERR_INVALID; }
+int choir_attachment_status(const choir_attachment *a) {
+    return a ? a->status : CHOIR_ERR_INVALID;
+}
 choir_str choir_attachment_text(const choir_attachment *a) {
     return a ? choiri_text_get(&a->text) : (choir_str){"", 0};
 }
-choir_session *choir_attachment_session(const choir_attachment *a) { return a ? a->session : NULL; }
-void *choir_attachment_user_data(const choir_attachment *a) { return a ? a->user_data : NULL; }
+choir_session *choir_attachment_session(const choir_attachment *a) {
+    return a ? a->session : NULL;
+}
+void *choir_attachment_user_data(const choir_attachment *a) {
+    return a ? a->user_data : NULL;
+}

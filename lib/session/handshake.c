@@ -77,7 +77,8 @@ static bool read_settings(decoder *d, choiri_settings *ret) {
     for (; pairs > 0; pairs--) {
         choir_str key;
         uint64_t n;
-        if (!choiri_cbor_read_text(&d->r, &key)) return bad(d, "connection_settings has a key that is no text");
+        if (!choiri_cbor_read_text(&d->r, &key))
+            return bad(d, "connection_settings has a key that is no text");
         if (is_key(key, "parity")) {
             if (!read_parity(d, &ret->parity)) return false;
             parity = true;

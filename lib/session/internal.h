@@ -100,6 +100,7 @@ struct choir_session {
         choir_duration gap;              /* longest jump of time since the last advance: did we sleep? */
         bool asked;                      /* a Ping was sent since last_rx ... */
         bool ask_failed;                 /* ... or should have been: there was no memory for it */
+        uint64_t mark;                   /* output position behind the newest Ping */
         uint64_t nonce;                  /* of the newest Ping */
         uint64_t host_nonce;             /* of choir_session_ping's, 0 is none */
     } alive;
@@ -217,6 +218,7 @@ struct choir_attachment {
     choiri_framer framer;
     choiri_outq out;          /* every payload with its length in front, whatever the framing */
     uint64_t written;         /* bytes ever consumed */
+    uint64_t answers;         /* at most so many bytes of answers wait in `out` */
     uint32_t max_payload, max_handshake;
     uint32_t min_rate;
     uint64_t max_output;
@@ -238,6 +240,8 @@ void choiri_attachment_fail(choir_attachment *a, int status, const choiri_text *
 void choiri_attachment_finish(choir_attachment *a, int status, const choiri_text *text);
 /* No more input until the link has taken some output and half of max_output at most is left. */
 void choiri_attachment_pause(choir_attachment *a);
+/* An answer of so many bytes was added. */
+void choiri_attachment_answered(choir_attachment *a, uint64_t bytes);
 /* Output was added. */
 void choiri_attachment_wrote(choir_attachment *a, choir_time now);
 

@@ -6,6 +6,10 @@
  * through the moment of asking, the clock of silence starts again. rule: session.keepalive */
 #include "session/internal.h"
 
+static choir_time later(choir_time t, choir_duration d) {
+    return t > CHOIR_TIME_NEVER - d ? CHOIR_TIME_NEVER : t + d;
+}
+
 void choiri_keepalive_init(choir_session *s, const choir_session_options *o, choir_time now) {
     s->alive.idle = o->keepalive_idle;
     s->alive.busy = o->keepalive_busy;
@@ -26,13 +30,14 @@ typedef struct silence {
 static silence watch(const choir_session *s) {
     silence w = {CHOIR_TIME_NEVER, CHOIR_TIME_NEVER};
     if (s->alive.idle > 0) {
-        w.ask = s->alive.last_rx + s->alive.idle / 3 * 2;
-        w.dead = s->alive.last_rx + s->alive.idle;
+        w.ask = later(s->alive.last_rx, s->alive.idle / 3 * 2);
+        w.dead = later(s->alive.last_rx, s->alive.idle);
     }
     if (s->alive.busy > 0 && s->alive.busy_since != CHOIR_TIME_NEVER) {
         choir_time since = s->alive.last_rx > s->alive.busy_since ? s->alive.last_rx : s->alive.busy_since;
-        if (since + s->alive.busy / 2 < w.ask) w.ask = since + s->alive.busy / 2;
-        if (since + s->alive.busy < w.dead) w.dead = since + s->alive.busy;
+        choir_time ask = later(since, s->alive.busy / 2), dead = later(since, s->alive.busy);
+        if (ask < w.ask) w.ask = ask;
+        if (dead < w.dead) w.dead = dead;
     }
     return w;
 }
@@ -46,7 +51,7 @@ choir_time choiri_keepalive_deadline(const choir_session *s) {
     if (!is_watching(s)) return CHOIR_TIME_NEVER;
     silence w = watch(s);
     choir_time t = s->alive.asked ? w.dead : w.ask;
-    choir_time send = s->alive.send > 0 ? s->alive.last_tx + s->alive.send : CHOIR_TIME_NEVER;
+    choir_time send = s->alive.send > 0 ? later(s->alive.last_tx, s->alive.send) : CHOIR_TIME_NEVER;
     return send < t ? send : t;
 }
 
@@ -56,6 +61,7 @@ static bool ping(choir_session *s, choir_time now) {
     choiri_message_write_ping(&m.writer, false, 0, s->alive.nonce + 1);
     if (choiri_session_end(s, &m, now) != CHOIR_OK) return false;
     s->alive.nonce++;
+    s->alive.mark = s->attachment->written + s->attachment->out.bytes;
     return true;
 }
 
@@ -85,16 +91,23 @@ void choiri_keepalive_advance(choir_session *s, choir_time now) {
         asked_late(s, now - w.ask);
         return;
     }
+    if (now >= w.dead && s->alive.asked && s->attachment->written < s->alive.mark &&
+        s->attachment->output_moved > w.ask) {
+        asked_late(
+            s, now - w.ask); /* the link still takes what stands before the Ping: it cannot be answered yet */
+        return;
+    }
     if (now >= w.dead && s->alive.asked) {
         choiri_text text;
         choiri_text_init(&text);
-        choiri_text_u64(choiri_text_add(&text, "the peer was silent for "), (now - s->alive.last_rx) / CHOIR_MILLISECOND);
+        choiri_text_u64(choiri_text_add(&text, "the peer was silent for "),
+                        (now - s->alive.last_rx) / CHOIR_MILLISECOND);
         choiri_text_add(&text, " ms and did not answer a ping");
         choiri_session_fail(s, CHOIR_ERR_PEER_UNRESPONSIVE, &text, now);
         return;
     }
     bool ask = now >= w.ask && !s->alive.asked;
-    bool send = s->alive.send > 0 && now >= s->alive.last_tx + s->alive.send;
+    bool send = s->alive.send > 0 && now >= later(s->alive.last_tx, s->alive.send);
     if (!ask && !send) return;
     bool sent = ping(s, now);
     if (!sent) s->alive.last_tx = now; /* no memory: try again in one interval, not in a loop */

@@ -7,36 +7,43 @@
  *
  * Nothing of the host's runs in here but wake and destroy. */
 #include "base/assert.h"
+#include "base/clear.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "session/internal.h"
 
+/* Of the bytes of handshake metadata that a peer takes, these are left for the vox-service entry. */
+#define SERVICE_ROOM 1024u
+
 static const choiri_reporter state_reporter, closed_reporter;
 
-void choir_session_options_init(choir_session_options *o) {
-    *o = (choir_session_options){
-        .size = sizeof *o,
-        .max_concurrent_requests = 64,
-        .max_queued_requests = 1024,
-        .max_queued_request_bytes = 1u << 20,
-        .max_queued_calls = 1024,
-        .max_queued_call_bytes = 1u << 20,
-        .max_output = 4u << 20,
-        .memory_quota = 64u << 20,
-        .glitch_burst = 1000,
-        .glitch_rate = 100,
-        .keepalive_idle = 15 * CHOIR_SECOND,
-        .keepalive_busy = 5 * CHOIR_SECOND,
-        .keepalive_send = 15 * CHOIR_SECOND,
-    };
+static const choir_session_options defaults = {
+    .size = sizeof defaults,
+    .max_concurrent_requests = 64,
+    .max_queued_requests = 1024,
+    .max_queued_request_bytes = 1u << 20,
+    .max_queued_calls = 1024,
+    .max_queued_call_bytes = 1u << 20,
+    .max_output = 4u << 20,
+    .memory_quota = 64u << 20,
+    .glitch_burst = 1000,
+    .glitch_rate = 100,
+    .keepalive_idle = 15 * CHOIR_SECOND,
+    .keepalive_busy = 5 * CHOIR_SECOND,
+    .keepalive_send = 15 * CHOIR_SECOND,
+};
+
+void choir_session_options_init_sized(choir_session_options *o, size_t size) {
+    choiri_options_give(o, size, &defaults, sizeof defaults);
 }
 
 int choiri_session_options_check(const choir_session_options *in, choir_session_options *ret) {
-    choir_session_options o;
-    choir_session_options_init(&o);
+    choir_session_options o = defaults;
     if (in && choiri_options_copy(&o, sizeof o, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
-    if (o.reserved != 0 || o.max_concurrent_requests == 0) return CHOIR_ERR_INVALID;
-    if (o.metadata_len > CHOIRI_HANDSHAKE_ENTRIES || (o.metadata_len > 0 && !o.metadata)) return CHOIR_ERR_INVALID;
+    if (o.reserved != 0 || o.max_concurrent_requests == 0 || o.max_output == 0) return CHOIR_ERR_INVALID;
+    /* One entry of what a peer takes is ours: vox-service. */
+    if (o.metadata_len >= CHOIRI_HANDSHAKE_ENTRIES || (o.metadata_len > 0 && !o.metadata))
+        return CHOIR_ERR_INVALID;
     *ret = o;
     return CHOIR_OK;
 }
@@ -53,7 +60,7 @@ static int copy_metadata(choir_session *s, const choir_metadata_entry *entries, 
     choiri_write_metadata(&w, entries, count);
     int status = choiri_writer_finish(&w);
     size_t size = (size_t)q.bytes;
-    if (status == CHOIR_OK && size > CHOIRI_HANDSHAKE_METADATA) status = CHOIR_ERR_INVALID;
+    if (status == CHOIR_OK && size > CHOIRI_HANDSHAKE_METADATA - SERVICE_ROOM) status = CHOIR_ERR_INVALID;
     if (status == CHOIR_OK && !(s->metadata_copy = choiri_alloc(s->env, size))) status = CHOIR_ERR_NO_MEMORY;
     if (status == CHOIR_OK) {
         choir_iov iov;
@@ -147,6 +154,10 @@ void choir_session_free(choir_session *s) {
 
 /* ---- time, charges ---- */
 
+static void wake(choir_session *s) {
+    if (s->wake) s->wake(s->wake_ctx, s);
+}
+
 choir_time choiri_session_time(choir_session *s, choir_time now) {
     if (now > s->now) {
         if (now - s->now > s->alive.gap) s->alive.gap = now - s->now;
@@ -206,6 +217,7 @@ void choir_session_advance(choir_session *s, choir_time now) {
         while ((timer = choiri_wheel_pop(s->wheel))) s->driver->expired(s->root, timer, now);
     }
     choiri_keepalive_advance(s, now);
+    if (s->ready) wake(s);
 }
 
 /* ---- ready list ---- */
@@ -220,15 +232,6 @@ void choiri_session_report(choir_session *s, choiri_node *node, uint32_t bits) {
     else
         s->ready = node;
     s->ready_tail = node;
-}
-
-/* In pieces that compilers turn into a few vector stores instead of a call or a string instruction. */
-static void clear_event(choir_event *e) {
-    enum { PIECE = 64, WHOLE = sizeof *e / PIECE };
-    unsigned char *p = (unsigned char *)e;
-    for (size_t i = 0; i < WHOLE; i++) memset(p + i * PIECE, 0, PIECE);
-    memset(p + WHOLE * PIECE, 0, sizeof *e % PIECE);
-    e->method = CHOIR_METHOD_NONE;
 }
 
 /* A node that has more to say keeps its turn: behind the others it could come after the session's last event. */
@@ -247,7 +250,8 @@ const choir_event *choir_session_poll(choir_session *s) {
         choiri_node *node = s->ready;
         s->ready = node->next;
         node->queued = false;
-        clear_event(&s->event);
+        choiri_clear(&s->event, sizeof s->event);
+        s->event.method = CHOIR_METHOD_NONE;
         bool said = node->reporter->report(s, node, &s->event);
         if (node != s->retired) report_next(s, node);
         if (said) return &s->event;
@@ -296,10 +300,6 @@ static const choiri_reporter closed_reporter = {report_closed, NULL};
 
 /* ---- ends ---- */
 
-static void wake(choir_session *s) {
-    if (s->wake) s->wake(s->wake_ctx, s);
-}
-
 static void end_session(choir_session *s, int status, const choiri_text *text) {
     if (s->state == CHOIRI_SESSION_ENDED) return;
     bool was_established = s->state == CHOIRI_SESSION_ESTABLISHED || s->state == CHOIRI_SESSION_CLOSING;
@@ -329,8 +329,9 @@ static void say_why(choir_session *s, int status, const choiri_text *text, choir
         return;
     if (s->state != CHOIRI_SESSION_ESTABLISHED && s->state != CHOIRI_SESSION_CLOSING) return;
     if (!choiri_session_begin(s, &m, NULL)) return;
-    choir_str why = text && text->len > 0 ? choiri_text_get(text)
-                                          : (choir_str){choir_status_text(status), strlen(choir_status_text(status))};
+    choir_str why = text && text->len > 0
+                        ? choiri_text_get(text)
+                        : (choir_str){choir_status_text(status), strlen(choir_status_text(status))};
     choiri_message_write_protocol_error(&m.writer, why);
     (void)choiri_session_end(s, &m, now); /* without memory the peer has to do without a reason */
 }
@@ -430,7 +431,8 @@ static void on_protocol_error(choir_session *s, const choiri_message *msg, choir
     choiri_text text;
     choiri_text_init(&text);
     choiri_text_add(&text, "the peer says: ");
-    choiri_text_quoted(&text, (choir_bytes){(const uint8_t *)msg->description.data, msg->description.len}, 160);
+    choiri_text_quoted(&text, (choir_bytes){(const uint8_t *)msg->description.data, msg->description.len},
+                       160);
     choiri_session_fail(s, CHOIR_ERR_PEER_PROTOCOL, &text, now);
 }
 
@@ -441,7 +443,8 @@ void choiri_session_payload(choir_session *s, const choiri_frame *frame, choir_t
     if (status != CHOIR_OK) {
         choiri_text text;
         choiri_text_init(&text);
-        choiri_text_add(choiri_text_add(&text, "a message that cannot be decoded: "), choir_status_text(status));
+        choiri_text_add(choiri_text_add(&text, "a message that cannot be decoded: "),
+                        choir_status_text(status));
         choiri_session_fail(s, CHOIR_ERR_PROTOCOL, &text, now);
         return;
     }
@@ -496,7 +499,9 @@ int choiri_session_end(choir_session *s, choiri_sending *m, choir_time now) {
     return CHOIR_OK;
 }
 
-uint64_t choiri_session_output(const choir_session *s) { return s->attachment ? s->attachment->out.bytes : 0; }
+uint64_t choiri_session_output(const choir_session *s) {
+    return s->attachment ? s->attachment->out.bytes : 0;
+}
 
 /* Pongs are written when the link takes output, and only when the ones before have left: however many pings come, at most
  * CHOIRI_PONGS_MAX answers wait. rule: session.ping */
@@ -510,7 +515,11 @@ void choiri_session_write_pongs(choir_session *s, choir_time now) {
         choiri_message_write_ping(&m.writer, true, 0, s->pongs.nonces[done]);
         if (choiri_session_end(s, &m, now) != CHOIR_OK) break; /* the rest waits for memory */
     }
-    if (done == 0) return;
+    if (done == 0) {
+        /* Nothing is under way that would make the host come back. */
+        if (a->out.bytes == 0) choiri_session_fail(s, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
+        return;
+    }
     s->pongs.count -= done;
     memmove(s->pongs.nonces, s->pongs.nonces + done, s->pongs.count * sizeof s->pongs.nonces[0]);
     s->pongs.mark = a->written + a->out.bytes;
@@ -518,9 +527,15 @@ void choiri_session_write_pongs(choir_session *s, choir_time now) {
 
 /* ---- queries ---- */
 
-bool choir_session_is_established(const choir_session *s) { return s && s->state == CHOIRI_SESSION_ESTABLISHED; }
-bool choir_session_is_closed(const choir_session *s) { return !s || s->state == CHOIRI_SESSION_ENDED; }
-int choir_session_status(const choir_session *s) { return s ? s->status : CHOIR_ERR_INVALID; }
+bool choir_session_is_established(const choir_session *s) {
+    return s && s->state == CHOIRI_SESSION_ESTABLISHED;
+}
+bool choir_session_is_closed(const choir_session *s) {
+    return !s || s->state == CHOIRI_SESSION_ENDED;
+}
+int choir_session_status(const choir_session *s) {
+    return s ? s->status : CHOIR_ERR_INVALID;
+}
 choir_str choir_session_text(const choir_session *s) {
     return s ? choiri_text_get(&s->text) : (choir_str){"", 0};
 }
@@ -533,7 +548,9 @@ uint32_t choir_session_peer_max_requests(const choir_session *s) {
 uint32_t choir_session_held_requests(const choir_session *s) {
     return s ? s->driver->held_requests(s->root) : 0;
 }
-void *choir_session_user_data(const choir_session *s) { return s ? s->user_data : NULL; }
+void *choir_session_user_data(const choir_session *s) {
+    return s ? s->user_data : NULL;
+}
 void choir_session_set_user_data(choir_session *s, void *user_data) {
     if (s) s->user_data = user_data;
 }

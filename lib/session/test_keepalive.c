@@ -329,6 +329,8 @@ Test(keepalive, paused_input_is_not_silence) {
     cr_assert_eq(choir_call(p.session, choir_session_root(p.session), TRIAL_ECHO, &s, NULL, &id, p.now),
                  CHOIR_OK);
     test_events_call(&p.events, id);
+    cr_assert(choir_attachment_interest(p.attachment) & CHOIR_WANTS_INPUT, "our own calls do not stop input");
+    choiri_attachment_answered(p.attachment, p.attachment->out.bytes); /* as if it were an answer */
     cr_assert_eq(choir_attachment_interest(p.attachment), CHOIR_HAS_OUTPUT);
     cr_assert_eq(choir_session_deadline(p.session), CHOIR_TIME_NEVER);
     test_peer_sleep(&p, 20 * CHOIR_SECOND);

@@ -49,6 +49,13 @@ void test_events_note(test_events *t, const char *format, ...) {
     add(t, "\n");
 }
 
+const void *test_find(const void *data, size_t len, const char *part) {
+    size_t n = strlen(part);
+    for (const char *at = data; len >= n; at++, len--)
+        if (memcmp(at, part, n) == 0) return at;
+    return NULL;
+}
+
 static _Noreturn void broken(const test_events *t, const char *promise) {
     fprintf(stderr, "events of %s: %s\n%s", t->name, promise, t->log);
     abort();

@@ -43,6 +43,8 @@ void test_events_add(test_events *t, const choir_event *event);
 /* Calls that were taken and have not ended; requests that were reported and have not ended. */
 size_t test_events_open_calls(const test_events *t);
 size_t test_events_open_requests(const test_events *t);
+/* Where `part` begins in some bytes, NULL when it does not: for texts that are not NUL-terminated. */
+const void *test_find(const void *data, size_t len, const char *part);
 /* A line of one's own. */
 void test_events_note(test_events *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

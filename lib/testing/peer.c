@@ -227,19 +227,21 @@ int test_peer_ping(test_peer *p, uint64_t nonce) {
 
 /* ---- life ---- */
 
-static void create(test_peer *p) {
-    choir_env *env = test_env(&p->own_alloc);
-    choir_env *probe = test_env(&p->alloc); /* for its random source */
-    check(env && probe, "no environment");
-    p->own_env = env;
-    p->env = probe;
+static const uint64_t map_seed[2] = {1, 2};
+
+static void create_envs(test_peer *p) {
+    p->own_env = test_env(&p->own_alloc);
+    p->env = test_env(&p->alloc);
+    check(p->own_env && p->env, "no environment");
     if (p->env_options.log) {
         p->env->log = p->env_options.log;
         p->env->log_ctx = p->env_options.log_ctx;
         p->env->log_level = p->env_options.log_level;
     }
-    static const uint64_t seed[2] = {1, 2};
-    choiri_send_tracker_init(&p->announced, p->own_env, seed);
+    choiri_send_tracker_init(&p->announced, p->own_env, map_seed);
+}
+
+static void create_session(test_peer *p) {
     if (!p->initiator) {
         check(choir_attachment_new_acceptor(p->env, &p->link, &p->attachment, p->now) == CHOIR_OK,
               "acceptor");
@@ -250,8 +252,8 @@ static void create(test_peer *p) {
           "initiator");
 }
 
-void test_peer_open(test_peer *p, test_stage stage) {
-    create(p);
+static void bring_to(test_peer *p, test_stage stage) {
+    create_session(p);
     if (stage >= TEST_STAGE_PROLOGUE) {
         uint8_t prologue[CHOIRI_PROLOGUE_LEN];
         choiri_prologue_hello(CHOIRI_MODE_BARE, prologue);
@@ -264,18 +266,40 @@ void test_peer_open(test_peer *p, test_stage stage) {
     test_peer_skip(p);
 }
 
-uint64_t test_peer_deinit(test_peer *p) {
+void test_peer_open(test_peer *p, test_stage stage) {
+    create_envs(p);
+    bring_to(p, stage);
+}
+
+static void end_session(test_peer *p) {
     if (p->attachment) choir_attachment_closed(p->attachment, CHOIR_ERR_LINK_LOST, CHOIR_STR("cut"), p->now);
     test_peer_poll(p);
     check(!p->session || p->events.closed, "the link ended and the session did not");
     if (p->attachment && !choir_attachment_session(p->attachment))
         choir_attachment_free(p->attachment, p->now);
     choir_session_free(p->session);
-    choir_env_free(p->env);
+    p->session = NULL;
+    p->attachment = NULL;
+    test_events_deinit(&p->events);
     choiri_send_tracker_deinit(&p->announced);
+}
+
+void test_peer_reopen(test_peer *p, test_stage stage) {
+    bool quiet = p->events.quiet;
+    end_session(p);
+    test_events_init(&p->events, "session");
+    p->events.quiet = quiet;
+    choiri_send_tracker_init(&p->announced, p->own_env, map_seed);
+    memset(p->announced_args, 0, sizeof p->announced_args);
+    memset(p->announced_answer, 0, sizeof p->announced_answer);
+    bring_to(p, stage);
+}
+
+uint64_t test_peer_deinit(test_peer *p) {
+    end_session(p);
+    choir_env_free(p->env);
     choir_env_free(p->own_env);
     check(p->own_alloc.bytes == 0, "the peer itself leaks");
-    test_events_deinit(&p->events);
     free(p->received);
     return p->alloc.bytes;
 }

@@ -48,6 +48,9 @@ typedef struct test_peer {
 void test_peer_init(test_peer *peer);
 /* Creates the session and feeds it up to `stage`; what it wrote on the way is dropped. */
 void test_peer_open(test_peer *peer, test_stage stage);
+/* The same once more in the same environments, after the session that was there was polled and freed; what the peer
+ * under test holds must then be what it held before. Much cheaper than a new peer. */
+void test_peer_reopen(test_peer *peer, test_stage stage);
 /* Frees everything and returns the bytes that are left allocated. A session that ends here is polled before. */
 uint64_t test_peer_deinit(test_peer *peer);
 

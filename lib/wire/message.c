@@ -9,6 +9,7 @@
 #include "wire/message.h"
 
 #include "base/assert.h"
+#include "base/clear.h"
 #include "wire/metadata.h"
 
 static inline bool read_tag(choiri_reader *r, uint8_t max, uint8_t *ret) {
@@ -67,19 +68,10 @@ static bool read_message(choiri_reader *r, choiri_message *m) {
     }
 }
 
-/* In pieces that compilers turn into a few vector stores; the whole at once becomes a string instruction, which takes
- * longer than the rest of the decoder. */
-static void clear(choiri_message *m) {
-    enum { PIECE = 64, WHOLE = sizeof *m / PIECE };
-    unsigned char *p = (unsigned char *)m;
-    for (size_t i = 0; i < WHOLE; i++) memset(p + i * PIECE, 0, PIECE);
-    memset(p + WHOLE * PIECE, 0, sizeof *m % PIECE);
-}
-
 int choiri_message_decode(choir_bytes payload, choiri_message *ret_msg) {
     choiri_reader r = choiri_reader_of(payload);
     choiri_message m;
-    clear(&m);
+    choiri_clear(&m, sizeof m);
     if (!read_message(&r, &m)) return r.status;
     *ret_msg = m;
     return CHOIR_OK;
