@@ -27,7 +27,7 @@ static choir_client *client_of(const net_link *link) {
 }
 
 const choir_attachment_options *choiri_net_client_attachment(const net_link *link) {
-    return &client_of(link)->options.attachment;
+    return &client_of(link)->each.attachment;
 }
 
 /* ---- events ---- */
@@ -78,10 +78,10 @@ static const net_owner client_owner = {on_event, on_hello, is_done, on_gone};
 
 /* ---- life ---- */
 
-void choir_client_options_init(choir_client_options *options) {
-    *options = (choir_client_options){.size = sizeof *options, .connect_timeout = 10 * CHOIR_SECOND};
-    choir_session_options_init(&options->session);
-    choir_attachment_options_init(&options->attachment);
+static const choir_client_options defaults = {.size = sizeof defaults, .connect_timeout = 10 * CHOIR_SECOND};
+
+void choir_client_options_init_sized(choir_client_options *options, size_t size) {
+    choiri_net_options_give(options, size, &defaults, sizeof defaults);
 }
 
 static void close_client(net_object *object) {
@@ -100,17 +100,19 @@ static void bury_client(net_object *object) {
     choiri_net_release(loop, c, sizeof *c);
 }
 
-static int check_options(choir_loop *loop, const choir_client_options *options, choir_client_options *ret) {
-    choir_client_options_init(ret);
-    if (options && choiri_net_options_copy(ret, sizeof *ret, options) != CHOIR_OK)
+static int check_options(choir_loop *loop, const choir_client_options *options, choir_client_options *ret,
+                         net_session_options *ret_each) {
+    *ret = defaults;
+    if ((options && choiri_net_options_copy(ret, sizeof *ret, options) != CHOIR_OK) ||
+        choiri_net_session_options(ret->session, ret->attachment, ret_each) != CHOIR_OK)
         return choiri_net_fail(loop, CHOIR_ERR_INVALID,
                                "the client's options are not initialised, or of a newer library");
     int status = ret->service ? choiri_net_service_check(loop, ret->service) : CHOIR_OK;
     if (status != CHOIR_OK) return status;
-    ret->session.serve = NULL;
-    ret->session.call = ret->service;
-    ret->session.wake = NULL;
-    ret->attachment.wake = NULL;
+    ret->session = NULL; /* the host's, which were borrowed */
+    ret->attachment = NULL;
+    ret_each->session.serve = NULL;
+    ret_each->session.call = ret->service;
     return CHOIR_OK;
 }
 
@@ -128,7 +130,7 @@ static int open_client(choir_client *c, const net_address *address, const char *
     c->link = choiri_net_link_new(loop, ops, &client_owner, c);
     if (!c->link) return CHOIR_ERR_NO_MEMORY;
     net_link *link = c->link;
-    int status = choir_session_new(loop->env, &c->options.session, &link->session, choiri_net_now(loop));
+    int status = choir_session_new(loop->env, &c->each.session, &link->session, choiri_net_now(loop));
     if (status == CHOIR_OK) status = choiri_net_connect_start(link, address, url, c->options.connect_timeout);
     if (status != CHOIR_OK) {
         choiri_net_link_free(link);

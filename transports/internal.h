@@ -166,6 +166,19 @@ void *choiri_net_alloc(choir_loop *loop, size_t size);
 void choiri_net_release(choir_loop *loop, void *ptr, size_t size);
 /* Lays `src` over the defaults in `dst`, as the core does with its options. OK · ERR_INVALID. */
 int choiri_net_options_copy(void *dst, size_t dst_size, const void *src);
+/* Fills the caller's `dst` of `size` bytes with as much of the defaults as fits, as the core does. */
+void choiri_net_options_give(void *dst, size_t size, const void *defaults, size_t defaults_size);
+
+/* What each session of a client or server and its link are made with: whole, whatever header the program was compiled
+ * with. */
+typedef struct net_session_options {
+    choir_session_options session;
+    choir_attachment_options attachment;
+} net_session_options;
+
+/* Lays what the host gave, either may be NULL, over the defaults; the wakes are ours. OK · ERR_INVALID. */
+int choiri_net_session_options(const choir_session_options *session, const choir_attachment_options *attachment,
+                               net_session_options *ret_options);
 /* Notes why a function of the loop failed; returns `status`. */
 int choiri_net_fail(choir_loop *loop, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -309,6 +322,7 @@ struct net_link {
     net_link_state state;
     bool marked;       /* in loop->dirty */
     bool held;         /* an event is out (loop->held): no poll, no receive */
+    bool feeding;      /* output is flushed in the middle of a burst of input */
     bool over;         /* the session has reported its end */
     bool established;  /* the session has been established */
     bool handshaking;  /* a server's: among those that have not finished their handshake */

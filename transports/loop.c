@@ -74,6 +74,27 @@ int choiri_net_options_copy(void *dst, size_t dst_size, const void *src) {
     return CHOIR_OK;
 }
 
+void choiri_net_options_give(void *dst, size_t size, const void *defaults, size_t defaults_size) {
+    if (size > defaults_size) size = defaults_size;
+    if (size < sizeof size) return;
+    memcpy(dst, defaults, size);
+    memcpy(dst, &size, sizeof size);
+}
+
+int choiri_net_session_options(const choir_session_options *session, const choir_attachment_options *attachment,
+                               net_session_options *ret_options) {
+    net_session_options o;
+    choir_session_options_init(&o.session);
+    choir_attachment_options_init(&o.attachment);
+    if ((session && choiri_net_options_copy(&o.session, sizeof o.session, session) != CHOIR_OK) ||
+        (attachment && choiri_net_options_copy(&o.attachment, sizeof o.attachment, attachment) != CHOIR_OK))
+        return CHOIR_ERR_INVALID;
+    o.session.wake = NULL;
+    o.attachment.wake = NULL;
+    *ret_options = o;
+    return CHOIR_OK;
+}
+
 /* ---- texts ---- */
 
 int choiri_net_fail(choir_loop *loop, int status, const char *format, ...) {
@@ -97,7 +118,8 @@ int choiri_net_service_check(choir_loop *loop, const choir_service *service) {
     char why[160] = "";
     int status = choir_service_check(loop->env, service, why, sizeof why);
     if (status == CHOIR_OK) return CHOIR_OK;
-    return choiri_net_fail(loop, status, "the service's descriptors: %s", why[0] ? why : choir_status_text(status));
+    return choiri_net_fail(loop, status, "the service's descriptors: %s",
+                           why[0] ? why : choir_status_text(status));
 }
 
 choir_str choir_loop_error(const choir_loop *loop) {
@@ -203,9 +225,10 @@ void choiri_net_unhold(choir_loop *loop) {
 
 /* ---- life ---- */
 
-void choir_loop_options_init(choir_loop_options *options) {
-    *options = (choir_loop_options){.size = sizeof *options};
-    choir_env_options_init(&options->env);
+static const choir_loop_options defaults = {.size = sizeof defaults};
+
+void choir_loop_options_init_sized(choir_loop_options *options, size_t size) {
+    choiri_net_options_give(options, size, &defaults, sizeof defaults);
 }
 
 static int make_base(choir_loop *loop, struct event_base *host) {
@@ -227,21 +250,21 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg) {
     (void)arg;
 }
 
-static int init_loop(choir_loop *loop, const choir_loop_options *o) {
-    loop->log = o->env.log;
-    loop->log_ctx = o->env.log_ctx;
-    loop->log_level = o->env.log_level;
+static int init_loop(choir_loop *loop, struct event_base *host, const choir_env_options *env) {
+    loop->log = env->log;
+    loop->log_ctx = env->log_ctx;
+    loop->log_level = env->log_level;
     net_node_init(&loop->dirty);
     net_node_init(&loop->links);
     net_node_init(&loop->objects);
     net_node_init(&loop->doomed);
     net_node_init(&loop->memory_servers);
     loop->now = clock_now();
-    if (o->env.random(o->env.random_ctx, &loop->first_generation, sizeof loop->first_generation) != 0)
+    if (env->random(env->random_ctx, &loop->first_generation, sizeof loop->first_generation) != 0)
         return CHOIR_ERR_RANDOM;
     loop->first_generation = loop->first_generation / 2 + 1; /* not 0, and far from the end */
-    int status = choir_env_new(&o->env, &loop->env);
-    if (status == CHOIR_OK) status = make_base(loop, o->base);
+    int status = choir_env_new(env, &loop->env);
+    if (status == CHOIR_OK) status = make_base(loop, host);
     if (status == CHOIR_OK && !choiri_net_timers_init(loop)) status = CHOIR_ERR_IO;
     if (status != CHOIR_OK) return status;
     event_assign(&loop->turn_event, loop->base, -1, 0, on_turn, loop);
@@ -250,18 +273,20 @@ static int init_loop(choir_loop *loop, const choir_loop_options *o) {
 }
 
 int choir_loop_new(const choir_loop_options *options, choir_loop **ret_loop) {
-    choir_loop_options o;
-    choir_loop_options_init(&o);
-    if (!ret_loop || (options && choiri_net_options_copy(&o, sizeof o, options) != CHOIR_OK))
+    choir_loop_options o = defaults;
+    choir_env_options env;
+    choir_env_options_init(&env);
+    if (!ret_loop || (options && choiri_net_options_copy(&o, sizeof o, options) != CHOIR_OK) ||
+        (o.env && choiri_net_options_copy(&env, sizeof env, o.env) != CHOIR_OK))
         return CHOIR_ERR_INVALID;
-    if (!o.env.allocator.alloc)
-        o.env.allocator = (choir_allocator){plain_alloc, plain_realloc, plain_free, NULL};
-    if (!o.env.random) o.env.random = system_random;
-    choir_loop *loop = o.env.allocator.alloc(o.env.allocator.ctx, sizeof *loop);
+    if (!env.allocator.alloc)
+        env.allocator = (choir_allocator){plain_alloc, plain_realloc, plain_free, NULL};
+    if (!env.random) env.random = system_random;
+    choir_loop *loop = env.allocator.alloc(env.allocator.ctx, sizeof *loop);
     if (!loop) return CHOIR_ERR_NO_MEMORY;
     memset(loop, 0, sizeof *loop);
-    loop->allocator = o.env.allocator;
-    int status = init_loop(loop, &o);
+    loop->allocator = env.allocator;
+    int status = init_loop(loop, o.base, &env);
     if (status != CHOIR_OK) {
         if (loop->own_base) event_base_free(loop->base);
         choir_env_free(loop->env);

@@ -25,11 +25,8 @@ static bool hand_over(net_link *from, const choir_iov *iov, size_t n) {
     net_link *to = from->peer;
     size_t len = 0, at = 0;
     for (size_t i = 0; i < n; i++) len += iov[i].len;
-    choir_chunk *chunk = len <= SHARED_MAX ? choiri_net_chunk(loop) : NULL;
-    if (chunk)
-        choir_chunk_retain(chunk);
-    else if (choir_chunk_new(&loop->allocator, len, &chunk) != CHOIR_OK)
-        return false;
+    choir_chunk *shared = len <= SHARED_MAX ? choiri_net_chunk(loop) : NULL, *chunk = shared;
+    if (!chunk && choir_chunk_new(&loop->allocator, len, &chunk) != CHOIR_OK) return false;
     uint8_t *bytes = choir_chunk_data(chunk);
     for (size_t i = 0; i < n; i++) {
         memcpy(bytes + at, iov[i].base, iov[i].len);
@@ -37,7 +34,7 @@ static bool hand_over(net_link *from, const choir_iov *iov, size_t n) {
     }
     choir_attachment_consume(from->attachment, len, loop->now);
     choiri_net_link_feed(to, chunk, bytes, len);
-    choir_chunk_release(chunk);
+    if (!shared) choir_chunk_release(chunk);
     choiri_net_link_mark(to);
     return true;
 }

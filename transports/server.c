@@ -21,6 +21,7 @@ struct choir_server {
     net_object object;
     choir_loop *loop;
     choir_server_options options;
+    net_session_options each;
     net_address address;
     char url[NET_URL_MAX];
     int fd;           /* -1: mem, or closed */
@@ -112,7 +113,7 @@ static const net_owner server_owner = {on_event, on_hello, is_done, on_gone};
 
 net_link *choiri_net_server_accept(choir_server *s, const net_ops *ops) {
     choir_loop *loop = s->loop;
-    choir_attachment_options o = s->options.attachment;
+    choir_attachment_options o = s->each.attachment;
     o.framing = ops->framing;
     net_link *link = choiri_net_link_new(loop, ops, NULL, s);
     if (!link) return NULL;
@@ -163,7 +164,7 @@ static void on_hello(net_link *link) {
     choir_loop *loop = link->loop;
     link->handle = choiri_net_handle_new(loop, link);
     int status = link->handle == 0 ? CHOIR_ERR_NO_MEMORY
-                                   : choir_attachment_accept(link->attachment, &s->options.session,
+                                   : choir_attachment_accept(link->attachment, &s->each.session,
                                                              &link->session, loop->now);
     if (status == CHOIR_OK) {
         link->root = choir_session_root(link->session);
@@ -222,10 +223,11 @@ static void on_gone(net_link *link) {
 
 /* ---- life ---- */
 
-void choir_server_options_init(choir_server_options *options) {
-    *options = (choir_server_options){.size = sizeof *options, .max_sessions = 10000, .max_handshakes = 1024};
-    choir_session_options_init(&options->session);
-    choir_attachment_options_init(&options->attachment);
+static const choir_server_options defaults = {
+    .size = sizeof defaults, .max_sessions = 10000, .max_handshakes = 1024};
+
+void choir_server_options_init_sized(choir_server_options *options, size_t size) {
+    choiri_net_options_give(options, size, &defaults, sizeof defaults);
 }
 
 static void close_list(choir_loop *loop, net_node *list) {
@@ -275,9 +277,11 @@ choir_server *choiri_net_server_find(choir_loop *loop, const char *name) {
     return NULL;
 }
 
-static int check_options(choir_loop *loop, const choir_server_options *options, choir_server_options *ret) {
-    choir_server_options_init(ret);
-    if (!options || choiri_net_options_copy(ret, sizeof *ret, options) != CHOIR_OK)
+static int check_options(choir_loop *loop, const choir_server_options *options, choir_server_options *ret,
+                         net_session_options *ret_each) {
+    *ret = defaults;
+    if (!options || choiri_net_options_copy(ret, sizeof *ret, options) != CHOIR_OK ||
+        choiri_net_session_options(ret->session, ret->attachment, ret_each) != CHOIR_OK)
         return choiri_net_fail(loop, CHOIR_ERR_INVALID,
                                "the server's options are not initialised, or of a newer library");
     if (!ret->service || !ret->handlers || ret->max_sessions == 0 || ret->max_handshakes == 0)
@@ -285,9 +289,9 @@ static int check_options(choir_loop *loop, const choir_server_options *options, 
                                "a server needs a service, handlers and limits that are not 0");
     int status = choiri_net_service_check(loop, ret->service);
     if (status != CHOIR_OK) return status;
-    ret->session.serve = ret->service;
-    ret->session.wake = NULL;
-    ret->attachment.wake = NULL;
+    ret->session = NULL; /* the host's, which were borrowed */
+    ret->attachment = NULL;
+    ret_each->session.serve = ret->service;
     return CHOIR_OK;
 }
 
@@ -321,8 +325,9 @@ int choir_listen(choir_loop *loop, const char *url, const choir_server_options *
     if (!loop || !url || !ret_server) return CHOIR_ERR_INVALID;
     if (loop->freeing) return choiri_net_result(loop, CHOIR_ERR_STATE);
     choir_server_options o;
+    net_session_options each;
     net_address address;
-    int status = check_options(loop, options, &o);
+    int status = check_options(loop, options, &o, &each);
     if (status == CHOIR_OK) status = choiri_net_address_parse(url, &address, &loop->error);
     if (status != CHOIR_OK) return status;
     choir_server *s = choiri_net_alloc(loop, sizeof *s);
@@ -332,6 +337,7 @@ int choir_listen(choir_loop *loop, const char *url, const choir_server_options *
     s->object.bury = bury_server;
     s->loop = loop;
     s->options = o;
+    s->each = each;
     s->address = address;
     s->fd = -1;
     net_node_init(&s->object.node);

@@ -119,9 +119,17 @@ Test(net, methods_without_handler_are_dropped) {
 static void pipelined_with(world *w, const char *url, uint32_t concurrent, uint64_t max_output) {
     world_begin(w);
     choir_server_options so = server_options(w);
-    so.session.max_concurrent_requests = concurrent;
-    so.attachment.max_output = max_output;
+    choir_session_options session;
+    choir_attachment_options attachment;
+    choir_session_options_init(&session);
+    choir_attachment_options_init(&attachment);
+    session.max_concurrent_requests = concurrent;
+    attachment.max_output = max_output;
+    so.session = &session;
+    so.attachment = &attachment;
     cr_assert_eq(choir_listen(w->loop, url, &so, &w->server), CHOIR_OK);
+    memset(&session, 0xff, sizeof session); /* they were borrowed for the call */
+    memset(&attachment, 0xff, sizeof attachment);
     join(w, choir_server_url(w->server));
     until(w, w->opened == 1);
     w->to_send = 5000;

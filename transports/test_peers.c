@@ -81,7 +81,10 @@ Test(peers, handshake_timeout) {
     world w;
     world_begin(&w);
     choir_server_options so = server_options(&w);
-    so.attachment.handshake_timeout = 50 * CHOIR_MILLISECOND;
+    choir_attachment_options attachment;
+    choir_attachment_options_init(&attachment);
+    attachment.handshake_timeout = 50 * CHOIR_MILLISECOND;
+    so.attachment = &attachment;
     cr_assert_eq(choir_listen(w.loop, urls[0], &so, &w.server), CHOIR_OK);
     int fd = raw_connect(choir_server_url(w.server));
     choir_time begin = clock_now();
@@ -113,8 +116,8 @@ Test(peers, out_of_descriptors) {
     world w = {.fds = open_fds()};
     choir_loop_options lo;
     loop_options(&w, &lo);
-    lo.env.log = count_log;
-    lo.env.log_ctx = &w;
+    w.env.log = count_log;
+    w.env.log_ctx = &w;
     cr_assert_eq(choir_loop_new(&lo, &w.loop), CHOIR_OK);
     serve(&w, urls[0]);
     struct rlimit before, low;
@@ -334,8 +337,14 @@ Test(peers, peer_that_does_not_read, .timeout = 60) {
     char url[64];
     world_begin(&w);
     choir_server_options so = server_options(&w);
-    so.attachment.write_stall_timeout = 300 * CHOIR_MILLISECOND;
-    so.session.keepalive_busy = so.session.keepalive_idle = 0;
+    choir_session_options session;
+    choir_attachment_options attachment;
+    choir_session_options_init(&session);
+    choir_attachment_options_init(&attachment);
+    attachment.write_stall_timeout = 300 * CHOIR_MILLISECOND;
+    session.keepalive_busy = session.keepalive_idle = 0;
+    so.session = &session;
+    so.attachment = &attachment;
     cr_assert_eq(choir_listen(w.loop, urls[0], &so, &w.server), CHOIR_OK);
     static relay r = {.chunk = 65536, .left = SIZE_MAX};
     relay_begin(&r, choir_server_url(w.server), url);
@@ -370,11 +379,17 @@ static bool with_failure(uint64_t n, const char *url) {
         return true;
     }
     choir_server_options so = server_options(&w);
-    so.attachment.handshake_timeout = so.session.keepalive_busy = 500 * CHOIR_MILLISECOND;
+    choir_session_options session;
+    choir_attachment_options attachment;
+    choir_session_options_init(&session);
+    choir_attachment_options_init(&attachment);
+    attachment.handshake_timeout = session.keepalive_busy = 500 * CHOIR_MILLISECOND;
+    so.session = &session;
+    so.attachment = &attachment;
     choir_client_options co = client_options(&w);
     co.opened = count_opened;
     co.connect_timeout = 500 * CHOIR_MILLISECOND;
-    co.session.keepalive_busy = 500 * CHOIR_MILLISECOND;
+    co.session = &session;
     uint32_t made = 0;
     if (choir_listen(w.loop, url, &so, &w.server) == CHOIR_OK &&
         choir_connect(w.loop, choir_server_url(w.server), &co, &w.client) == CHOIR_OK) {

@@ -318,7 +318,9 @@ static inline uint8_t *make_blob(size_t len) {
 
 static inline void loop_options(world *w, choir_loop_options *o) {
     choir_loop_options_init(o);
-    o->env.allocator = test_allocator(&w->memory);
+    choir_env_options_init(&w->env);
+    w->env.allocator = test_allocator(&w->memory);
+    o->env = &w->env;
 }
 
 static inline void world_begin(world *w) {
