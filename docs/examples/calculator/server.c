@@ -96,10 +96,13 @@ int main(int argc, char **argv) {
     choir_loop *loop;
     choir_server *server;
     choir_loop_options loop_options;
+    choir_env_options env_options;
     choir_server_options options;
 
     choir_loop_options_init(&loop_options);
-    loop_options.env.log = print_log;
+    choir_env_options_init(&env_options);
+    env_options.log = print_log;
+    loop_options.env = &env_options;
     choir_server_options_init(&options);
     options.service = &calculator_service;
     options.handlers = handlers;
