@@ -40,8 +40,11 @@ static void check(int status, const char *what, choir_loop *loop) {
 static choir_loop *new_loop(void) {
     choir_loop_options options;
     choir_loop *loop;
+    choir_env_options env;
     choir_loop_options_init(&options);
-    options.env.allocator = (choir_allocator){count_alloc, count_realloc, count_free, NULL};
+    choir_env_options_init(&env);
+    options.env = &env;
+    env.allocator = (choir_allocator){count_alloc, count_realloc, count_free, NULL};
     check(choir_loop_new(&options, &loop), "loop", NULL);
     return loop;
 }
@@ -66,7 +69,10 @@ static void serve(const char *port) {
     choir_server_options_init(&options);
     options.service = &testbed_service;
     options.handlers = handlers;
-    options.session.max_concurrent_requests = 4096;
+    choir_session_options session;
+    choir_session_options_init(&session);
+    session.max_concurrent_requests = 4096;
+    options.session = &session;
     snprintf(url, sizeof url, "tcp://127.0.0.1:%s", port);
     check(choir_listen(loop, url, &options, &server), "listen", loop);
     printf("listening on %s\n", choir_server_url(server));
@@ -98,7 +104,8 @@ static void on_answer(void *ctx, const choir_event *done) {
     slot *s = ctx;
     if (done->outcome != CHOIR_OUTCOME_OK) {
         if (run.phase == 2) return;
-        fprintf(stderr, "echo: %s %.*s\n", choir_outcome_text(done->outcome), (int)done->text.len, done->text.data);
+        fprintf(stderr, "echo: %s %.*s\n", choir_outcome_text(done->outcome), (int)done->text.len,
+                done->text.data);
         exit(1);
     }
     const choir_str *answer = done->value;

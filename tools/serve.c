@@ -68,7 +68,10 @@ static void on_interrupt(void *ctx) {
 static int listen_and_run(serve *s) {
     choir_server_options options;
     choir_server_options_init(&options);
-    options.session.max_concurrent_requests = s->max_requests;
+    choir_session_options session;
+    choir_session_options_init(&session);
+    session.max_concurrent_requests = s->max_requests;
+    options.session = &session;
     serve_testbed testbed = {s->tool.loop, s->tool.base, s->test_hooks};
     serve_testbed_options(&testbed, &options);
     int status = choir_listen(s->tool.loop, s->url, &options, &s->server);

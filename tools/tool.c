@@ -104,12 +104,15 @@ bool tool_init(tool *t, uint32_t log_level) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     t->start = (choir_time)now.tv_sec * CHOIR_SECOND + (choir_time)now.tv_nsec;
     choir_loop_options options;
+    choir_env_options env;
     choir_loop_options_init(&options);
+    choir_env_options_init(&env);
     options.base = t->base;
+    options.env = &env;
     if (log_level != TOOL_SILENT) {
-        options.env.log = on_log;
-        options.env.log_ctx = t;
-        options.env.log_level = log_level;
+        env.log = on_log;
+        env.log_ctx = t;
+        env.log_level = log_level;
     }
     int status = choir_loop_new(&options, &t->loop);
     if (status == CHOIR_OK) return true;

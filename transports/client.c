@@ -12,6 +12,7 @@ struct choir_client {
     net_object object;
     choir_loop *loop;
     choir_client_options options;
+    net_session_options each;
     net_link *link; /* NULL only while the client is made or buried */
     bool opened;
     bool over; /* closed was reported */
@@ -145,8 +146,9 @@ int choir_connect(choir_loop *loop, const char *url, const choir_client_options 
     if (!loop || !url || !ret_client) return CHOIR_ERR_INVALID;
     if (loop->freeing) return choiri_net_result(loop, CHOIR_ERR_STATE);
     choir_client_options o;
+    net_session_options each;
     net_address address;
-    int status = check_options(loop, options, &o);
+    int status = check_options(loop, options, &o, &each);
     if (status == CHOIR_OK) status = check_address(loop, url, &address);
     if (status != CHOIR_OK) return status;
     choir_client *c = choiri_net_alloc(loop, sizeof *c);
@@ -156,6 +158,7 @@ int choir_connect(choir_loop *loop, const char *url, const choir_client_options 
     c->object.bury = bury_client;
     c->loop = loop;
     c->options = o;
+    c->each = each;
     net_node_init(&c->object.node);
     status = open_client(c, &address, url);
     if (status != CHOIR_OK) {

@@ -177,8 +177,8 @@ typedef struct net_session_options {
 } net_session_options;
 
 /* Lays what the host gave, either may be NULL, over the defaults; the wakes are ours. OK · ERR_INVALID. */
-int choiri_net_session_options(const choir_session_options *session, const choir_attachment_options *attachment,
-                               net_session_options *ret_options);
+int choiri_net_session_options(const choir_session_options *session,
+                               const choir_attachment_options *attachment, net_session_options *ret_options);
 /* Notes why a function of the loop failed; returns `status`. */
 int choiri_net_fail(choir_loop *loop, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -17,7 +17,7 @@
 /* In a burst of messages, what it has produced so far is written when it is about a packet, not only at the end of the turn:
  * the peer then works while we do. Measured with 64 calls in flight: 0.74 of the raw limit without it, 0.9 with it, for half
  * as many writes again; with one call in flight nothing changes. */
-#define FLUSH_AT 1536u
+#define FLUSH_AT   1536u
 #define LOOK_EVERY 32u
 
 /* ---- events ---- */
@@ -68,7 +68,8 @@ void choiri_net_link_feed(net_link *link, choir_chunk *chunk, const uint8_t *byt
         /* BUSY: a callback of another link has made events here; after them the bytes are taken. */
         choiri_net_link_report(link);
         if (used == 0 && status != CHOIR_ERR_BUSY) break;
-        if (++taken % LOOK_EVERY == 0 && link->fd >= 0 && choir_attachment_pending(link->attachment) >= FLUSH_AT) {
+        if (++taken % LOOK_EVERY == 0 && link->fd >= 0 &&
+            choir_attachment_pending(link->attachment) >= FLUSH_AT) {
             link->feeding = true;
             link->ops->flush(link);
             link->feeding = false;

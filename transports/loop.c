@@ -81,8 +81,8 @@ void choiri_net_options_give(void *dst, size_t size, const void *defaults, size_
     memcpy(dst, &size, sizeof size);
 }
 
-int choiri_net_session_options(const choir_session_options *session, const choir_attachment_options *attachment,
-                               net_session_options *ret_options) {
+int choiri_net_session_options(const choir_session_options *session,
+                               const choir_attachment_options *attachment, net_session_options *ret_options) {
     net_session_options o;
     choir_session_options_init(&o.session);
     choir_attachment_options_init(&o.attachment);
@@ -279,8 +279,7 @@ int choir_loop_new(const choir_loop_options *options, choir_loop **ret_loop) {
     if (!ret_loop || (options && choiri_net_options_copy(&o, sizeof o, options) != CHOIR_OK) ||
         (o.env && choiri_net_options_copy(&env, sizeof env, o.env) != CHOIR_OK))
         return CHOIR_ERR_INVALID;
-    if (!env.allocator.alloc)
-        env.allocator = (choir_allocator){plain_alloc, plain_realloc, plain_free, NULL};
+    if (!env.allocator.alloc) env.allocator = (choir_allocator){plain_alloc, plain_realloc, plain_free, NULL};
     if (!env.random) env.random = system_random;
     choir_loop *loop = env.allocator.alloc(env.allocator.ctx, sizeof *loop);
     if (!loop) return CHOIR_ERR_NO_MEMORY;

@@ -163,9 +163,9 @@ static void on_hello(net_link *link) {
     choir_server *s = server_of(link);
     choir_loop *loop = link->loop;
     link->handle = choiri_net_handle_new(loop, link);
-    int status = link->handle == 0 ? CHOIR_ERR_NO_MEMORY
-                                   : choir_attachment_accept(link->attachment, &s->each.session,
-                                                             &link->session, loop->now);
+    int status = link->handle == 0
+                     ? CHOIR_ERR_NO_MEMORY
+                     : choir_attachment_accept(link->attachment, &s->each.session, &link->session, loop->now);
     if (status == CHOIR_OK) {
         link->root = choir_session_root(link->session);
         return;

@@ -116,6 +116,48 @@ Test(net, methods_without_handler_are_dropped) {
     on_each(dropped);
 }
 
+/* Options of older programs end earlier, nested ones too; what was never initialised is refused. */
+Test(net, options_of_other_headers) {
+    world w;
+    world_begin(&w);
+    choir_server_options so;
+    memset(&so, 0xcc, sizeof so);
+    choir_server_options_init_sized(&so, offsetof(choir_server_options, session));
+    cr_assert_eq(so.size, offsetof(choir_server_options, session));
+    uint8_t canary[sizeof so.session + sizeof so.attachment];
+    memset(canary, 0xcc, sizeof canary);
+    cr_assert_arr_eq((const uint8_t *)&so + so.size, canary, sizeof canary);
+    so.service = &testbed_service;
+    so.handlers = handlers;
+    cr_assert_eq(choir_listen(w.loop, "mem://old", &so, &w.server), CHOIR_OK);
+
+    choir_session_options session;
+    choir_attachment_options attachment;
+    memset(&session, 0xff, sizeof session);
+    memset(&attachment, 0xff, sizeof attachment);
+    choir_client_options co = client_options(&w);
+    co.session = &session;
+    cr_assert_eq(choir_connect(w.loop, "mem://old", &co, &w.client), CHOIR_ERR_INVALID);
+    choir_session_options_init_sized(&session, offsetof(choir_session_options, max_queued_request_bytes));
+    co.attachment = &attachment;
+    cr_assert_eq(choir_connect(w.loop, "mem://old", &co, &w.client), CHOIR_ERR_INVALID);
+    choir_attachment_options_init_sized(&attachment, offsetof(choir_attachment_options, handshake_timeout));
+    cr_assert_eq(choir_connect(w.loop, "mem://old", &co, &w.client), CHOIR_OK);
+    until(&w, w.opened == 1);
+
+    choir_loop *other = NULL;
+    choir_loop_options lo;
+    choir_env_options env;
+    choir_loop_options_init(&lo);
+    memset(&env, 0xff, sizeof env);
+    lo.env = &env;
+    cr_assert_eq(choir_loop_new(&lo, &other), CHOIR_ERR_INVALID);
+    choir_env_options_init_sized(&env, offsetof(choir_env_options, log));
+    cr_assert_eq(choir_loop_new(&lo, &other), CHOIR_OK, "malloc, the system's randomness, no log");
+    choir_loop_free(other);
+    world_end(&w);
+}
+
 static void pipelined_with(world *w, const char *url, uint32_t concurrent, uint64_t max_output) {
     world_begin(w);
     choir_server_options so = server_options(w);

@@ -29,7 +29,8 @@ static const char *const urls[] = {"tcp://127.0.0.1:0", "tcp://[::1]:0", "mem://
 
 typedef struct world {
     test_alloc memory;
-    int fds; /* before the loop was made */
+    choir_env_options env; /* of the loop */
+    int fds;               /* before the loop was made */
     choir_loop *loop;
     choir_server *server;
     choir_client *client;

@@ -136,19 +136,31 @@ static int host_random(void *ctx, void *out, size_t len) {
     return 0;
 }
 
-/* What the init function of an older header leaves: the same defaults, as far as its struct goes. */
-static void *old_options(const void *today, size_t old_size) {
-    void *old = malloc(old_size);
-    need(old != NULL, "memory");
-    memcpy(old, today, old_size);
-    memcpy(old, &old_size, sizeof old_size);
-    return old;
+/* Memory for options of `size` bytes, with a canary behind them. */
+#define CANARY 64u
+static void *canary_new(size_t size) {
+    void *options = malloc(size + CANARY);
+    need(options != NULL, "memory");
+    memset(options, 0xcc, size + CANARY);
+    return options;
+}
+
+/* An init function was given the options: it filled them in and left the canary alone. Returns them in memory of their own
+ * size. */
+static void *canary_end(void *options, size_t size, const char *what) {
+    size_t found, alive = 0;
+    memcpy(&found, options, sizeof found);
+    while (alive < CANARY && ((const uint8_t *)options)[size + alive] == 0xcc) alive++;
+    check(found == size && alive == CANARY, what);
+    void *exact = realloc(options, size);
+    need(exact != NULL, "memory");
+    return exact;
 }
 
 static choir_env *new_env(uint32_t *seed) {
-    choir_env_options today;
-    choir_env_options_init(&today);
-    old_env_options *old = old_options(&today, sizeof *old);
+    old_env_options *old = canary_new(sizeof *old);
+    choir_env_options_init_sized((choir_env_options *)(void *)old, sizeof *old);
+    old = canary_end(old, sizeof *old, "the init of env options stays inside the older struct");
     old->allocator = (choir_allocator){host_alloc, host_realloc, host_free, NULL};
     old->random = host_random;
     old->random_ctx = seed;
@@ -161,18 +173,18 @@ static choir_env *new_env(uint32_t *seed) {
 }
 
 static choir_session_options *old_session(bool serve, bool call) {
-    choir_session_options today;
-    choir_session_options_init(&today);
-    old_session_options *old = old_options(&today, sizeof *old);
+    old_session_options *old = canary_new(sizeof *old);
+    choir_session_options_init_sized((choir_session_options *)(void *)old, sizeof *old);
+    old = canary_end(old, sizeof *old, "the init of session options stays inside the older struct");
     old->serve = serve ? &service : NULL;
     old->call = call ? &service : NULL;
     return (choir_session_options *)(void *)old;
 }
 
 static choir_attachment_options *old_attachment(void) {
-    choir_attachment_options today;
-    choir_attachment_options_init(&today);
-    old_attachment_options *old = old_options(&today, sizeof *old);
+    old_attachment_options *old = canary_new(sizeof *old);
+    choir_attachment_options_init_sized((choir_attachment_options *)(void *)old, sizeof *old);
+    old = canary_end(old, sizeof *old, "the init of attachment options stays inside the older struct");
     old->framing = CHOIR_FRAMING_NONE;
     return (choir_attachment_options *)(void *)old;
 }
@@ -249,9 +261,9 @@ static void pump(pair *p, choir_time now) {
 }
 
 static void call(pair *p, choir_time now) {
-    choir_call_options today;
-    choir_call_options_init(&today);
-    old_call_options *old = old_options(&today, sizeof *old);
+    old_call_options *old = canary_new(sizeof *old);
+    choir_call_options_init_sized((choir_call_options *)(void *)old, sizeof *old);
+    old = canary_end(old, sizeof *old, "the init of call options stays inside the older struct");
     uint64_t n = 1;
     choir_call_id id = {0};
     check(choir_call(p->client, choir_session_root(p->client), ECHO_U64, &n,
@@ -338,6 +350,9 @@ static void test_newer_program(choir_env *env, uint32_t *seed) {
         if (attachment) choir_attachment_free(attachment, now);
     }
     choir_session *session = NULL;
+    choir_session_options *longer = canary_new(sizeof *longer);
+    choir_session_options_init_sized(longer, sizeof *longer + CANARY);
+    free(canary_end(longer, sizeof *longer, "the init of a longer struct fills in what the library knows"));
     choir_session_options_init(&options.today.session);
     options.today.size = 0;
     check(choir_session_new(env, &options.today.session, &session, now) == CHOIR_ERR_INVALID && !session,

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIMIT (20 * CHOIR_SECOND)
+#define LIMIT     (20 * CHOIR_SECOND)
 #define PIPELINED 1000u
 
 static choir_loop *loop;
@@ -67,7 +67,8 @@ static char *call(choir_client *client, const choir_service *service, uint32_t m
     return debug_outcome(service, method, done);
 }
 
-static void check(choir_client *client, const char *name, uint32_t method, const void *args, const char *expected) {
+static void check(choir_client *client, const char *name, uint32_t method, const void *args,
+                  const char *expected) {
     char *got = call(client, &testbed_service, method, args);
     expect(name, got, expected);
     free(got);
@@ -165,7 +166,8 @@ static void echo_gnarly(choir_client *client) {
 static void scalars(choir_client *client) {
     testbed_echo_bool_args yes = {true}, no = {false};
     testbed_echo_u64_args zero = {0}, two_bytes = {128}, max = {UINT64_MAX};
-    testbed_echo_option_string_args some = {{true, {"text", 4}}}, empty = {{true, {"", 0}}}, none = {{false, {"", 0}}};
+    testbed_echo_option_string_args some = {{true, {"text", 4}}}, empty = {{true, {"", 0}}},
+                                    none = {{false, {"", 0}}};
     check_echo(client, "scalars/true", TESTBED_ECHO_BOOL, &yes);
     check_echo(client, "scalars/false", TESTBED_ECHO_BOOL, &no);
     check_echo(client, "scalars/u64-zero", TESTBED_ECHO_U64, &zero);
@@ -268,7 +270,8 @@ static void on_ended(void *ctx, const choir_event *done) {
     *(ended_call *)ctx = (ended_call){true, done->outcome, done->status};
 }
 
-static choir_call_id start(choir_client *client, const char *text, choir_duration timeout, ended_call *ended) {
+static choir_call_id start(choir_client *client, const char *text, choir_duration timeout,
+                           ended_call *ended) {
     testbed_echo_args args = {{text, strlen(text)}};
     choir_call_options options;
     choir_call_id id = {0};
@@ -322,29 +325,45 @@ static const struct {
     const char *name;
     unsigned kind;
 } scenarios[] = {
-    {"echo-empty", AUTOMATIC},      {"echo-one-byte", AUTOMATIC},
-    {"echo-1mib", AUTOMATIC},       {"echo-non-ascii", AUTOMATIC},
-    {"reverse", AUTOMATIC},         {"divide-ok", AUTOMATIC},
-    {"divide-by-zero", AUTOMATIC},  {"divide-overflow", AUTOMATIC},
-    {"divide-negative", AUTOMATIC}, {"lookup-found", AUTOMATIC},
-    {"lookup-not-found", AUTOMATIC}, {"lookup-denied", AUTOMATIC},
-    {"echo-bytes", AUTOMATIC},      {"echo-gnarly", AUTOMATIC},
-    {"scalars", AUTOMATIC},         {"pipelined-1000", AUTOMATIC},
-    {"unknown-method", AUTOMATIC | OWN_CLIENT}, {"invalid-payload", AUTOMATIC | OWN_CLIENT},
-    {"cancel", 0},                  {"deadline", 0},
-    {"peer-killed", 0},             {"slow-call", 0},
+    {"echo-empty", AUTOMATIC},
+    {"echo-one-byte", AUTOMATIC},
+    {"echo-1mib", AUTOMATIC},
+    {"echo-non-ascii", AUTOMATIC},
+    {"reverse", AUTOMATIC},
+    {"divide-ok", AUTOMATIC},
+    {"divide-by-zero", AUTOMATIC},
+    {"divide-overflow", AUTOMATIC},
+    {"divide-negative", AUTOMATIC},
+    {"lookup-found", AUTOMATIC},
+    {"lookup-not-found", AUTOMATIC},
+    {"lookup-denied", AUTOMATIC},
+    {"echo-bytes", AUTOMATIC},
+    {"echo-gnarly", AUTOMATIC},
+    {"scalars", AUTOMATIC},
+    {"pipelined-1000", AUTOMATIC},
+    {"unknown-method", AUTOMATIC | OWN_CLIENT},
+    {"invalid-payload", AUTOMATIC | OWN_CLIENT},
+    {"cancel", 0},
+    {"deadline", 0},
+    {"peer-killed", 0},
+    {"slow-call", 0},
 };
 #define SCENARIOS (sizeof scenarios / sizeof *scenarios)
 
 static void run_strings(choir_client *c, const char *name) {
-    static const char mixed[] = "a\xc3\xb1\xc3\x9f \xe4\xb8\x96\xe7\x95\x8c \xf0\x9f\x98\x80 e\xcc\x81 \0 \xf4\x8f\xbf\xbf";
-    static const testbed_reverse_args word = {{"a\xc3\xb1\xf0\x9f\x98\x80" "b", 8}};
+    static const char mixed[] =
+        "a\xc3\xb1\xc3\x9f \xe4\xb8\x96\xe7\x95\x8c \xf0\x9f\x98\x80 e\xcc\x81 \0 \xf4\x8f\xbf\xbf";
+    static const testbed_reverse_args word = {{"a\xc3\xb1\xf0\x9f\x98\x80"
+                                               "b",
+                                               8}};
     if (!strcmp(name, "echo-empty")) echo(c, name, "", 0);
     if (!strcmp(name, "echo-one-byte")) echo(c, name, "a", 1);
     if (!strcmp(name, "echo-1mib")) echo_1mib(c, name);
     if (!strcmp(name, "echo-non-ascii")) echo(c, name, mixed, sizeof mixed - 1);
     if (!strcmp(name, "reverse"))
-        check(c, name, TESTBED_REVERSE, &word, "Ok(\"b\xf0\x9f\x98\x80\xc3\xb1" "a\")");
+        check(c, name, TESTBED_REVERSE, &word,
+              "Ok(\"b\xf0\x9f\x98\x80\xc3\xb1"
+              "a\")");
 }
 
 static void run_results(choir_client *c, const char *name) {

@@ -23,7 +23,9 @@ static void add(text *t, const char *data, size_t len) {
     t->len += len;
     t->data[t->len] = 0;
 }
-static void put(text *t, const char *s) { add(t, s, strlen(s)); }
+static void put(text *t, const char *s) {
+    add(t, s, strlen(s));
+}
 
 __attribute__((format(printf, 2, 3))) static void putf(text *t, const char *format, ...) {
     char buf[96];
@@ -64,7 +66,9 @@ static void put_string(text *t, choir_str s) {
 
 static void put_value(text *t, const choir_unit *u, uint32_t type, const void *value);
 
-static const char *name_of(const choir_unit *u, uint32_t offset) { return u->strings + offset; }
+static const char *name_of(const choir_unit *u, uint32_t offset) {
+    return u->strings + offset;
+}
 
 static void put_items(text *t, const choir_unit *u, uint32_t elem, const void *items, size_t count) {
     put(t, "[");
@@ -75,7 +79,8 @@ static void put_items(text *t, const choir_unit *u, uint32_t elem, const void *i
     put(t, "]");
 }
 
-static void put_fields(text *t, const choir_unit *u, uint32_t first, uint32_t count, const void *value, bool named) {
+static void put_fields(text *t, const choir_unit *u, uint32_t first, uint32_t count, const void *value,
+                       bool named) {
     put(t, named ? " { " : "(");
     for (uint32_t i = 0; i < count; i++) {
         const choir_field *f = &u->fields[first + i];
@@ -148,8 +153,16 @@ char *debug_value(const choir_unit *unit, uint32_t type, const void *value) {
 }
 
 char *debug_outcome(const choir_service *service, uint32_t method, const choir_event *done) {
-    static const char *const names[] = {"Ok",        "User",             "UnknownMethod",   "InvalidPayload", "Cancelled",
-                                        "ConnectionClosed", "SessionShutdown", "SendFailed",      "Indeterminate",  "TimedOut"};
+    static const char *const names[] = {"Ok",
+                                        "User",
+                                        "UnknownMethod",
+                                        "InvalidPayload",
+                                        "Cancelled",
+                                        "ConnectionClosed",
+                                        "SessionShutdown",
+                                        "SendFailed",
+                                        "Indeterminate",
+                                        "TimedOut"};
     const choir_method *m = &service->methods[method];
     text t = {NULL, 0, 0};
     if (done->outcome == CHOIR_OUTCOME_OK) {

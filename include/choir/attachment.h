@@ -33,7 +33,7 @@ typedef struct choir_attachment choir_attachment;
 #define CHOIR_FRAMING_NONE 1u
 
 typedef struct choir_attachment_options {
-    size_t size; /* set by choir_attachment_options_init */
+    size_t size;      /* set by choir_attachment_options_init */
     uint32_t framing; /* CHOIR_FRAMING_* */
     /* max_payload: larger frames end the link, larger messages are not sent. 16 MiB: vox peers split bulk data well below it. */
     uint32_t max_payload;
@@ -84,7 +84,8 @@ CHOIR_API int choir_attachment_receive(choir_attachment *attachment, const void 
                                        choir_chunk *chunk, size_t *ret_used, choir_time now);
 /* The link ended: end of stream (status CHOIR_ERR_LINK_LOST) or another fatal status, with a text for people (copied, cut
  * at some 200 bytes). The session becomes detached. */
-CHOIR_API void choir_attachment_closed(choir_attachment *attachment, int status, choir_str text, choir_time now);
+CHOIR_API void choir_attachment_closed(choir_attachment *attachment, int status, choir_str text,
+                                       choir_time now);
 
 /* What an initiator wants. */
 typedef struct choir_hello {
@@ -121,7 +122,7 @@ CHOIR_API int choir_attachment_consume(choir_attachment *attachment, size_t byte
 CHOIR_API uint64_t choir_attachment_pending(const choir_attachment *attachment);
 
 #define CHOIR_WANTS_INPUT 1u
-#define CHOIR_HAS_OUTPUT 2u
+#define CHOIR_HAS_OUTPUT  2u
 /* No input is wanted, and once HAS_OUTPUT is gone the link should be closed. */
 #define CHOIR_FINISHED 4u
 CHOIR_API uint32_t choir_attachment_interest(const choir_attachment *attachment);

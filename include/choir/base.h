@@ -47,17 +47,23 @@ typedef uint64_t choir_time;
 /* A span of time in nanoseconds. */
 typedef uint64_t choir_duration;
 
-#define CHOIR_TIME_NEVER UINT64_MAX
+#define CHOIR_TIME_NEVER  UINT64_MAX
 #define CHOIR_MICROSECOND UINT64_C(1000)
 #define CHOIR_MILLISECOND UINT64_C(1000000)
-#define CHOIR_SECOND UINT64_C(1000000000)
+#define CHOIR_SECOND      UINT64_C(1000000000)
 
 /* Handles: 32 bits of generation above 32 bits of slot; 0 is none. A handle is a value: it may be kept
  * for ever, and using one whose object has ended answers CHOIR_ERR_NOT_FOUND. They are structs so that
  * the compiler rejects a mix-up. None of them is the id on the wire. */
-typedef struct choir_conn { uint64_t v; } choir_conn;               /* root or virtual connection */
-typedef struct choir_call_id { uint64_t v; } choir_call_id;         /* a call that we made */
-typedef struct choir_request_id { uint64_t v; } choir_request_id;   /* a request that the peer made */
+typedef struct choir_conn {
+    uint64_t v;
+} choir_conn; /* root or virtual connection */
+typedef struct choir_call_id {
+    uint64_t v;
+} choir_call_id; /* a call that we made */
+typedef struct choir_request_id {
+    uint64_t v;
+} choir_request_id; /* a request that the peer made */
 
 /* A literal as choir_str: CHOIR_STR("hello"). */
 #ifdef __cplusplus

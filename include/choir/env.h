@@ -28,10 +28,10 @@ typedef struct choir_allocator {
     void *ctx;
 } choir_allocator;
 
-#define CHOIR_LOG_ERROR 0u
+#define CHOIR_LOG_ERROR   0u
 #define CHOIR_LOG_WARNING 1u
-#define CHOIR_LOG_INFO 2u
-#define CHOIR_LOG_DEBUG 3u
+#define CHOIR_LOG_INFO    2u
+#define CHOIR_LOG_DEBUG   3u
 
 /* Log sink. `text` is borrowed for this call and has no newline. Must not call into the library. */
 typedef void choir_log_fn(void *ctx, uint32_t level, const char *area, choir_str text);

@@ -46,16 +46,17 @@ extern "C" {
 #define CHOIR_EVENT_SESSION_PONG 10u
 
 /* How a call ended. 0..8 are what the peer can say. */
-#define CHOIR_OUTCOME_OK 0u
-#define CHOIR_OUTCOME_USER_ERROR 1u
+#define CHOIR_OUTCOME_OK             0u
+#define CHOIR_OUTCOME_USER_ERROR     1u
 #define CHOIR_OUTCOME_UNKNOWN_METHOD 2u
-#define CHOIR_OUTCOME_INVALID_PAYLOAD 3u /* text says what; the peer's arguments or our reading of its answer */
-#define CHOIR_OUTCOME_CANCELLED 4u
+#define CHOIR_OUTCOME_INVALID_PAYLOAD                                                                        \
+    3u /* text says what; the peer's arguments or our reading of its answer */
+#define CHOIR_OUTCOME_CANCELLED         4u
 #define CHOIR_OUTCOME_CONNECTION_CLOSED 5u /* may or may not have run; status says why the link ended */
-#define CHOIR_OUTCOME_SESSION_SHUTDOWN 6u
-#define CHOIR_OUTCOME_SEND_FAILED 7u /* surely never ran */
-#define CHOIR_OUTCOME_INDETERMINATE 8u
-#define CHOIR_OUTCOME_TIMED_OUT 9u
+#define CHOIR_OUTCOME_SESSION_SHUTDOWN  6u
+#define CHOIR_OUTCOME_SEND_FAILED       7u /* surely never ran */
+#define CHOIR_OUTCOME_INDETERMINATE     8u
+#define CHOIR_OUTCOME_TIMED_OUT         9u
 
 /* Name of an outcome in words, such as "user error". Returns borrowed (valid for ever). */
 CHOIR_API const char *choir_outcome_text(uint32_t outcome);
@@ -67,22 +68,22 @@ struct choir_event;
 typedef void choir_call_fn(void *ctx, const struct choir_event *done);
 
 typedef struct choir_event {
-    uint32_t kind;       /* CHOIR_EVENT_* */
-    int32_t status;      /* DETACHED, CLOSED, CONN_CLOSED, and CALL_DONE when the link ended: a choir_status */
-    choir_conn conn;     /* all but the session's events, and ESTABLISHED */
-    choir_call_id call;  /* CALL_DONE */
-    choir_request_id request; /* REQUEST, REQUEST_CANCELLED, REQUEST_DONE */
-    void *user_data;     /* what was given with the call, or set on the request */
+    uint32_t kind;      /* CHOIR_EVENT_* */
+    int32_t status;     /* DETACHED, CLOSED, CONN_CLOSED, and CALL_DONE when the link ended: a choir_status */
+    choir_conn conn;    /* all but the session's events, and ESTABLISHED */
+    choir_call_id call; /* CALL_DONE */
+    choir_request_id request;     /* REQUEST, REQUEST_CANCELLED, REQUEST_DONE */
+    void *user_data;              /* what was given with the call, or set on the request */
     const choir_service *service; /* of method; NULL when method is none */
-    uint32_t method;     /* index in the service, or CHOIR_METHOD_NONE */
-    uint32_t outcome;    /* CALL_DONE, REQUEST_DONE: CHOIR_OUTCOME_* */
+    uint32_t method;              /* index in the service, or CHOIR_METHOD_NONE */
+    uint32_t outcome;             /* CALL_DONE, REQUEST_DONE: CHOIR_OUTCOME_* */
     /* value: decoded C value: the arguments of a REQUEST; the Ok or the error value of CALL_DONE (outcome OK or
      * USER_ERROR). NULL when there is none. */
     const void *value;
     /* payload: the bytes value was decoded from. */
     choir_bytes payload;
     choir_metadata metadata;
-    choir_str text;      /* reason, for people */
+    choir_str text;          /* reason, for people */
     choir_call_fn *callback; /* CALL_DONE: what was given with the call */
 } choir_event;
 

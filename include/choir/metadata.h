@@ -21,8 +21,8 @@ extern "C" {
 #endif
 
 #define CHOIR_METADATA_STRING 0u
-#define CHOIR_METADATA_BYTES 1u
-#define CHOIR_METADATA_U64 2u
+#define CHOIR_METADATA_BYTES  1u
+#define CHOIR_METADATA_U64    2u
 
 /* Do not log the value. */
 #define CHOIR_METADATA_SENSITIVE (UINT64_C(1) << 0)

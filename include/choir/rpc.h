@@ -72,7 +72,8 @@ CHOIR_API int choir_request_drop(choir_session *session, choir_request_id reques
 CHOIR_API int choir_request_set_user_data(choir_session *session, choir_request_id request, void *user_data);
 /* Memory that lives as long as the request, for building its answer; NULL when memory or the session's quota is out, or
  * when the request is not found. Returns owned by the request. */
-CHOIR_API void *choir_request_alloc(choir_session *session, choir_request_id request, size_t size, size_t align);
+CHOIR_API void *choir_request_alloc(choir_session *session, choir_request_id request, size_t size,
+                                    size_t align);
 
 #ifdef __cplusplus
 }

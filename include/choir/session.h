@@ -75,7 +75,8 @@ static inline void choir_session_options_init(choir_session_options *options) {
  * service does it too; this tells what is wrong with descriptors that were written by hand).
  * OK · ERR_ABI · ERR_INVALID · ERR_NO_MEMORY; on failure ret_why (may be NULL) gets a text for people, cut to why_size
  * and NUL-terminated. */
-CHOIR_API int choir_service_check(choir_env *env, const choir_service *service, char *ret_why, size_t why_size);
+CHOIR_API int choir_service_check(choir_env *env, const choir_service *service, char *ret_why,
+                                  size_t why_size);
 
 /* Creates the session of an initiator; it does nothing until choir_attachment_new_initiator gives it a link.
  * Calls may be made at once and wait. (An acceptor's session comes from choir_attachment_accept.)

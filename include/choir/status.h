@@ -18,46 +18,46 @@ extern "C" {
 #endif
 
 /* X(NAME, value, text). Conditions first: the object is as it was before the call. */
-#define CHOIR_STATUS_MAP(X)                                                                          \
-    X(OK, 0, "ok")                                                                                   \
-    X(ERR_INVALID, -1, "an argument is not allowed here")                                            \
-    X(ERR_STATE, -2, "not allowed in this state of the object")                                      \
-    X(ERR_NOT_FOUND, -3, "no live object has this handle or name")                                   \
-    X(ERR_BUSY, -4, "events are waiting to be polled first")                                         \
-    X(ERR_BLOCKED, -5, "a budget is full; a writable event follows")                                 \
-    X(ERR_TOO_LARGE, -6, "over a size limit")                                                        \
-    X(ERR_NO_MEMORY, -7, "the allocator returned nothing, or the quota is full")                     \
-    X(ERR_ID_EXHAUSTED, -8, "no request id is left on this connection")                              \
-    X(ERR_CANCELLED, -9, "the peer cancelled this request; nothing was sent")                        \
-    X(ERR_CLOSED, -10, "the session is closed")                                                      \
-    X(ERR_TRUNCATED, -11, "the input ends in the middle of a value")                                 \
-    X(ERR_MALFORMED, -12, "the input is not well-formed")                                            \
-    X(ERR_DEPTH, -13, "nested more than 64 deep")                                                    \
-    X(ERR_LAYOUT, -14, "the two types do not have the same layout")                                  \
-    X(ERR_ABI, -15, "made for another version of this library")                                      \
-    X(ERR_UNSUPPORTED, -16, "this build or peer cannot do that")                                     \
-    X(ERR_TIMED_OUT, -17, "took longer than allowed")                                                \
-    X(ERR_REENTRANT, -18, "would wait inside a callback of the same loop")                           \
-    X(ERR_ADDRESS, -19, "the address cannot be understood or resolved")                              \
-    X(ERR_CONNECT, -20, "no address of the name could be connected")                                 \
-    X(ERR_LISTEN, -21, "the address cannot be listened on")                                          \
-    X(ERR_IO, -22, "the operating system reported an error")                                         \
-    X(ERR_RANDOM, -23, "the random source failed")                                                   \
-    /* ---- fatal from here on: the attachment or session is over ---- */                            \
-    X(ERR_PROTOCOL, -1001, "the peer broke the protocol")                                            \
-    X(ERR_PEER_PROTOCOL, -1002, "the peer reported that we broke the protocol")                      \
-    X(ERR_FRAME_TOO_LARGE, -1003, "the peer announced a frame over the limit")                       \
-    X(ERR_FRAME_TIMEOUT, -1004, "a frame took too long to arrive")                                   \
-    X(ERR_PROLOGUE, -1005, "the peer did not start with a vox prologue")                             \
-    X(ERR_REJECTED, -1006, "the peer refused the conduit mode")                                      \
-    X(ERR_HANDSHAKE, -1007, "the handshake failed")                                                  \
-    X(ERR_REFUSED, -1008, "the peer refused the session (Sorry)")                                    \
-    X(ERR_HANDSHAKE_TIMEOUT, -1009, "the handshake was not finished in time")                        \
-    X(ERR_PEER_UNRESPONSIVE, -1010, "the peer sent nothing for too long")                            \
-    X(ERR_WRITE_STALLED, -1011, "the peer took nothing off our output for too long")                 \
-    X(ERR_LINK_LOST, -1012, "the link ended")                                                        \
-    X(ERR_OUT_OF_MEMORY, -1013, "memory ran out in the middle of a message")                         \
-    X(ERR_SHUTDOWN, -1014, "we closed the session")                                                  \
+#define CHOIR_STATUS_MAP(X)                                                                                  \
+    X(OK, 0, "ok")                                                                                           \
+    X(ERR_INVALID, -1, "an argument is not allowed here")                                                    \
+    X(ERR_STATE, -2, "not allowed in this state of the object")                                              \
+    X(ERR_NOT_FOUND, -3, "no live object has this handle or name")                                           \
+    X(ERR_BUSY, -4, "events are waiting to be polled first")                                                 \
+    X(ERR_BLOCKED, -5, "a budget is full; a writable event follows")                                         \
+    X(ERR_TOO_LARGE, -6, "over a size limit")                                                                \
+    X(ERR_NO_MEMORY, -7, "the allocator returned nothing, or the quota is full")                             \
+    X(ERR_ID_EXHAUSTED, -8, "no request id is left on this connection")                                      \
+    X(ERR_CANCELLED, -9, "the peer cancelled this request; nothing was sent")                                \
+    X(ERR_CLOSED, -10, "the session is closed")                                                              \
+    X(ERR_TRUNCATED, -11, "the input ends in the middle of a value")                                         \
+    X(ERR_MALFORMED, -12, "the input is not well-formed")                                                    \
+    X(ERR_DEPTH, -13, "nested more than 64 deep")                                                            \
+    X(ERR_LAYOUT, -14, "the two types do not have the same layout")                                          \
+    X(ERR_ABI, -15, "made for another version of this library")                                              \
+    X(ERR_UNSUPPORTED, -16, "this build or peer cannot do that")                                             \
+    X(ERR_TIMED_OUT, -17, "took longer than allowed")                                                        \
+    X(ERR_REENTRANT, -18, "would wait inside a callback of the same loop")                                   \
+    X(ERR_ADDRESS, -19, "the address cannot be understood or resolved")                                      \
+    X(ERR_CONNECT, -20, "no address of the name could be connected")                                         \
+    X(ERR_LISTEN, -21, "the address cannot be listened on")                                                  \
+    X(ERR_IO, -22, "the operating system reported an error")                                                 \
+    X(ERR_RANDOM, -23, "the random source failed")                                                           \
+    /* ---- fatal from here on: the attachment or session is over ---- */                                    \
+    X(ERR_PROTOCOL, -1001, "the peer broke the protocol")                                                    \
+    X(ERR_PEER_PROTOCOL, -1002, "the peer reported that we broke the protocol")                              \
+    X(ERR_FRAME_TOO_LARGE, -1003, "the peer announced a frame over the limit")                               \
+    X(ERR_FRAME_TIMEOUT, -1004, "a frame took too long to arrive")                                           \
+    X(ERR_PROLOGUE, -1005, "the peer did not start with a vox prologue")                                     \
+    X(ERR_REJECTED, -1006, "the peer refused the conduit mode")                                              \
+    X(ERR_HANDSHAKE, -1007, "the handshake failed")                                                          \
+    X(ERR_REFUSED, -1008, "the peer refused the session (Sorry)")                                            \
+    X(ERR_HANDSHAKE_TIMEOUT, -1009, "the handshake was not finished in time")                                \
+    X(ERR_PEER_UNRESPONSIVE, -1010, "the peer sent nothing for too long")                                    \
+    X(ERR_WRITE_STALLED, -1011, "the peer took nothing off our output for too long")                         \
+    X(ERR_LINK_LOST, -1012, "the link ended")                                                                \
+    X(ERR_OUT_OF_MEMORY, -1013, "memory ran out in the middle of a message")                                 \
+    X(ERR_SHUTDOWN, -1014, "we closed the session")                                                          \
     X(ERR_NEWER_PEER, -1015, "the peer speaks vox 0.9 or later, which this protocol is not")
 
 typedef enum choir_status {
@@ -69,7 +69,9 @@ typedef enum choir_status {
 /* The fatal line: a status below it ends the object it was reported for. */
 #define CHOIR_ERR_FATAL (-1000)
 
-static inline bool choir_status_is_fatal(int status) { return status <= CHOIR_ERR_FATAL; }
+static inline bool choir_status_is_fatal(int status) {
+    return status <= CHOIR_ERR_FATAL;
+}
 
 /* Name of a status, such as "ERR_BLOCKED"; "ERR_UNKNOWN" for a number that is none. Returns borrowed
  * (valid for ever). */

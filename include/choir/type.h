@@ -30,34 +30,35 @@ extern "C" {
 #define CHOIR_TYPE_ABI 1u
 
 /* Type kinds. */
-#define CHOIR_KIND_BOOL 1u
-#define CHOIR_KIND_U8 2u
-#define CHOIR_KIND_U16 3u
-#define CHOIR_KIND_U32 4u
-#define CHOIR_KIND_U64 5u
-#define CHOIR_KIND_U128 6u
-#define CHOIR_KIND_I8 7u
-#define CHOIR_KIND_I16 8u
-#define CHOIR_KIND_I32 9u
-#define CHOIR_KIND_I64 10u
-#define CHOIR_KIND_I128 11u
-#define CHOIR_KIND_F32 12u
-#define CHOIR_KIND_F64 13u
-#define CHOIR_KIND_CHAR 14u   /* uint32_t, a Unicode scalar value */
+#define CHOIR_KIND_BOOL   1u
+#define CHOIR_KIND_U8     2u
+#define CHOIR_KIND_U16    3u
+#define CHOIR_KIND_U32    4u
+#define CHOIR_KIND_U64    5u
+#define CHOIR_KIND_U128   6u
+#define CHOIR_KIND_I8     7u
+#define CHOIR_KIND_I16    8u
+#define CHOIR_KIND_I32    9u
+#define CHOIR_KIND_I64    10u
+#define CHOIR_KIND_I128   11u
+#define CHOIR_KIND_F32    12u
+#define CHOIR_KIND_F64    13u
+#define CHOIR_KIND_CHAR   14u /* uint32_t, a Unicode scalar value */
 #define CHOIR_KIND_STRING 15u /* choir_str */
-#define CHOIR_KIND_BYTES 16u  /* choir_bytes; Rust's Vec<u8> */
-#define CHOIR_KIND_UNIT 17u   /* nothing */
-#define CHOIR_KIND_NEVER 18u  /* no value exists */
+#define CHOIR_KIND_BYTES  16u /* choir_bytes; Rust's Vec<u8> */
+#define CHOIR_KIND_UNIT   17u /* nothing */
+#define CHOIR_KIND_NEVER  18u /* no value exists */
 #define CHOIR_KIND_OPTION 19u /* elem; bool at 0, value at `offset` */
-#define CHOIR_KIND_LIST 20u   /* elem; choir_list */
-#define CHOIR_KIND_SET 21u    /* elem; choir_list */
-#define CHOIR_KIND_MAP 22u    /* elem is the tuple (key, value); choir_list of it */
-#define CHOIR_KIND_ARRAY 23u  /* elem, count; elements from 0 */
-#define CHOIR_KIND_BOX 24u    /* elem; a pointer, never NULL */
-#define CHOIR_KIND_TUPLE 25u  /* fields [first, first + count), without names */
+#define CHOIR_KIND_LIST   20u /* elem; choir_list */
+#define CHOIR_KIND_SET    21u /* elem; choir_list */
+#define CHOIR_KIND_MAP    22u /* elem is the tuple (key, value); choir_list of it */
+#define CHOIR_KIND_ARRAY  23u /* elem, count; elements from 0 */
+#define CHOIR_KIND_BOX    24u /* elem; a pointer, never NULL */
+#define CHOIR_KIND_TUPLE  25u /* fields [first, first + count), without names */
 #define CHOIR_KIND_STRUCT 26u /* name; fields [first, first + count) */
-#define CHOIR_KIND_ENUM 27u   /* name; variants [first, first + count); uint32_t tag at 0 */
-#define CHOIR_KIND_RESULT 28u /* elem is Ok, elem2 is Err; uint32_t tag at 0 (0 ok, 1 err), value at `offset` */
+#define CHOIR_KIND_ENUM   27u /* name; variants [first, first + count); uint32_t tag at 0 */
+#define CHOIR_KIND_RESULT                                                                                    \
+    28u /* elem is Ok, elem2 is Err; uint32_t tag at 0 (0 ok, 1 err), value at `offset` */
 
 typedef struct choir_u128 {
     uint64_t lo, hi;
@@ -89,10 +90,10 @@ typedef struct choir_field {
     uint32_t flags;  /* CHOIR_FIELD_* */
 } choir_field;
 
-#define CHOIR_VARIANT_UNIT 0u
+#define CHOIR_VARIANT_UNIT    0u
 #define CHOIR_VARIANT_NEWTYPE 1u /* one unnamed field */
-#define CHOIR_VARIANT_TUPLE 2u   /* unnamed fields */
-#define CHOIR_VARIANT_STRUCT 3u  /* named fields */
+#define CHOIR_VARIANT_TUPLE   2u /* unnamed fields */
+#define CHOIR_VARIANT_STRUCT  3u /* named fields */
 
 typedef struct choir_variant {
     uint32_t name;  /* string offset */
@@ -118,7 +119,7 @@ typedef struct choir_method {
 
 /* A unit: the records of one interface file. */
 typedef struct choir_unit {
-    uint32_t abi; /* CHOIR_TYPE_ABI */
+    uint32_t abi;                                                      /* CHOIR_TYPE_ABI */
     uint16_t type_stride, field_stride, variant_stride, method_stride; /* sizeof the records */
     uint32_t types_len, fields_len, variants_len, strings_len;
     const choir_type *types;
@@ -135,8 +136,8 @@ typedef struct choir_service {
 } choir_service;
 
 /* CHOIR_UNIT_HEADER fills the version members of a unit that is written by hand. */
-#define CHOIR_UNIT_HEADER                                                                            \
-    .abi = CHOIR_TYPE_ABI, .type_stride = sizeof(choir_type), .field_stride = sizeof(choir_field),   \
+#define CHOIR_UNIT_HEADER                                                                                    \
+    .abi = CHOIR_TYPE_ABI, .type_stride = sizeof(choir_type), .field_stride = sizeof(choir_field),           \
     .variant_stride = sizeof(choir_variant), .method_stride = sizeof(choir_method)
 
 /* Index of the method with this name, as in the interface. OK · ERR_NOT_FOUND · ERR_ABI. */

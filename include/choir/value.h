@@ -39,8 +39,8 @@ CHOIR_API int choir_value_from_json(const choir_unit *unit, uint32_t type, choir
 
 /* Writes a value as one line of JSON into the arena, NUL-terminated after its length.
  * OK · ERR_DEPTH · ERR_TOO_LARGE · ERR_NO_MEMORY · ERR_INVALID (a tag out of range) · ERR_ABI. */
-CHOIR_API int choir_value_to_json(const choir_unit *unit, uint32_t type, const void *value, choir_arena *arena,
-                                  choir_str *ret_json);
+CHOIR_API int choir_value_to_json(const choir_unit *unit, uint32_t type, const void *value,
+                                  choir_arena *arena, choir_str *ret_json);
 
 #ifdef __cplusplus
 }

@@ -12,7 +12,7 @@ typedef struct choiri_arena_block choiri_arena_block;
 typedef struct choiri_arena {
     choir_env *env;
     uint8_t *pos, *end;
-    uint8_t *first;             /* the owner's piece, may be NULL */
+    uint8_t *first; /* the owner's piece, may be NULL */
     size_t first_size;
     choiri_arena_block *blocks; /* newest first */
     size_t used;                /* bytes in blocks */

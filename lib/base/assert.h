@@ -4,9 +4,9 @@
 #ifndef CHOIRI_ASSERT_H
 #define CHOIRI_ASSERT_H
 
-#define CHOIRI_ASSERT(cond)                                                                          \
-    do {                                                                                             \
-        if (__builtin_expect(!(cond), 0)) __builtin_trap();                                          \
+#define CHOIRI_ASSERT(cond)                                                                                  \
+    do {                                                                                                     \
+        if (__builtin_expect(!(cond), 0)) __builtin_trap();                                                  \
     } while (0)
 
 #endif

@@ -6,19 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CHOIRI_BLAKE3_LEN 32u
+#define CHOIRI_BLAKE3_LEN   32u
 #define CHOIRI_BLAKE3_BLOCK 64u
 #define CHOIRI_BLAKE3_CHUNK 1024u
 #define CHOIRI_BLAKE3_DEPTH 54u
 
 typedef struct choiri_blake3 {
     uint32_t key[8];
-    uint32_t cv[8];                       /* chaining value of the current chunk */
-    uint64_t chunk;                       /* its number */
+    uint32_t cv[8]; /* chaining value of the current chunk */
+    uint64_t chunk; /* its number */
     uint8_t block[CHOIRI_BLAKE3_BLOCK];
-    uint8_t block_len, blocks;            /* bytes in block; blocks of this chunk done */
-    uint8_t flags;                        /* of every compression: 0, keyed, derive */
-    uint8_t depth;                        /* chaining values on the stack */
+    uint8_t block_len, blocks; /* bytes in block; blocks of this chunk done */
+    uint8_t flags;             /* of every compression: 0, keyed, derive */
+    uint8_t depth;             /* chaining values on the stack */
     uint32_t stack[CHOIRI_BLAKE3_DEPTH][8];
 } choiri_blake3;
 

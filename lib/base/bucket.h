@@ -6,10 +6,10 @@
 #include "choir/base.h"
 
 typedef struct choiri_bucket {
-    uint32_t burst;     /* tokens when full */
+    uint32_t burst; /* tokens when full */
     uint32_t per_second;
-    uint64_t tokens;    /* in units of 1/2^20 token, so that slow refills do not round away */
-    choir_time filled;  /* when tokens was brought up to date */
+    uint64_t tokens;   /* in units of 1/2^20 token, so that slow refills do not round away */
+    choir_time filled; /* when tokens was brought up to date */
 } choiri_bucket;
 
 void choiri_bucket_init(choiri_bucket *b, uint32_t burst, uint32_t per_second, choir_time now);

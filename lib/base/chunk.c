@@ -95,8 +95,9 @@ void choiri_chunk_give(choir_env *env, choir_chunk *chunk) {
 }
 
 void choiri_chunk_drop_spares(choir_env *env) {
-    for (uint32_t class = 0; class < CHOIRI_SPARE_CLASSES; class++)
-        while (env->spare_counts[class] > 0) choir_chunk_release(env->spares[class][--env->spare_counts[class]]);
+    for (uint32_t class = 0; class < CHOIRI_SPARE_CLASSES; class ++)
+        while (env->spare_counts[class] > 0)
+            choir_chunk_release(env->spares[class][--env->spare_counts[class]]);
 }
 
 choir_chunk *choir_chunk_retain(choir_chunk *chunk) {

@@ -27,9 +27,9 @@
 /* Chunks kept for reuse: so many of each of these sizes. They are for frames that straddle two reads, which one link after
  * the other has, so a few serve all; larger frames have a buffer of their own. */
 #define CHOIRI_SPARE_CLASSES 2u
-#define CHOIRI_SPARE_SMALL 4096u
-#define CHOIRI_SPARE_LARGE 32768u
-#define CHOIRI_SPARES 4u
+#define CHOIRI_SPARE_SMALL   4096u
+#define CHOIRI_SPARE_LARGE   32768u
+#define CHOIRI_SPARES        4u
 
 typedef struct choiri_free_obj choiri_free_obj;
 typedef struct choiri_slab choiri_slab;
@@ -49,11 +49,11 @@ struct choir_env {
     uint64_t quota;       /* of both together; 0 is none */
     uint64_t allocations; /* alloc and realloc calls so far */
     choiri_free_obj *free_objs[CHOIRI_OBJ_CLASSES];
-    uint32_t free_counts[CHOIRI_OBJ_CLASSES]; /* lengths of those lists */
+    uint32_t free_counts[CHOIRI_OBJ_CLASSES];                 /* lengths of those lists */
     choir_chunk *spares[CHOIRI_SPARE_CLASSES][CHOIRI_SPARES]; /* for choiri_chunk_take */
     uint32_t spare_counts[CHOIRI_SPARE_CLASSES];
-    choiri_slab *slabs;                       /* what small objects are carved from, freed with the env */
-    void *services; /* schema layer: services prepared once per env (lib/schema/service.h) */
+    choiri_slab *slabs; /* what small objects are carved from, freed with the env */
+    void *services;     /* schema layer: services prepared once per env (lib/schema/service.h) */
     void (*services_free)(choir_env *env, void *services); /* set by the schema layer with `services` */
 };
 

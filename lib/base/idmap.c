@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define CAP_FIRST 8u
-#define CAP_MAX (UINT32_C(1) << 24) /* far above any limit on live requests */
+#define CAP_MAX   (UINT32_C(1) << 24) /* far above any limit on live requests */
 
 void choiri_idmap_init(choiri_idmap *m, choir_env *env, const uint64_t seed[2]) {
     *m = (choiri_idmap){.env = env};

@@ -10,10 +10,14 @@ typedef struct choiri_list {
     struct choiri_list *next, *prev;
 } choiri_list;
 
-#define CHOIRI_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define CHOIRI_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-static inline void choiri_list_init(choiri_list *l) { l->next = l->prev = l; }
-static inline bool choiri_list_is_empty(const choiri_list *l) { return l->next == l; }
+static inline void choiri_list_init(choiri_list *l) {
+    l->next = l->prev = l;
+}
+static inline bool choiri_list_is_empty(const choiri_list *l) {
+    return l->next == l;
+}
 static inline void choiri_list_append(choiri_list *head, choiri_list *node) {
     node->prev = head->prev;
     node->next = head;

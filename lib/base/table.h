@@ -7,9 +7,9 @@
 #include "base/env.h"
 
 typedef struct choiri_table_entry {
-    void *obj;      /* NULL when free */
-    uint32_t gen;   /* of the live handle, or of the next one */
-    uint32_t next;  /* next free slot + 1, 0 is none */
+    void *obj;     /* NULL when free */
+    uint32_t gen;  /* of the live handle, or of the next one */
+    uint32_t next; /* next free slot + 1, 0 is none */
 } choiri_table_entry;
 
 typedef struct choiri_table {

@@ -133,6 +133,28 @@ Test(env, options_copy) {
     cr_assert_eq(dst.a, 10);
 }
 
+Test(env, options_give) {
+    struct small {
+        size_t size;
+        uint32_t a, b;
+    };
+    const struct small defaults = {sizeof defaults, 1, 2};
+    for (size_t size = 0; size <= sizeof defaults + 8; size++) {
+        uint8_t bytes[sizeof defaults + 8], before[sizeof bytes];
+        memset(bytes, 0xcc, sizeof bytes);
+        memset(before, 0xcc, sizeof before);
+        choiri_options_give(bytes, size, &defaults, sizeof defaults);
+        size_t expected = size < sizeof size ? 0 : size < sizeof defaults ? size : sizeof defaults, given;
+        if (expected > 0) {
+            memcpy(&given, bytes, sizeof given);
+            cr_assert_eq(given, expected);
+            cr_assert_arr_eq(bytes + sizeof given, (const uint8_t *)&defaults + sizeof given,
+                             expected - sizeof given);
+        }
+        cr_assert_arr_eq(bytes + expected, before, sizeof bytes - expected, "size %zu", size);
+    }
+}
+
 Test(env, memory_is_counted) {
     test_alloc alloc = {0};
     choir_env *env = test_env(&alloc);

@@ -21,6 +21,8 @@ choiri_text *choiri_text_i64(choiri_text *t, int64_t v);
 choiri_text *choiri_text_hex(choiri_text *t, uint64_t v);
 /* "..." around at most `max` bytes, unprintable ones as \xNN */
 choiri_text *choiri_text_quoted(choiri_text *t, choir_bytes b, size_t max);
-static inline choir_str choiri_text_get(const choiri_text *t) { return (choir_str){t->data, t->len}; }
+static inline choir_str choiri_text_get(const choiri_text *t) {
+    return (choir_str){t->data, t->len};
+}
 
 #endif

@@ -8,27 +8,29 @@
 #include "base/list.h"
 #include "choir/base.h"
 
-#define CHOIRI_TIMER_LEVELS 7u
-#define CHOIRI_TIMER_SLOTS 64u
+#define CHOIRI_TIMER_LEVELS    7u
+#define CHOIRI_TIMER_SLOTS     64u
 #define CHOIRI_TIMER_TICK_BITS 20u
 
 typedef struct choiri_timer {
-    choiri_list node;    /* in a slot, or in itself when not armed */
-    uint64_t tick;       /* when it fires */
-    uint16_t slot;       /* level * 64 + slot, for the bitmap */
+    choiri_list node; /* in a slot, or in itself when not armed */
+    uint64_t tick;    /* when it fires */
+    uint16_t slot;    /* level * 64 + slot, for the bitmap */
 } choiri_timer;
 
 typedef struct choiri_wheel {
     uint64_t now_tick;
-    uint64_t armed;                                  /* number of armed timers */
-    uint64_t used[CHOIRI_TIMER_LEVELS];              /* bit per slot that has timers */
+    uint64_t armed;                     /* number of armed timers */
+    uint64_t used[CHOIRI_TIMER_LEVELS]; /* bit per slot that has timers */
     choiri_list slots[CHOIRI_TIMER_LEVELS][CHOIRI_TIMER_SLOTS];
-    choiri_list due;                                 /* expired, waiting for choiri_wheel_pop */
+    choiri_list due; /* expired, waiting for choiri_wheel_pop */
 } choiri_wheel;
 
 void choiri_wheel_init(choiri_wheel *w, choir_time now);
 void choiri_timer_init(choiri_timer *t);
-static inline bool choiri_timer_is_armed(const choiri_timer *t) { return !choiri_list_is_empty(&t->node); }
+static inline bool choiri_timer_is_armed(const choiri_timer *t) {
+    return !choiri_list_is_empty(&t->node);
+}
 /* Arms or re-arms. A deadline in the past fires at the next advance. */
 void choiri_timer_arm(choiri_wheel *w, choiri_timer *t, choir_time deadline);
 /* Harmless when not armed. Also takes it off the due list. */

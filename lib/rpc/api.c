@@ -19,7 +19,8 @@ int choir_service_check(choir_env *env, const choir_service *service, char *ret_
 int choir_session_new(choir_env *env, const choir_session_options *options, choir_session **ret_session,
                       choir_time now) {
     choir_session_options o;
-    if (!env || !ret_session || choiri_session_options_check(options, &o) != CHOIR_OK) return CHOIR_ERR_INVALID;
+    if (!env || !ret_session || choiri_session_options_check(options, &o) != CHOIR_OK)
+        return CHOIR_ERR_INVALID;
     return choiri_session_new(env, &o, &choiri_rpc_driver, true, ret_session, now);
 }
 

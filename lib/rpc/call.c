@@ -15,19 +15,19 @@ typedef enum call_state { CALL_QUEUED, CALL_SENT, CALL_DONE } call_state;
 typedef struct call {
     choiri_node node;
     choiri_timer timer;
-    choiri_list link;         /* in the queue */
+    choiri_list link; /* in the queue */
     choiri_conn *conn;
     choir_call_id handle;
-    uint64_t wire_id;         /* sent: its request id */
+    uint64_t wire_id; /* sent: its request id */
     uint32_t method;
     call_state state;
-    uint32_t outcome;         /* done without an answer: how */
-    int status;               /* and why, when the link ended */
-    bool answered;            /* done by an answer: ret holds it */
-    choir_bytes ret;          /* borrowed from the payload that is being reported */
-    choir_metadata metadata;  /* the same; queued: in `staged` */
-    uint8_t *staged;          /* queued: metadata and arguments in one small piece ... */
-    choiri_outq staged_q;     /* ... or in blocks */
+    uint32_t outcome;        /* done without an answer: how */
+    int status;              /* and why, when the link ended */
+    bool answered;           /* done by an answer: ret holds it */
+    choir_bytes ret;         /* borrowed from the payload that is being reported */
+    choir_metadata metadata; /* the same; queued: in `staged` */
+    uint8_t *staged;         /* queued: metadata and arguments in one small piece ... */
+    choiri_outq staged_q;    /* ... or in blocks */
     size_t staged_size, staged_metadata;
     void *user_data;
     choir_call_fn *callback;
@@ -121,7 +121,8 @@ void choiri_calls_deinit(choiri_conn *c) {
 
 void choiri_calls_ended(choiri_conn *c) {
     int status = c->session->status;
-    uint32_t sent = status == CHOIR_ERR_SHUTDOWN ? CHOIR_OUTCOME_SESSION_SHUTDOWN : CHOIR_OUTCOME_CONNECTION_CLOSED;
+    uint32_t sent =
+        status == CHOIR_ERR_SHUTDOWN ? CHOIR_OUTCOME_SESSION_SHUTDOWN : CHOIR_OUTCOME_CONNECTION_CLOSED;
     for (uint32_t i = 0; i < c->calls.table.cap; i++) {
         call *k = c->calls.table.entries[i].obj;
         if (!k || k->state == CALL_DONE) continue;
@@ -155,8 +156,8 @@ static int begin_send(call *k, choiri_sending *m, choir_chunk *chunk, const choi
         return choiri_session_end(c->session, m, c->session->now);
     }
     uint64_t operation = c->session->retry ? c->calls.next_operation : 0;
-    *ret_args = choiri_message_begin_call(&m->writer, 0, c->calls.next_id, c->call->methods[k->method].id, entries,
-                                          count, operation);
+    *ret_args = choiri_message_begin_call(&m->writer, 0, c->calls.next_id, c->call->methods[k->method].id,
+                                          entries, count, operation);
     return CHOIR_OK;
 }
 
@@ -198,7 +199,8 @@ static bool queue_has_room(const choiri_conn *c) {
     return c->calls.queued < c->calls.max_queued && c->calls.queued_bytes < c->calls.max_queued_bytes;
 }
 static bool queue_has_room_for(const choiri_conn *c, uint64_t bytes) {
-    return queue_has_room(c) && (c->calls.queued == 0 || bytes <= c->calls.max_queued_bytes - c->calls.queued_bytes);
+    return queue_has_room(c) &&
+           (c->calls.queued == 0 || bytes <= c->calls.max_queued_bytes - c->calls.queued_bytes);
 }
 /* Remembers that somebody waits for room, the smallest call first. */
 static int blocked(choiri_conn *c, uint64_t bytes) {
@@ -258,7 +260,9 @@ static bool may_send(const choiri_conn *c) {
            choiri_session_output(s) < s->max_output;
 }
 
-static bool may_send_next(const choiri_conn *c) { return choiri_list_is_empty(&c->calls.queue) && may_send(c); }
+static bool may_send_next(const choiri_conn *c) {
+    return choiri_list_is_empty(&c->calls.queue) && may_send(c);
+}
 
 /* Sends what waits, as far as it may. */
 void choiri_calls_pump(choiri_conn *c, choir_time now) {

@@ -15,14 +15,15 @@ static const choir_type nothing_types[] = {
     [NOTHING_NEVER] = {.kind = CHOIR_KIND_NEVER, .align = 1},
 };
 static const choir_unit nothing_unit = {
-    CHOIR_UNIT_HEADER,
-    .types_len = 2,
-    .strings_len = sizeof nothing_strings,
-    .types = nothing_types,
+    CHOIR_UNIT_HEADER,          .types_len = 2, .strings_len = sizeof nothing_strings, .types = nothing_types,
     .strings = nothing_strings,
 };
 static const choir_method nothing_methods[] = {
-    {.name = 6, .args = NOTHING_UNIT, .ok = NOTHING_UNIT, .err = NOTHING_NEVER, .id = UINT64_C(0xc9aa6f20a7e5bd52)},
+    {.name = 6,
+     .args = NOTHING_UNIT,
+     .ok = NOTHING_UNIT,
+     .err = NOTHING_NEVER,
+     .id = UINT64_C(0xc9aa6f20a7e5bd52)},
 };
 static const choir_service nothing_service = {
     .unit = &nothing_unit, .name = 1, .methods_len = 1, .methods = nothing_methods};
@@ -99,7 +100,9 @@ static void established(choiri_conn *c, choir_time now) {
     choiri_calls_pump(c, now);
 }
 
-static void shutdown(choiri_conn *c, choir_time now) { choiri_requests_shutdown(c, now); }
+static void shutdown(choiri_conn *c, choir_time now) {
+    choiri_requests_shutdown(c, now);
+}
 
 static void ended(choiri_conn *c) {
     choiri_calls_ended(c);
@@ -245,8 +248,12 @@ static void on_message(choiri_conn *c, const choiri_message *msg, const choiri_f
     }
 }
 
-static choir_conn conn_handle(const choiri_conn *c) { return c->handle; }
-static uint32_t held_requests(const choiri_conn *c) { return c->requests.held; }
+static choir_conn conn_handle(const choiri_conn *c) {
+    return c->handle;
+}
+static uint32_t held_requests(const choiri_conn *c) {
+    return c->requests.held;
+}
 
 const choiri_driver choiri_rpc_driver = {
     .open_root = open_root,

@@ -8,8 +8,8 @@
 #ifndef CHOIRI_DRIVER_H
 #define CHOIRI_DRIVER_H
 
-#include "base/list.h"
 #include "base/idmap.h"
+#include "base/list.h"
 #include "base/table.h"
 #include "choir/rpc.h"
 #include "schema/service.h"
@@ -24,7 +24,7 @@
 /* A larger payload is retained when it is at least this share of its chunk, else copied. */
 #define CHOIRI_RETAIN_SHARE 8u
 /* A request's metadata is kept with it: more is refused (reliability case A12). */
-#define CHOIRI_REQUEST_ENTRIES 64u
+#define CHOIRI_REQUEST_ENTRIES  64u
 #define CHOIRI_REQUEST_METADATA 16384u
 
 #define CHOIRI_LATE_IDS 4u
@@ -32,48 +32,49 @@
 /* What is known about one direction of one method. */
 enum { CHOIRI_BOUND_NO = 0, CHOIRI_BOUND_OK, CHOIRI_BOUND_BAD };
 typedef struct choiri_binding {
-    char *text;        /* BAD: why, allocated */
+    char *text; /* BAD: why, allocated */
     uint16_t text_len;
-    bool announced;    /* ours was sent */
-    uint8_t peer;      /* CHOIRI_BOUND_*: the peer's */
+    bool announced; /* ours was sent */
+    uint8_t peer;   /* CHOIRI_BOUND_*: the peer's */
 } choiri_binding;
 
 struct choiri_conn {
     choir_session *session;
     choir_conn handle;
-    choiri_node writable, closed; /* two: CLOSED must not come where WRITABLE was waiting already */
-    const choiri_service *serve;  /* NULL: everything is an unknown method */
-    const choiri_service *call;   /* NULL: nothing can be called */
+    choiri_node writable, closed;  /* two: CLOSED must not come where WRITABLE was waiting already */
+    const choiri_service *serve;   /* NULL: everything is an unknown method */
+    const choiri_service *call;    /* NULL: nothing can be called */
     const choiri_service *nothing; /* whose response root answers an unknown method */
-    choiri_binding *serve_bound;  /* one per method of serve: our response, the peer's args */
-    choiri_binding *call_bound;   /* one per method of call: our args, the peer's response */
+    choiri_binding *serve_bound;   /* one per method of serve: our response, the peer's args */
+    choiri_binding *call_bound;    /* one per method of call: our args, the peer's response */
     choiri_send_tracker sent;
     choiri_recv_tracker received;
 
     struct {
         choiri_table table;
-        choiri_idmap ids;          /* wire id -> sent call */
+        choiri_idmap ids; /* wire id -> sent call */
         choiri_list queue;
-        uint64_t next_id;         /* our parity; never wraps */
+        uint64_t next_id; /* our parity; never wraps */
         uint64_t next_operation;
-        uint64_t late;            /* answers that may still come for calls we gave up: not charged */
-        uint64_t late_ids[CHOIRI_LATE_IDS]; /* newest given-up calls whose method has no response binding; 0: none */
+        uint64_t late; /* answers that may still come for calls we gave up: not charged */
+        uint64_t late_ids
+            [CHOIRI_LATE_IDS]; /* newest given-up calls whose method has no response binding; 0: none */
         uint32_t late_methods[CHOIRI_LATE_IDS];
         uint32_t late_next;
         uint32_t in_flight, queued;
         uint64_t queued_bytes;
         uint32_t max_queued;
         uint64_t max_queued_bytes;
-        bool want_writable;       /* somebody was told BLOCKED ... */
-        uint64_t want_bytes;      /* ... for a call of at least this size */
+        bool want_writable;  /* somebody was told BLOCKED ... */
+        uint64_t want_bytes; /* ... for a call of at least this size */
     } calls;
 
     struct {
-        choiri_table table;       /* dispatched ones */
-        choiri_idmap ids;          /* wire id -> request that has no answer yet */
+        choiri_table table; /* dispatched ones */
+        choiri_idmap ids;   /* wire id -> request that has no answer yet */
         choiri_list queue;
         uint32_t running, queued;
-        uint32_t held;            /* handlers that have not finished, those of an ended connection included */
+        uint32_t held; /* handlers that have not finished, those of an ended connection included */
         uint64_t queued_bytes;
         uint32_t max_queued;
         uint64_t max_queued_bytes;
@@ -115,7 +116,8 @@ void choiri_calls_ended(choiri_conn *c);
 void choiri_requests_init(choiri_conn *c, const choir_session_options *o, const uint64_t seed[2],
                           uint32_t gen);
 void choiri_requests_deinit(choiri_conn *c);
-void choiri_requests_call(choiri_conn *c, const choiri_message *msg, const choiri_frame *frame, choir_time now);
+void choiri_requests_call(choiri_conn *c, const choiri_message *msg, const choiri_frame *frame,
+                          choir_time now);
 void choiri_requests_cancel(choiri_conn *c, const choiri_message *msg, choir_time now);
 void choiri_requests_shutdown(choiri_conn *c, choir_time now);
 void choiri_requests_ended(choiri_conn *c);

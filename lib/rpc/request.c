@@ -15,31 +15,31 @@ enum { REQUEST_NEW = 1, REQUEST_CANCELLED = 2, REQUEST_DONE = 4 }; /* bits of no
 
 typedef struct request {
     choiri_node node;
-    choiri_list link;        /* in the queue */
+    choiri_list link; /* in the queue */
     choiri_conn *conn;
     choir_request_id handle; /* 0 while undispatched */
     uint64_t wire_id;
     uint32_t method;
-    uint32_t outcome;        /* how it ended */
-    bool answered;           /* the peer has its answer, or there is nobody to give it to */
-    bool finished;           /* the handler has answered or dropped it */
-    bool reported;           /* REQUEST was polled */
-    bool over;               /* REQUEST_DONE was polled */
+    uint32_t outcome; /* how it ended */
+    bool answered;    /* the peer has its answer, or there is nobody to give it to */
+    bool finished;    /* the handler has answered or dropped it */
+    bool reported;    /* REQUEST was polled */
+    bool over;        /* REQUEST_DONE was polled */
     choir_metadata metadata;
     choir_bytes args;
     const void *value;
-    choir_chunk *chunk;      /* what args lie in, when they were not copied */
-    size_t kept;             /* bytes of its frame: what it counts in the queue */
+    choir_chunk *chunk; /* what args lie in, when they were not copied */
+    size_t kept;        /* bytes of its frame: what it counts in the queue */
     size_t charged;
     void *user_data;
     choiri_arena arena;
-    uint8_t first[512];      /* the arena's first piece: a small request needs no other memory */
+    uint8_t first[512]; /* the arena's first piece: a small request needs no other memory */
 } request;
 
 /* What an answer says. */
 typedef struct answer {
     uint64_t wire_id;
-    uint32_t method;   /* CHOIR_METHOD_NONE: unknown */
+    uint32_t method; /* CHOIR_METHOD_NONE: unknown */
     uint32_t outcome;
     const void *value; /* OK, USER_ERROR */
     choir_str text;    /* INVALID_PAYLOAD */
@@ -118,8 +118,8 @@ static int send_answer(choiri_conn *c, const answer *a, choir_time now) {
 }
 
 /* An answer of the library's own; there must be memory for it. */
-static void refuse(choiri_conn *c, uint64_t wire_id, uint32_t method, uint32_t outcome, const choiri_text *text,
-                   choir_time now) {
+static void refuse(choiri_conn *c, uint64_t wire_id, uint32_t method, uint32_t outcome,
+                   const choiri_text *text, choir_time now) {
     answer a = {.wire_id = wire_id, .method = method, .outcome = outcome};
     if (text) a.text = choiri_text_get(text);
     if (send_answer(c, &a, now) != CHOIR_OK) choiri_conn_out_of_memory(c, now);
@@ -150,7 +150,8 @@ static bool keep(request *q, const choiri_message *msg, const choiri_frame *fram
     q->metadata = msg->metadata;
     q->kept = len;
     if (!charge(q, len)) return false;
-    if (frame->chunk && len > CHOIRI_RETAIN_COPY && len >= choir_chunk_len(frame->chunk) / CHOIRI_RETAIN_SHARE) {
+    if (frame->chunk && len > CHOIRI_RETAIN_COPY &&
+        len >= choir_chunk_len(frame->chunk) / CHOIRI_RETAIN_SHARE) {
         q->chunk = choir_chunk_retain(frame->chunk);
         return true;
     }
@@ -165,7 +166,8 @@ static bool keep(request *q, const choiri_message *msg, const choiri_frame *fram
     return true;
 }
 
-static request *new_request(choiri_conn *c, const choiri_message *msg, uint32_t method, const choiri_frame *frame) {
+static request *new_request(choiri_conn *c, const choiri_message *msg, uint32_t method,
+                            const choiri_frame *frame) {
     request *q = choiri_obj_alloc(c->session->env, sizeof *q);
     if (!q) return NULL;
     choiri_clear(q, offsetof(request, first)); /* not the piece for its arena */
@@ -244,8 +246,8 @@ static void leave_queue(request *q) {
 }
 
 static void dispatch_queued(choiri_conn *c, choir_time now) {
-    while (c->requests.running < c->session->max_concurrent_requests && !choiri_list_is_empty(&c->requests.queue) &&
-           c->session->state == CHOIRI_SESSION_ESTABLISHED) {
+    while (c->requests.running < c->session->max_concurrent_requests &&
+           !choiri_list_is_empty(&c->requests.queue) && c->session->state == CHOIRI_SESSION_ESTABLISHED) {
         request *q = CHOIRI_CONTAINER(c->requests.queue.next, request, link);
         leave_queue(q);
         dispatch(q, now);
@@ -336,7 +338,8 @@ void choiri_requests_shutdown(choiri_conn *c, choir_time now) {
 
 static bool check_id(choiri_conn *c, const choiri_message *msg, choir_time now) {
     if (choiri_conn_is_ours(c, msg->id) || msg->id == 0) {
-        choiri_conn_protocol_error(c, "call with a request id that is not the caller's to use: ", msg->id, now);
+        choiri_conn_protocol_error(c, "call with a request id that is not the caller's to use: ", msg->id,
+                                   now);
         return false;
     }
     if (choiri_idmap_get(&c->requests.ids, msg->id)) {
@@ -365,7 +368,8 @@ static bool is_impossible(choiri_conn *c, const choiri_message *msg, uint32_t me
         choiri_text_add(text, b->text ? b->text : "arguments of another layout");
     } else if (b->peer == CHOIRI_BOUND_NO) {
         choiri_conn_method_text(c->serve, method, text);
-        choiri_text_add(text, " arguments: no schemas were received; they must come before or with the first call");
+        choiri_text_add(text,
+                        " arguments: no schemas were received; they must come before or with the first call");
     } else if (msg->metadata.count > CHOIRI_REQUEST_ENTRIES) {
         choiri_text_u64(choiri_text_add(text, "metadata entries: "), msg->metadata.count);
         choiri_text_u64(choiri_text_add(text, ", the limit is "), CHOIRI_REQUEST_ENTRIES);
@@ -382,7 +386,8 @@ static bool queue_has_room(const choiri_conn *c, size_t bytes) {
 }
 
 /* rule: rpc.call */
-void choiri_requests_call(choiri_conn *c, const choiri_message *msg, const choiri_frame *frame, choir_time now) {
+void choiri_requests_call(choiri_conn *c, const choiri_message *msg, const choiri_frame *frame,
+                          choir_time now) {
     choiri_text text;
     if (!check_id(c, msg, now)) return;
     uint32_t method = c->serve ? choiri_service_lookup(c->serve, msg->method) : CHOIR_METHOD_NONE;
@@ -443,8 +448,8 @@ static request *find(choir_session *s, choir_request_id id) {
     return q && !q->finished ? q : NULL;
 }
 
-static int answer_request(choir_session *s, choir_request_id id, uint32_t outcome, const void *value, choir_str text,
-                          choir_chunk *chunk, choir_time now) {
+static int answer_request(choir_session *s, choir_request_id id, uint32_t outcome, const void *value,
+                          choir_str text, choir_chunk *chunk, choir_time now) {
     request *q = find(s, id);
     if (!q) return CHOIR_ERR_NOT_FOUND;
     now = choiri_session_time(s, now);
@@ -466,11 +471,13 @@ static int answer_request(choir_session *s, choir_request_id id, uint32_t outcom
     return CHOIR_OK;
 }
 
-int choir_reply(choir_session *s, choir_request_id id, const void *value, choir_chunk *chunk, choir_time now) {
+int choir_reply(choir_session *s, choir_request_id id, const void *value, choir_chunk *chunk,
+                choir_time now) {
     return answer_request(s, id, CHOIR_OUTCOME_OK, value, (choir_str){"", 0}, chunk, now);
 }
 
-int choir_reply_error(choir_session *s, choir_request_id id, const void *error, choir_chunk *chunk, choir_time now) {
+int choir_reply_error(choir_session *s, choir_request_id id, const void *error, choir_chunk *chunk,
+                      choir_time now) {
     request *q = find(s, id);
     if (!q) return CHOIR_ERR_NOT_FOUND;
     const choiri_service *service = q->conn->serve;

@@ -47,10 +47,12 @@ void choiri_attachment_pause(choir_attachment *a) {
     a->frame_started = CHOIR_TIME_NEVER;
 }
 
-/* Only answers hold input back. If our own calls did, two ends that call each other with large arguments would both stop
- * reading and wait for each other; calls have a budget of their own (choir_call answers BLOCKED). */
+/* Only answers hold input back. If our own calls did, a caller with large arguments and its callee would both stop reading
+ * and wait for each other; calls have a budget of their own (choir_call answers BLOCKED). Two ends that both owe each other
+ * more answers than max_output, behind calls the other does not read, still can; the write stall ends that. */
 void choiri_attachment_answered(choir_attachment *a, uint64_t bytes) {
     a->answers += bytes;
+    a->answers_end = a->written + a->out.bytes;
     if (a->answers > a->max_output) choiri_attachment_pause(a);
 }
 
@@ -136,8 +138,10 @@ int choir_attachment_consume(choir_attachment *a, size_t bytes, choir_time now) 
     a->written += taken;
     if (a->session) now = choiri_session_time(a->session, now);
     a->output_moved = a->out.bytes > 0 ? now : CHOIR_TIME_NEVER;
-    /* Answers and calls leave in one order, so this is the most of answers that can still wait. */
-    if (a->answers > a->out.bytes) a->answers = a->out.bytes;
+    /* Answers and calls leave in one order, so this is the most of answers that can still wait: what stands before the
+     * end of the last one, whatever calls are behind it. */
+    uint64_t left = a->answers_end > a->written ? a->answers_end - a->written : 0;
+    if (a->answers > left) a->answers = left;
     if (a->paused && a->answers <= a->max_output / 2) {
         a->paused = false;
         if (choiri_framer_is_partial(&a->framer)) a->frame_started = now;

@@ -11,7 +11,7 @@
 #include "wire/writer.h"
 
 /* Limits of a handshake's metadata: what is kept of it until the host has decided. */
-#define CHOIRI_HANDSHAKE_ENTRIES 64u
+#define CHOIRI_HANDSHAKE_ENTRIES  64u
 #define CHOIRI_HANDSHAKE_METADATA 16384u
 
 typedef enum choiri_handshake_kind {
@@ -24,16 +24,16 @@ typedef enum choiri_handshake_kind {
 /* A received handshake message, self-contained: metadata is kept in postcard form behind the struct. */
 typedef struct choiri_handshake {
     choiri_handshake_kind kind;
-    uint8_t parity;             /* Hello: the peer's ids, CHOIRI_PARITY_* */
+    uint8_t parity; /* Hello: the peer's ids, CHOIRI_PARITY_* */
     choiri_settings settings;
     bool retry;
-    uint8_t key_len;            /* 0: no key. Longer ones than 16 are none (rule: handshake.resume-key) */
+    uint8_t key_len; /* 0: no key. Longer ones than 16 are none (rule: handshake.resume-key) */
     uint8_t key[16];
-    choir_str service;          /* first String vox-service */
+    choir_str service; /* first String vox-service */
     choir_metadata metadata;
-    choir_str reason;           /* Sorry, cut at 200 bytes */
-    choir_hello hello;          /* the same for the host */
-    size_t size;                /* of this allocation */
+    choir_str reason;  /* Sorry, cut at 200 bytes */
+    choir_hello hello; /* the same for the host */
+    size_t size;       /* of this allocation */
 } choiri_handshake;
 
 /* Decodes one payload; `first`: it is the peer's first. OK · ERR_NEWER_PEER (the first one does not start with a CBOR

@@ -38,8 +38,8 @@ typedef struct choiri_reporter {
 struct choiri_node {
     choiri_node *next;
     const choiri_reporter *reporter;
-    uint32_t bits;  /* what is to be reported; meaning is the reporter's */
-    bool queued;    /* in the ready list */
+    uint32_t bits; /* what is to be reported; meaning is the reporter's */
+    bool queued;   /* in the ready list */
 };
 
 /* ---- what a connection's driver offers to the session ---- */
@@ -68,10 +68,10 @@ typedef struct choiri_driver {
 /* ---- session ---- */
 
 typedef enum choiri_session_state {
-    CHOIRI_SESSION_NEW,         /* no link yet, or the handshake is under way */
+    CHOIRI_SESSION_NEW, /* no link yet, or the handshake is under way */
     CHOIRI_SESSION_ESTABLISHED,
-    CHOIRI_SESSION_CLOSING,     /* choir_session_close was called; output is being flushed */
-    CHOIRI_SESSION_ENDED        /* terminal events are queued or were polled */
+    CHOIRI_SESSION_CLOSING, /* choir_session_close was called; output is being flushed */
+    CHOIRI_SESSION_ENDED    /* terminal events are queued or were polled */
 } choiri_session_state;
 
 struct choir_session {
@@ -82,14 +82,14 @@ struct choir_session {
     choiri_session_state state;
     bool had_attachment;
     bool initiator;
-    bool retry;                 /* the peer supports retry: calls carry operation ids */
-    bool closed_polled;         /* SESSION_CLOSED was handed out */
-    uint8_t parity;             /* ours: CHOIRI_PARITY_* */
-    choiri_settings peer;       /* what the peer announced */
+    bool retry;           /* the peer supports retry: calls carry operation ids */
+    bool closed_polled;   /* SESSION_CLOSED was handed out */
+    uint8_t parity;       /* ours: CHOIRI_PARITY_* */
+    choiri_settings peer; /* what the peer announced */
     uint32_t max_concurrent_requests;
     uint64_t max_output;
-    uint64_t quota, charged;    /* bytes the peer makes us hold: limit, now */
-    choir_time now;             /* latest time seen; time never goes back */
+    uint64_t quota, charged; /* bytes the peer makes us hold: limit, now */
+    choir_time now;          /* latest time seen; time never goes back */
     choiri_bucket glitches;
 
     struct {
@@ -111,21 +111,21 @@ struct choir_session {
         uint64_t mark; /* output position behind the last pong written */
     } pongs;
 
-    choiri_wheel *wheel;        /* made with the first deadline */
+    choiri_wheel *wheel; /* made with the first deadline */
     choiri_node *ready, *ready_tail;
-    choiri_node *retired;       /* freed at the next poll, receive or free */
-    choiri_node state_node;     /* ESTABLISHED, PONG, DETACHED */
+    choiri_node *retired;   /* freed at the next poll, receive or free */
+    choiri_node state_node; /* ESTABLISHED, PONG, DETACHED */
     choiri_node closed_node;
-    choiri_arena scratch;       /* what the current event points to */
+    choiri_arena scratch; /* what the current event points to */
     uint8_t scratch_first[256];
     choir_event event;
-    choir_chunk *last_payload;  /* of an attachment that was freed: what waiting events point to */
+    choir_chunk *last_payload; /* of an attachment that was freed: what waiting events point to */
 
-    choir_metadata metadata;    /* of the options, until the handshake was sent; then empty */
+    choir_metadata metadata; /* of the options, until the handshake was sent; then empty */
     uint8_t *metadata_copy;
     size_t metadata_size;
     choiri_handshake *peer_hello; /* until ESTABLISHED was reported */
-    choir_str call_name;        /* service we expect from the peer, or "Noop" */
+    choir_str call_name;          /* service we expect from the peer, or "Noop" */
 
     int status;
     choiri_text text;
@@ -137,9 +137,9 @@ struct choir_session {
 };
 
 enum { /* bits of state_node */
-    CHOIRI_REPORT_ESTABLISHED = 1,
-    CHOIRI_REPORT_PONG = 2,
-    CHOIRI_REPORT_DETACHED = 4,
+       CHOIRI_REPORT_ESTABLISHED = 1,
+       CHOIRI_REPORT_PONG = 2,
+       CHOIRI_REPORT_DETACHED = 4,
 };
 
 /* options: already copied to full size (choiri_session_options_check). */
@@ -171,7 +171,9 @@ static inline void choiri_session_set_busy(choir_session *s, bool busy, choir_ti
         s->alive.busy_since = now;
 }
 /* True when there is no event to poll. */
-static inline bool choiri_session_is_idle(const choir_session *s) { return s->ready == NULL; }
+static inline bool choiri_session_is_idle(const choir_session *s) {
+    return s->ready == NULL;
+}
 
 /* From the attachment: the handshake is done (takes `peer`; NULL when accept has left it in the session), a payload, bytes were seen, output is going, the link is gone. */
 void choiri_session_established(choir_session *s, choiri_handshake *peer, choir_time now);
@@ -204,7 +206,7 @@ typedef enum choiri_stage {
     CHOIRI_STAGE_DECIDE,   /* acceptor: a Hello waits for the host */
     CHOIRI_STAGE_LETSGO,   /* acceptor: LetsGo */
     CHOIRI_STAGE_OPEN,
-    CHOIRI_STAGE_FINISHED  /* takes nothing more; output is flushed, then the link is closed */
+    CHOIRI_STAGE_FINISHED /* takes nothing more; output is flushed, then the link is closed */
 } choiri_stage;
 
 struct choir_attachment {
@@ -213,12 +215,13 @@ struct choir_attachment {
     choiri_stage stage;
     bool initiator;
     bool none_framing;
-    bool paused;              /* input is not wanted: too much output waits */
-    bool woken;               /* wake was called and nothing was peeked since */
+    bool paused; /* input is not wanted: too much output waits */
+    bool woken;  /* wake was called and nothing was peeked since */
     choiri_framer framer;
-    choiri_outq out;          /* every payload with its length in front, whatever the framing */
-    uint64_t written;         /* bytes ever consumed */
-    uint64_t answers;         /* at most so many bytes of answers wait in `out` */
+    choiri_outq out;      /* every payload with its length in front, whatever the framing */
+    uint64_t written;     /* bytes ever consumed */
+    uint64_t answers;     /* at most so many bytes of answers wait in `out` ... */
+    uint64_t answers_end; /* ... all before this position, counted as `written` is */
     uint32_t max_payload, max_handshake;
     uint32_t min_rate;
     uint64_t max_output;

@@ -506,6 +506,36 @@ Test(attachment, output_stops_input) {
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
+/* Calls of our own that wait behind the answers do not keep input stopped: the other end may be in the same situation, and
+ * both would wait for each other. */
+Test(attachment, calls_behind_answers_do_not_stop_input) {
+    test_peer p;
+    test_peer_init(&p);
+    p.link.max_output = 10000;
+    p.on_event = answer;
+    test_peer_open(&p, TEST_STAGE_OPEN);
+    p.deaf = true;
+    uint8_t args[4002] = {0xa0, 0x1f};
+    for (uint64_t id = 1; choir_attachment_interest(p.attachment) & CHOIR_WANTS_INPUT; id += 2)
+        cr_assert_eq(test_peer_call(&p, id, TRIAL_ECHO, args, sizeof args), CHOIR_OK);
+    uint64_t answers = choir_attachment_pending(p.attachment);
+    static uint8_t bytes[100000];
+    choir_bytes b = {bytes, sizeof bytes};
+    choir_call_id call;
+    cr_assert_eq(
+        choir_call(p.session, choir_session_root(p.session), TRIAL_ECHO_BYTES, &b, NULL, &call, p.now),
+        CHOIR_OK);
+    test_events_call(&p.events, call);
+    cr_assert_gt(choir_attachment_pending(p.attachment), 100000);
+    choir_iov iov[16];
+    cr_assert_gt(choir_attachment_peek(p.attachment, iov, 16), 0);
+    cr_assert_eq(choir_attachment_consume(p.attachment, (size_t)answers - 5001, p.now), CHOIR_OK);
+    cr_assert_eq(choir_attachment_interest(p.attachment), CHOIR_HAS_OUTPUT);
+    cr_assert_eq(choir_attachment_consume(p.attachment, 1, p.now), CHOIR_OK);
+    cr_assert_eq(choir_attachment_interest(p.attachment), CHOIR_HAS_OUTPUT | CHOIR_WANTS_INPUT);
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
 /* ---- deadlines ---- */
 
 static void expect_handshake_timeout(bool initiator, test_stage stage) {

@@ -105,6 +105,9 @@ static bool move(test_side *from, test_side *to) {
     test_pair *p = from->pair;
     choir_iov iov[16];
     if (!from->attachment || from->hold) return false;
+    /* A link takes nothing for an end that does not read. */
+    if (to->attachment && !(choir_attachment_interest(to->attachment) & (CHOIR_WANTS_INPUT | CHOIR_FINISHED)))
+        return false;
     size_t n = choir_attachment_peek(from->attachment, iov, 16);
     if (n == 0) return false;
     uint8_t *copy = NULL;
