@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#define BENCH_WARM_UP 0.3  /* seconds before the window */
+#define BENCH_WARM_UP 0.3 /* seconds before the window */
 #define BENCH_SAMPLES (1u << 20)
 /* With many calls in flight the clock is read for one call in so many: two reads cost more than a call. */
 #define BENCH_SAMPLE_EVERY 16u
@@ -19,10 +19,10 @@ typedef struct bench {
     const char *peer;
     long in_flight;
     double seconds;
-    uint64_t calls, next;      /* done in this phase; when to look at the clock again */
+    uint64_t calls, next; /* done in this phase; when to look at the clock again */
     uint64_t phase_end, start, stop;
-    int phase;                 /* 0 warm-up, 1 window, 2 over */
-    uint32_t *samples;         /* nanoseconds */
+    int phase;         /* 0 warm-up, 1 window, 2 over */
+    uint32_t *samples; /* nanoseconds */
     size_t samples_len;
 } bench;
 
@@ -90,10 +90,11 @@ static inline void bench_report(bench *b, double sent, double received, double a
         p50 = b->samples[b->samples_len / 2] / 1e3;
         p99 = b->samples[(size_t)((double)b->samples_len * 0.99)] / 1e3;
     }
-    printf("{\"peer\":\"%s\",\"inflight\":%ld,\"calls\":%llu,\"seconds\":%.4f,\"rate\":%.1f,\"p50_us\":%.2f,\"p99_us\":%.2f,"
-           "\"sent\":%.1f,\"received\":%.1f,\"allocations\":%.4f}\n",
-           b->peer, b->in_flight, (unsigned long long)b->calls, seconds, (double)b->calls / seconds, p50, p99, sent, received,
-           allocations);
+    printf(
+        "{\"peer\":\"%s\",\"inflight\":%ld,\"calls\":%llu,\"seconds\":%.4f,\"rate\":%.1f,\"p50_us\":%.2f,\"p99_us\":%.2f,"
+        "\"sent\":%.1f,\"received\":%.1f,\"allocations\":%.4f}\n",
+        b->peer, b->in_flight, (unsigned long long)b->calls, seconds, (double)b->calls / seconds, p50, p99,
+        sent, received, allocations);
     fflush(stdout);
 }
 

@@ -59,7 +59,8 @@ static void call(void) {
     choir_call_options options;
     choir_call_options_init(&options);
     options.deadline = deadline;
-    check(choir_call(client.session, choir_session_root(client.session), method, args, &options, NULL, now), "call");
+    check(choir_call(client.session, choir_session_root(client.session), method, args, &options, NULL, now),
+          "call");
 }
 
 static void poll_client(void) {
@@ -180,7 +181,8 @@ static void summary(void) {
     method = TESTBED_ECHO;
     uint64_t start = bench_now();
     run_calls(1000000);
-    printf("calls per second, echo, 64 in flight:        %8.0f\n", 1e6 / ((double)(bench_now() - start) * 1e-9));
+    printf("calls per second, echo, 64 in flight:        %8.0f\n",
+           1e6 / ((double)(bench_now() - start) * 1e-9));
     idle_bytes();
     if (echo + lookup > 0) exit(1);
 }

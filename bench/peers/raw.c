@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define BUFFER (256u << 10)
-#define HEAD 4u
+#define HEAD   4u
 
 typedef struct link {
     int fd, epoll;
@@ -65,7 +65,9 @@ static void put_frame(link_t *l, uint32_t size) {
     l->out_len += HEAD + size;
 }
 
-static void on_request(link_t *l) { put_frame(l, reply_size); }
+static void on_request(link_t *l) {
+    put_frame(l, reply_size);
+}
 
 static void send_request(link_t *l) {
     if (run.in_flight == 1 || sent_count % BENCH_SAMPLE_EVERY == 0)
@@ -103,7 +105,11 @@ static void new_link(link_t *l, int fd, void (*on_frame)(link_t *l)) {
     int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    *l = (link_t){.fd = fd, .epoll = epoll_create1(0), .in = malloc(BUFFER), .out = malloc(BUFFER), .on_frame = on_frame};
+    *l = (link_t){.fd = fd,
+                  .epoll = epoll_create1(0),
+                  .in = malloc(BUFFER),
+                  .out = malloc(BUFFER),
+                  .on_frame = on_frame};
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = l};
     epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &e);
 }
@@ -161,6 +167,8 @@ int main(int argc, char **argv) {
         request_size = (uint32_t)atoi(argv[5]);
         return client(argv[2], atol(argv[3]), atof(argv[4]));
     }
-    fprintf(stderr, "usage: raw serve PORT ANSWER_BYTES [CORE] | raw client PORT IN_FLIGHT SECONDS REQUEST_BYTES [CORE]\n");
+    fprintf(
+        stderr,
+        "usage: raw serve PORT ANSWER_BYTES [CORE] | raw client PORT IN_FLIGHT SECONDS REQUEST_BYTES [CORE]\n");
     return 2;
 }

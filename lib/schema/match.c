@@ -165,7 +165,8 @@ static choir_bytes next_item(choiri_reader *r) {
     const uint8_t *start = r->pos;
     choiri_wire_reader w = {*r, NULL};
     choiri_wire_object ref;
-    sure(choiri_wire_read_ref(&w, &ref)); /* counts depth as the check did; choiri_cbor_skip counts it otherwise */
+    sure(choiri_wire_read_ref(
+        &w, &ref)); /* counts depth as the check did; choiri_cbor_skip counts it otherwise */
     *r = w.r;
     return (choir_bytes){start, (size_t)(r->pos - start)};
 }

@@ -34,9 +34,9 @@ typedef struct choiri_service {
     const choir_service *desc;
     const choiri_method *methods;
     uint32_t methods_len;
-    uint32_t lookup_mask;          /* power of two - 1 */
-    const uint16_t *lookup;        /* by low bits of the id, linear probing: method index + 1, 0 is none */
-    struct choiri_service *next;   /* other services of the env */
+    uint32_t lookup_mask;        /* power of two - 1 */
+    const uint16_t *lookup;      /* by low bits of the id, linear probing: method index + 1, 0 is none */
+    struct choiri_service *next; /* other services of the env */
 } choiri_service;
 
 /* Finds or prepares. The result lives as long as the env. OK · ERR_ABI · ERR_INVALID (bad descriptor, more than

@@ -17,7 +17,8 @@ static inline const choir_variant *choiri_unit_variant(const choir_unit *u, uint
     return (const choir_variant *)(const void *)((const char *)u->variants + (size_t)i * u->variant_stride);
 }
 static inline const choir_method *choiri_service_method(const choir_service *s, uint32_t i) {
-    return (const choir_method *)(const void *)((const char *)s->methods + (size_t)i * s->unit->method_stride);
+    return (const choir_method *)(const void *)((const char *)s->methods +
+                                                (size_t)i * s->unit->method_stride);
 }
 choir_str choiri_unit_name(const choir_unit *u, uint32_t offset);
 

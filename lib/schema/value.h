@@ -13,7 +13,9 @@
 
 #define CHOIRI_VALUE_DEPTH 64u
 /* What decoding one payload may take from an arena: rule memory.decode (64 KiB + 16 x payload). */
-static inline size_t choiri_value_arena_limit(size_t payload) { return 65536u + 16u * payload; }
+static inline size_t choiri_value_arena_limit(size_t payload) {
+    return 65536u + 16u * payload;
+}
 
 /* Failures stick in the writer: ERR_INVALID (bad tag, text that is not UTF-8, a never value, bad char), ERR_DEPTH,
  * ERR_NO_MEMORY. */
