@@ -112,34 +112,40 @@ def speed(build, vox, seconds, rounds):
     print(f"\nallocator calls per call, choir client, worst round: {allocations:g}")
 
 
+def count_system_calls(peer, in_flight):
+    """System calls per call of both ends: {name: calls}. Under strace batches are smaller than in earnest."""
+    with tempfile.TemporaryDirectory() as tmp:
+        trace = lambda side: ["strace", "-c", "-f", "-U", "name,calls", "-o", f"{tmp}/{side}"]
+        server, port = start_server(trace("server") + peer.serve())
+        client = trace("client") + peer.client(port, in_flight, 1.5)
+        out = subprocess.run(client, stdout=subprocess.PIPE, text=True, check=True).stdout
+        subprocess.run(["pkill", "-INT", "-P", str(server.pid)], check=False)
+        server.wait()
+        result = json.loads(out.strip().splitlines()[-1])
+        calls = result["calls"] * (1 + WARM_UP / result["seconds"])
+        total = {}
+        for side in ("server", "client"):
+            for line in open(f"{tmp}/{side}"):
+                words = line.split()
+                if len(words) == 2 and words[1].isdigit() and words[0] != "total":
+                    total[words[0]] = total.get(words[0], 0) + int(words[1])
+    return {k: v / calls for k, v in total.items() if v > 500}
+
+
 def system_calls(build):
-    """Per call, both ends, counted by strace with one call in flight, where every wake-up is one call."""
     if not shutil.which("strace"):
         print("\nsystem calls per call: not measured, strace is not installed")
         return
-    print("\nSystem calls per call, both ends, 1 in flight (strace -c)\n")
-    counts = {}
-    for peer in peers(build, None):
-        progress(f"system calls of {peer.name}")
-        with tempfile.TemporaryDirectory() as tmp:
-            server, port = start_server(["strace", "-c", "-f", "-U", "name,calls", "-o", f"{tmp}/server"] + peer.serve())
-            client = ["strace", "-c", "-f", "-U", "name,calls", "-o", f"{tmp}/client"] + peer.client(port, 1, 2.0)
-            out = subprocess.run(client, stdout=subprocess.PIPE, text=True, check=True).stdout
-            subprocess.run(["pkill", "-INT", "-P", str(server.pid)], check=False)
-            server.wait()
-            result = json.loads(out.strip().splitlines()[-1])
-            calls = result["calls"] * (1 + WARM_UP / result["seconds"])
-            total = {}
-            for side in ("server", "client"):
-                for line in open(f"{tmp}/{side}"):
-                    words = line.split()
-                    if len(words) == 2 and words[1].isdigit() and words[0] != "total":
-                        total[words[0]] = total.get(words[0], 0) + int(words[1])
-            hot = {k: v / calls for k, v in total.items() if v / calls > 0.01}
-            counts[peer.name] = sum(hot.values())
-            detail = ", ".join(f"{k} {v:.2f}" for k, v in sorted(hot.items(), key=lambda kv: -kv[1]))
-            print(f"{peer.name:<17} {counts[peer.name]:6.3f}  ({detail})")
-    print(f"choir / raw: {counts['choir'] / counts['raw epoll']:.3f}")
+    print("\nSystem calls per call, both ends (strace -c)\n")
+    for in_flight in (1, 64):
+        sums = {}
+        for peer in peers(build, None):
+            progress(f"system calls of {peer.name}, {in_flight} in flight")
+            hot = count_system_calls(peer, in_flight)
+            sums[peer.name] = sum(hot.values())
+            detail = ", ".join(f"{k} {v:.3f}" for k, v in sorted(hot.items(), key=lambda kv: -kv[1]))
+            print(f"{in_flight:>9}  {peer.name:<17} {sums[peer.name]:6.3f}  ({detail})")
+        print(f"{'':>9}  choir / raw       {sums['choir'] / sums['raw epoll']:6.3f}")
 
 
 def instructions(build, mode, calls, extra=()):
