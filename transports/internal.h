@@ -3,8 +3,8 @@
  *
  * How a turn goes. libevent calls back because something is readable, writable or due; each such callback enters the
  * loop (the first of a wake-up reads the clock), feeds what it read and marks its link. The turn event, activated once
- * per wake-up, comes behind them: it runs every marked link, which is where output is written, so that all answers of
- * one wake-up leave in one write. Calls from outside a callback mark links in the same way.
+ * per wake-up, comes behind them: it runs every marked link, which is where output is written:
+ * one write for the answers of one wake-up, and more only in the middle of a long burst (link.c). Calls from outside a callback mark links in the same way.
  *
  * Nothing is freed while anything of it may be on the stack: links, clients and servers go in the turn event only
  * (or in choir_loop_free), under which no other callback runs.

@@ -164,7 +164,12 @@ Test(hostile, A22_ping_flood) {
         memcpy(bytes + 7 * i, ping, 7);
         bytes[7 * i + 6] = (uint8_t)(i % 100);
     }
-    for (int k = 0; k < 300; k++) cr_assert_eq(test_peer_raw(&p, bytes, sizeof bytes), CHOIR_OK);
+    choir_iov iov[16];
+    for (int k = 0; k < 300; k++) {
+        cr_assert_eq(test_peer_raw(&p, bytes, sizeof bytes), CHOIR_OK);
+        choir_attachment_peek(p.attachment, iov, 16); /* the link is tried, and takes nothing */
+        cr_assert_leq(choir_attachment_pending(p.attachment), 64 * 7);
+    }
     cr_assert_leq(p.alloc.peak, held + 16 * KIB);
     cr_assert(choir_attachment_interest(p.attachment) & CHOIR_HAS_OUTPUT);
     p.deaf = false;

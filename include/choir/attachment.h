@@ -87,7 +87,7 @@ CHOIR_API int choir_attachment_receive(choir_attachment *attachment, const void 
 CHOIR_API void choir_attachment_closed(choir_attachment *attachment, int status, choir_str text,
                                        choir_time now);
 
-/* What an initiator wants. */
+/* The Hello of an initiator, as the acceptor's host sees it. */
 typedef struct choir_hello {
     uint32_t parity;                  /* 1 odd, 2 even: ids the peer will use */
     uint32_t max_concurrent_requests; /* what the peer announces */

@@ -14,11 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(CHOIR_STATIC)
-#define CHOIR_API
-#else
 #define CHOIR_API __attribute__((visibility("default")))
-#endif
 
 #ifdef __cplusplus
 extern "C" {

@@ -43,7 +43,7 @@ typedef struct choir_env_options {
     size_t size; /* sizeof this struct, set by choir_env_options_init */
     /* allocator: copied. Required: the core has no memory source of its own. */
     choir_allocator allocator;
-    /* random: required; used for handle generations, table keys and jitter. */
+    /* random: required; used for handle generations and table keys. */
     choir_random_fn *random;
     void *random_ctx;
     /* log: NULL (the default) is off. */

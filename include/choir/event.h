@@ -25,7 +25,7 @@ extern "C" {
 
 /* The handshake is done: conn is the root connection, metadata the peer's. */
 #define CHOIR_EVENT_SESSION_ESTABLISHED 1u
-/* The link is gone; status and text say why. Followed by CLOSED, or (later versions) by RESUMED. */
+/* The link is gone; status and text say why. CLOSED follows. */
 #define CHOIR_EVENT_SESSION_DETACHED 2u
 /* (T) The session is over: everything else has had its terminal event. status and text say why. */
 #define CHOIR_EVENT_SESSION_CLOSED 3u

@@ -76,18 +76,20 @@ typedef void choir_handler(void *ctx, choir_responder to, const void *args, cons
 
 typedef struct choir_server_options {
     size_t size; /* set by choir_server_options_init */
-    /* service: what is served. handlers: one per method, in the service's order; NULL entries answer unknown method
-     * by dropping (Cancelled). Both borrowed as long as the server lives. */
+    /* service: what is served. handlers: one per method, in the service's order; a method
+     * whose entry is NULL is dropped, so its callers see Cancelled. Both borrowed as long as the server lives. */
     const choir_service *service;
     choir_handler *const *handlers;
     void *ctx; /* given to the handlers and to the callbacks below */
-    /* cancelled: the peer gave the request up; ended: it is over (outcome in the event). Both may be NULL. */
+    /* cancelled: the peer gave the request up; ended: it is over, outcome (CHOIR_OUTCOME_*) tells how. Both may
+     * be NULL. */
     void (*cancelled)(void *ctx, choir_responder request, void *user_data);
     void (*ended)(void *ctx, choir_responder request, void *user_data, uint32_t outcome);
     /* opened, closed: a session was established; one that had been is over. May be NULL. */
     void (*opened)(void *ctx, uint64_t session);
     void (*closed)(void *ctx, uint64_t session, int status, choir_str text);
-    /* max_sessions: established ones; 10,000. More are accepted only when others end (the backlog waits). */
+    /* max_sessions: links at a time; 10,000. Those in their handshake and those that are leaving count too. At
+     * the bound nobody is accepted until one ends (the backlog waits). */
     uint32_t max_sessions;
     /* max_handshakes: links that have not finished their handshake; 1,024; the oldest goes when a new one comes. */
     uint32_t max_handshakes;

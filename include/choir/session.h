@@ -88,9 +88,10 @@ CHOIR_API int choir_session_new(choir_env *env, const choir_session_options *opt
 /* Frees session and attachment at once, nothing is sent. NULL is fine. */
 CHOIR_API void choir_session_free(choir_session *session);
 
-/* Orderly end: no new calls; requests that are running are dropped (their callers are told Cancelled), what is queued is
- * flushed, then the attachment is finished and the session closes with ERR_SHUTDOWN. Calls in flight end as
- * SESSION_SHUTDOWN. Harmless when already closed. rule: session.shutdown */
+/* Orderly end, at once: requests that are running are dropped (their callers are told Cancelled), queued ones are
+ * answered SendFailed, calls in flight end as SESSION_SHUTDOWN, and the session has ended with ERR_SHUTDOWN when this
+ * returns (its events remain to be polled). The attachment is finished and still flushes what is queued. Harmless
+ * when already closed. rule: session.shutdown */
 CHOIR_API void choir_session_close(choir_session *session, choir_time now);
 
 /* Next event, or NULL. Returns borrowed (valid until the next poll, receive or free). */

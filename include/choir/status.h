@@ -23,7 +23,7 @@ extern "C" {
     X(ERR_INVALID, -1, "an argument is not allowed here")                                                    \
     X(ERR_STATE, -2, "not allowed in this state of the object")                                              \
     X(ERR_NOT_FOUND, -3, "no live object has this handle or name")                                           \
-    X(ERR_BUSY, -4, "events are waiting to be polled first")                                                 \
+    X(ERR_BUSY, -4, "events must be polled first, or one of this kind is under way")                         \
     X(ERR_BLOCKED, -5, "a budget is full; a writable event follows")                                         \
     X(ERR_TOO_LARGE, -6, "over a size limit")                                                                \
     X(ERR_NO_MEMORY, -7, "the allocator returned nothing, or the quota is full")                             \

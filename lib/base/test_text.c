@@ -14,14 +14,11 @@ Test(text, pieces) {
     cr_assert_str_eq(t.data, "");
     choiri_text_u64(choiri_text_add(&t, "stream "), 0);
     choiri_text_add(choiri_text_u64(choiri_text_add(&t, " of "), UINT64_MAX), ": ");
-    choiri_text_i64(choiri_text_str(choiri_text_i64(&t, INT64_MIN), CHOIR_STR(" < ")), INT64_MAX);
-    cr_assert_str_eq(t.data, "stream 0 of 18446744073709551615: -9223372036854775808 < 9223372036854775807");
+    choiri_text_str(&t, CHOIR_STR("end"));
+    cr_assert_str_eq(t.data, "stream 0 of 18446744073709551615: end");
     cr_assert_eq(t.len, strlen(t.data));
     cr_assert_not(t.cut);
     cr_assert_eq(choiri_text_get(&t).len, t.len);
-    choiri_text_init(&t);
-    choiri_text_i64(choiri_text_add(choiri_text_i64(&t, -1), " "), 7);
-    cr_assert_str_eq(t.data, "-1 7");
 }
 
 Test(text, hex) {

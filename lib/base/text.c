@@ -48,12 +48,6 @@ choiri_text *choiri_text_u64(choiri_text *t, uint64_t v) {
     return append(t, digits + at, sizeof digits - at);
 }
 
-choiri_text *choiri_text_i64(choiri_text *t, int64_t v) {
-    if (v >= 0) return choiri_text_u64(t, (uint64_t)v);
-    append(t, "-", 1);
-    return choiri_text_u64(t, 0 - (uint64_t)v);
-}
-
 static const char hex_digits[] = "0123456789abcdef";
 
 choiri_text *choiri_text_hex(choiri_text *t, uint64_t v) {

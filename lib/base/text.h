@@ -16,7 +16,6 @@ void choiri_text_init(choiri_text *t);
 choiri_text *choiri_text_add(choiri_text *t, const char *literal);
 choiri_text *choiri_text_str(choiri_text *t, choir_str s);
 choiri_text *choiri_text_u64(choiri_text *t, uint64_t v);
-choiri_text *choiri_text_i64(choiri_text *t, int64_t v);
 /* 0x and 16 digits */
 choiri_text *choiri_text_hex(choiri_text *t, uint64_t v);
 /* "..." around at most `max` bytes, unprintable ones as \xNN */

@@ -23,7 +23,6 @@ typedef struct request {
     uint32_t outcome; /* how it ended */
     bool answered;    /* the peer has its answer, or there is nobody to give it to */
     bool finished;    /* the handler has answered or dropped it */
-    bool reported;    /* REQUEST was polled */
     bool over;        /* REQUEST_DONE was polled */
     choir_metadata metadata;
     choir_bytes args;
@@ -546,7 +545,6 @@ static bool report_request(choir_session *s, choiri_node *node, choir_event *eve
     if (node->bits & REQUEST_NEW) {
         node->bits &= ~(uint32_t)REQUEST_NEW;
         event->kind = CHOIR_EVENT_REQUEST;
-        q->reported = true;
         return true;
     }
     if (node->bits & REQUEST_CANCELLED) {

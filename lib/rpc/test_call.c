@@ -755,6 +755,20 @@ Test(call, ids_are_never_wrapped) {
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
+Test(call, even_ids_are_never_wrapped) {
+    test_peer p;
+    test_peer_init(&p); /* an acceptor calls, too */
+    test_peer_open(&p, TEST_STAGE_OPEN);
+    later(&p, 1);
+    expect_call(&p, 2, TRIAL_LATER);
+    p.session->root->calls.next_id = UINT64_MAX - 3;
+    later(&p, 2);
+    expect_call(&p, UINT64_MAX - 3, TRIAL_LATER);
+    uint32_t number = 3;
+    cr_assert_eq(try_call(&p, TRIAL_LATER, &number, NULL, NULL), CHOIR_ERR_ID_EXHAUSTED);
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
 Test(call, handles_are_never_given_twice) {
     test_peer p;
     open_peer(&p);

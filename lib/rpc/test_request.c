@@ -141,8 +141,10 @@ Test(request, arguments_live_as_long_as_the_request) {
     uint32_t *memory = choir_request_alloc(p.session, events[0].request, 4, 4);
     cr_assert_not_null(memory, "it may still build its answer");
     *memory = 11;
+    size_t charged = (size_t)p.session->charged;
     reply(&p, events[0].request, 11, CHOIR_ERR_NOT_FOUND);
     cr_assert_eq(choir_session_held_requests(p.session), 2);
+    cr_assert_lt(p.session->charged, charged, "what it held is free");
     reply(&p, events[0].request, 11, CHOIR_ERR_NOT_FOUND);
     cr_assert_eq(choir_request_drop(p.session, events[1].request, p.now), CHOIR_ERR_NOT_FOUND);
     cr_assert_eq(choir_session_held_requests(p.session), 1, "the third is freed with the session");
@@ -430,6 +432,55 @@ Test(request, cancel_of_a_persist_method_is_ignored) {
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
+/* The end of the session tells each caller once. */
+Test(request, close_answers_what_has_no_answer) {
+    test_peer p;
+    handlers h;
+    open_peer(&p, &h);
+    cr_assert_eq(test_peer_call(&p, 1, TRIAL_LATER, "\x05", 1), CHOIR_OK);
+    cr_assert_eq(test_peer_call(&p, 3, TRIAL_LATER, "\x06", 1), CHOIR_OK);
+    cr_assert_eq(test_peer_cancel(&p, 1), CHOIR_OK);
+    EXPECT_RESPONSE(&p, 1, "\x01\x03");
+    choir_session_close(p.session, p.now);
+    EXPECT_RESPONSE(&p, 3, "\x01\x03");
+    expect_nothing(&p);
+    test_peer_poll(&p);
+    cr_assert(strstr(p.events.log, "request-done later cancelled\nrequest-done later session shut down\n"),
+              "%s", p.events.log);
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
+/* ---- schemas ---- */
+
+static int tell_schemas(test_peer *p, uint32_t method, uint32_t schemas_of) {
+    choir_bytes schemas = test_peer_schemas(p, schemas_of, false);
+    return test_peer_message(p, &(choiri_message){.kind = CHOIRI_MSG_SCHEMA,
+                                                  .method = trial_service.methods[method].id,
+                                                  .direction = CHOIRI_DIRECTION_ARGS,
+                                                  .schemas = schemas});
+}
+
+/* A bad root may be repaired, a good one stays: as with vox peers. */
+Test(request, roots_that_come_again) {
+    test_peer p;
+    handlers h;
+    open_peer(&p, &h);
+    uint64_t method = trial_service.methods[TRIAL_LATER].id;
+    h.auto_reply = true;
+    cr_assert_eq(tell_schemas(&p, TRIAL_LATER, TRIAL_ECHO), CHOIR_OK);
+    cr_assert_eq(test_peer_call_bare(&p, 1, method, "\x05", 1), CHOIR_OK);
+    choiri_message m;
+    cr_assert(test_peer_next(&p, &m) && memcmp(m.payload.data, "\x01\x02", 2) == 0);
+    cr_assert_not_null(test_find(m.payload.data, m.payload.len, "Trial.later arguments: "));
+    cr_assert_eq(tell_schemas(&p, TRIAL_LATER, TRIAL_LATER), CHOIR_OK);
+    cr_assert_eq(test_peer_call_bare(&p, 3, method, "\x05", 1), CHOIR_OK);
+    EXPECT_RESPONSE(&p, 3, "\x00\x05");
+    cr_assert_eq(tell_schemas(&p, TRIAL_LATER, TRIAL_ECHO), CHOIR_OK);
+    cr_assert_eq(test_peer_call_bare(&p, 5, method, "\x05", 1), CHOIR_OK);
+    EXPECT_RESPONSE(&p, 5, "\x00\x05");
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
 /* ---- the queue ---- */
 
 /* N run, the others wait and are dispatched in order as handlers finish. */
@@ -502,6 +553,18 @@ Test(request, alloc) {
     cr_assert_eq(*(const uint32_t *)h.last.value, 5, "the arguments are where they were");
     reply(&p, h.ids[0], 1, CHOIR_OK);
     cr_assert_eq(s->charged, 0);
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
+/* The handler's own wish is bounded by the quota alone, not by the size of the arguments. */
+Test(request, alloc_is_not_bounded_by_the_arguments) {
+    test_peer p;
+    handlers h;
+    open_peer(&p, &h);
+    cr_assert_eq(test_peer_call(&p, 1, TRIAL_LATER, "\x05", 1), CHOIR_OK);
+    void *memory = choir_request_alloc(p.session, h.ids[0], 1 << 20, 16);
+    cr_assert_not_null(memory);
+    memset(memory, 1, 1 << 20);
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 

@@ -70,7 +70,7 @@ typedef struct choiri_driver {
 typedef enum choiri_session_state {
     CHOIRI_SESSION_NEW, /* no link yet, or the handshake is under way */
     CHOIRI_SESSION_ESTABLISHED,
-    CHOIRI_SESSION_CLOSING, /* choir_session_close was called; output is being flushed */
+    CHOIRI_SESSION_CLOSING, /* inside choir_session_close: the driver gives its last answers */
     CHOIRI_SESSION_ENDED    /* terminal events are queued or were polled */
 } choiri_session_state;
 
@@ -83,7 +83,6 @@ struct choir_session {
     bool had_attachment;
     bool initiator;
     bool retry;           /* the peer supports retry: calls carry operation ids */
-    bool closed_polled;   /* SESSION_CLOSED was handed out */
     uint8_t parity;       /* ours: CHOIRI_PARITY_* */
     choiri_settings peer; /* what the peer announced */
     uint32_t max_concurrent_requests;
@@ -215,7 +214,7 @@ struct choir_attachment {
     choiri_stage stage;
     bool initiator;
     bool none_framing;
-    bool paused; /* input is not wanted: too much output waits */
+    bool paused; /* input is not wanted: too many answers or pongs wait */
     bool woken;  /* wake was called and nothing was peeked since */
     choiri_framer framer;
     choiri_outq out;      /* every payload with its length in front, whatever the framing */
@@ -241,7 +240,7 @@ struct choir_attachment {
 void choiri_attachment_fail(choir_attachment *a, int status, const choiri_text *text, choir_time now);
 /* Takes no more input and flushes; the session is not told. */
 void choiri_attachment_finish(choir_attachment *a, int status, const choiri_text *text);
-/* No more input until the link has taken some output and half of max_output at most is left. */
+/* No more input until the link has taken some output and answers of at most half of max_output are left. */
 void choiri_attachment_pause(choir_attachment *a);
 /* An answer of so many bytes was added. */
 void choiri_attachment_answered(choir_attachment *a, uint64_t bytes);

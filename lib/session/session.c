@@ -291,7 +291,6 @@ static bool report_closed(choir_session *s, choiri_node *node, choir_event *even
     event->kind = CHOIR_EVENT_SESSION_CLOSED;
     event->status = s->status;
     event->text = choiri_text_get(&s->text);
-    s->closed_polled = true;
     return true;
 }
 

@@ -368,6 +368,36 @@ Test(keepalive, without_memory_it_asks_again_and_then_says_so) {
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
+/* Pongs that find no memory wait, those before them are not written twice. */
+Test(keepalive, pongs_wait_for_memory) {
+    test_peer p;
+    open_peer(&p, true);
+    p.deaf = true;
+    static char text[1024];
+    choir_iov iov[16];
+    choir_call_id id;
+    choir_str s = {text, 10};
+    while (p.attachment->out.tail == NULL ||
+           p.attachment->out.tail->limit - p.attachment->out.tail->end > 100) {
+        cr_assert_eq(choir_call(p.session, choir_session_root(p.session), TRIAL_ECHO, &s, NULL, &id, p.now),
+                     CHOIR_OK); /* until the block is nearly full */
+        test_events_call(&p.events, id);
+    }
+    for (uint64_t i = 1; i <= 12; i++) cr_assert_eq(test_peer_ping(&p, i), CHOIR_OK);
+    test_peer_exhaust(&p);
+    cr_assert_gt(choir_attachment_peek(p.attachment, iov, 16), 0);
+    cr_assert(p.session->pongs.count > 0 && p.session->pongs.count < 12, "%u wait", p.session->pongs.count);
+    cr_assert_gt(choir_attachment_peek(p.attachment, iov, 16), 0);
+    test_peer_restore(&p);
+    p.deaf = false;
+    choiri_message m;
+    uint64_t next = 1;
+    while (test_peer_next(&p, &m))
+        if (m.kind == CHOIRI_MSG_PONG) cr_assert_eq(m.id, next++);
+    cr_assert_eq(next, 13);
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
 /* ---- the host's own ping ---- */
 
 Test(keepalive, ping_of_the_host) {
