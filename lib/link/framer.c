@@ -35,6 +35,10 @@ static inline void restart(choiri_framer *f) {
     f->need = f->have = 0;
 }
 
+void choiri_framer_drop(choiri_framer *f) {
+    if (f->delivered) restart(f);
+}
+
 /* The length bytes seen so far with those of the input behind them, not yet kept. */
 typedef struct joined_head {
     uint8_t bytes[CHOIRI_FRAME_HEAD];

@@ -404,7 +404,10 @@ static int feed(choir_attachment *a, choir_bytes input, choir_chunk *chunk, size
     *ret_used = used;
     if (done) {
         a->frame_started = CHOIR_TIME_NEVER;
-        return on_payload(a, &frame, now);
+        bool handshake = a->stage != CHOIRI_STAGE_OPEN;
+        status = on_payload(a, &frame, now);
+        if (handshake) choiri_framer_drop(&a->framer); /* what is kept of a handshake has been copied */
+        return status;
     }
     if (!a->paused && a->frame_started == CHOIR_TIME_NEVER && choiri_framer_is_partial(&a->framer))
         a->frame_started = now;

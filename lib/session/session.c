@@ -257,6 +257,8 @@ const choir_event *choir_session_poll(choir_session *s) {
         if (said) return &s->event;
         end_event(s);
     }
+    /* No event is left that could point into the last payload. */
+    if (s->attachment) choiri_framer_drop(&s->attachment->framer);
     return NULL;
 }
 
