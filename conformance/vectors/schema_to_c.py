@@ -335,7 +335,7 @@ class Unit:
                 align = "1" if self.is_empty(inner) else f"_Alignof({self.c_name(inner)})"
             rows.append(f"    {{CHOIR_KIND_{t['kind']}, {t.get('name', 0)}, {size}, {align}, {t.get('elem', 0)}, "
                         f"{t.get('elem2', 0)}, {where[id(items[0])] if items else 0}, "
-                        f"{t.get('count') or len(items)}, {t['offset']}}},")
+                        f"{t.get('count') or len(items)}, {t['offset']}, 0, 0, 0}},")
         self.table(out, "choir_type", "types", rows)
         self.table(out, "choir_field", "fields",
                    [f"    {{{f['name']}, {f['type']}, {f['offset']}, {f['flags']}}}," for f in self.fields])
@@ -412,7 +412,7 @@ def write_service(out, folder, table):
     for name, idem, args, ok, err in methods:
         args_type = unit.type(("tuple", *(args or [])))
         rows.append(f"    {{{unit.string(name)}, {'CHOIR_METHOD_IDEM' if idem else '0'}, {args_type}, "
-                    f"{unit.type(ok)}, {unit.type(err)}, 0, {schemas[name]['id']}u}},")
+                    f"{unit.type(ok)}, {unit.type(err)}, 0, {schemas[name]['id']}u, 0, 0}},")
         for direction in ("args", "response"):
             made = f"{table}_{name}_{direction}"
             bytes_table(out, made, bytes.fromhex(schemas[name][direction + "_first_payload_cbor_hex"]))

@@ -58,7 +58,9 @@ extern "C" {
 #define CHOIR_KIND_STRUCT 26u /* name; fields [first, first + count) */
 #define CHOIR_KIND_ENUM   27u /* name; variants [first, first + count); uint32_t tag at 0 */
 #define CHOIR_KIND_RESULT                                                                                    \
-    28u /* elem is Ok, elem2 is Err; uint32_t tag at 0 (0 ok, 1 err), value at `offset` */
+    28u                   /* elem is Ok, elem2 is Err; uint32_t tag at 0 (0 ok, 1 err), value at `offset` */
+#define CHOIR_KIND_TX 29u /* elem; choir_tx, the sending end of a channel; in arguments only */
+#define CHOIR_KIND_RX 30u /* elem; choir_rx, the receiving end */
 
 typedef struct choir_u128 {
     uint64_t lo, hi;
@@ -68,6 +70,14 @@ typedef struct choir_list {
     const void *items;
     size_t len;
 } choir_list;
+
+/* Ends of a channel. They are handles; 0 is none. */
+typedef struct choir_tx {
+    uint64_t v;
+} choir_tx;
+typedef struct choir_rx {
+    uint64_t v;
+} choir_rx;
 
 typedef struct choir_type {
     uint32_t kind;   /* CHOIR_KIND_* */
@@ -79,9 +89,20 @@ typedef struct choir_type {
     uint32_t first;  /* field or variant index */
     uint32_t count;  /* fields, variants or array elements */
     uint32_t offset; /* of the value inside an option or result */
+    /* Instantiations of a generic declaration: its number in the unit from 1, the same for all of them, and its type
+     * parameters with what they stand for here. 0: the record is a declaration of its own. */
+    uint32_t decl;
+    uint32_t first_param; /* param index */
+    uint32_t params;      /* how many */
 } choir_type;
 
-#define CHOIR_FIELD_DEFAULT 1u /* may be missing in the peer's type; it is then zero */
+typedef struct choir_param {
+    uint32_t name; /* string offset: T */
+    uint32_t type; /* type index */
+} choir_param;
+
+#define CHOIR_FIELD_DEFAULT   1u /* may be missing in the peer's type; it is then zero */
+#define CHOIR_FIELD_SENSITIVE 2u /* is not shown by debug prints */
 
 typedef struct choir_field {
     uint32_t name;   /* string offset; 0 in tuples */
@@ -115,17 +136,42 @@ typedef struct choir_method {
     uint32_t err;   /* type index: E of Result<T, E>, never for methods that cannot fail */
     uint32_t reserved;
     uint64_t id; /* on the wire: rule rpc.method-id */
+    /* What is announced about the arguments and the response: announcement index + 1; 0: computed when the service is
+     * first used. */
+    uint32_t args_announcement, response_announcement;
 } choir_method;
+
+/* A schema as it is announced, computed when the unit was made: CBOR of a Schema object, [at, at + len) of the unit's
+ * schema_bytes. */
+typedef struct choir_schema {
+    uint64_t id;
+    uint32_t at, len;
+} choir_schema;
+
+/* Everything that is announced about one root type. */
+typedef struct choir_announcement {
+    uint32_t first, count;   /* range of the unit's `parts`: schemas, dependencies first */
+    uint32_t root, root_len; /* CBOR of the root's TypeRef, in schema_bytes */
+} choir_announcement;
 
 /* A unit: the records of one interface file. */
 typedef struct choir_unit {
-    uint32_t abi;                                                      /* CHOIR_TYPE_ABI */
-    uint16_t type_stride, field_stride, variant_stride, method_stride; /* sizeof the records */
+    uint32_t abi;  /* CHOIR_TYPE_ABI */
+    uint32_t size; /* sizeof this struct */
+    /* sizeof the records */
+    uint16_t type_stride, field_stride, variant_stride, method_stride;
+    uint16_t param_stride, schema_stride, announcement_stride, reserved;
     uint32_t types_len, fields_len, variants_len, strings_len;
+    uint32_t params_len, schemas_len, announcements_len, parts_len, schema_bytes_len;
     const choir_type *types;
     const choir_field *fields;
     const choir_variant *variants;
     const char *strings; /* NUL-terminated names; offset 0 is the empty name */
+    const choir_param *params;
+    const choir_schema *schemas;
+    const choir_announcement *announcements;
+    const uint32_t *parts; /* schema indices */
+    const uint8_t *schema_bytes;
 } choir_unit;
 
 typedef struct choir_service {
@@ -137,8 +183,10 @@ typedef struct choir_service {
 
 /* CHOIR_UNIT_HEADER fills the version members of a unit that is written by hand. */
 #define CHOIR_UNIT_HEADER                                                                                    \
-    .abi = CHOIR_TYPE_ABI, .type_stride = sizeof(choir_type), .field_stride = sizeof(choir_field),           \
-    .variant_stride = sizeof(choir_variant), .method_stride = sizeof(choir_method)
+    .abi = CHOIR_TYPE_ABI, .size = sizeof(choir_unit), .type_stride = sizeof(choir_type),                    \
+    .field_stride = sizeof(choir_field), .variant_stride = sizeof(choir_variant),                            \
+    .method_stride = sizeof(choir_method), .param_stride = sizeof(choir_param),                              \
+    .schema_stride = sizeof(choir_schema), .announcement_stride = sizeof(choir_announcement)
 
 /* Index of the method with this name, as in the interface. OK · ERR_NOT_FOUND · ERR_ABI. */
 CHOIR_API int choir_service_find(const choir_service *service, choir_str name, uint32_t *ret_index);

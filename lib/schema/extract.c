@@ -29,7 +29,7 @@
 #define TYPE_RESPONSE  (UINT32_MAX - 2) /* Result<ok, VoxError<err>> */
 #define TYPE_VOX_ERROR (UINT32_MAX - 3) /* VoxError<err> */
 #define TYPE_NONE      (UINT32_MAX - 4) /* of a unit variant */
-#define KIND_VOX_ERROR (CHOIR_KIND_RESULT + 1)
+#define KIND_VOX_ERROR (CHOIR_KIND_RX + 1)
 #define KEY_NAMED      (UINT64_C(1) << 63) /* | index: struct, enum, tuple struct */
 #define COUNT(array)   ((uint32_t)(sizeof(array) / sizeof(array)[0]))
 

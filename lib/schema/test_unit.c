@@ -61,6 +61,10 @@ Test(unit, versions) {
     REFUSED(CHOIR_ERR_ABI, u->field_stride, sizeof(choir_field) - 4, "version");
     REFUSED(CHOIR_ERR_ABI, u->variant_stride, sizeof(choir_variant) - 4, "version");
     REFUSED(CHOIR_ERR_ABI, u->method_stride, sizeof(choir_method) - 8, "version");
+    REFUSED(CHOIR_ERR_ABI, u->param_stride, 0, "version");
+    REFUSED(CHOIR_ERR_ABI, u->schema_stride, sizeof(choir_schema) + 4, "version");
+    REFUSED(CHOIR_ERR_ABI, u->announcement_stride, 2, "version");
+    REFUSED(CHOIR_ERR_ABI, u->size, sizeof(choir_unit) - 8, "version");
     free(ts);
 }
 
@@ -141,7 +145,7 @@ Test(unit, members) {
     REFUSED(CHOIR_ERR_INVALID, f->type, ts->unit.types_len, "field's type");
     REFUSED(CHOIR_ERR_INVALID, ts->strings[outer->name + 1], '\xff', "without a proper name");
     REFUSED(CHOIR_ERR_INVALID, f->name, 0, "without a proper name");
-    REFUSED(CHOIR_ERR_INVALID, f->flags, 2, "flags");
+    REFUSED(CHOIR_ERR_INVALID, f->flags, 4, "flags");
     REFUSED(CHOIR_ERR_INVALID, f->offset, outer->size, "inside");
     REFUSED(CHOIR_ERR_INVALID, f->offset, UINT32_MAX - 7, "inside");
     REFUSED(CHOIR_ERR_INVALID, f->offset, f->offset + 1, "inside");

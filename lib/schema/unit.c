@@ -11,16 +11,21 @@
 #include "wire/reader.h"
 
 /* Sizes of version 1's records: a later library may know longer ones and still reads these. */
-#define TYPE_V1    36u
-#define FIELD_V1   16u
-#define VARIANT_V1 16u
-#define METHOD_V1  32u
+#define TYPE_V1         48u
+#define FIELD_V1        16u
+#define VARIANT_V1      16u
+#define METHOD_V1       40u
+#define PARAM_V1        8u
+#define SCHEMA_V1       16u
+#define ANNOUNCEMENT_V1 16u
 _Static_assert(sizeof(choir_type) == TYPE_V1 && sizeof(choir_field) == FIELD_V1 &&
-                   sizeof(choir_variant) == VARIANT_V1 && sizeof(choir_method) == METHOD_V1,
+                   sizeof(choir_variant) == VARIANT_V1 && sizeof(choir_method) == METHOD_V1 &&
+                   sizeof(choir_param) == PARAM_V1 && sizeof(choir_schema) == SCHEMA_V1 &&
+                   sizeof(choir_announcement) == ANNOUNCEMENT_V1,
                "records only grow at the end, together with a default for units that lack the new members");
 
 #define ALIGN_MAX         16u
-#define KNOWN_FIELD_FLAGS CHOIR_FIELD_DEFAULT
+#define KNOWN_FIELD_FLAGS (CHOIR_FIELD_DEFAULT | CHOIR_FIELD_SENSITIVE)
 
 choir_str choiri_unit_name(const choir_unit *u, uint32_t offset) {
     if (offset >= u->strings_len) return (choir_str){"", 0};
@@ -126,6 +131,8 @@ static size_t fixed_size(uint32_t kind) {
     case CHOIR_KIND_SET:
     case CHOIR_KIND_MAP: return sizeof(choir_list);
     case CHOIR_KIND_BOX: return sizeof(void *);
+    case CHOIR_KIND_TX:
+    case CHOIR_KIND_RX: return sizeof(choir_tx);
     default: return 0;
     }
 }
@@ -145,6 +152,8 @@ static int check_parts(const place *p, const choir_type *t) {
     case CHOIR_KIND_ARRAY:
     case CHOIR_KIND_BOX:
     case CHOIR_KIND_RESULT:
+    case CHOIR_KIND_TX:
+    case CHOIR_KIND_RX:
         if (t->elem >= u->types_len) return bad(p, "its element type is not in the unit");
         break;
     case CHOIR_KIND_TUPLE: return check_fields(p, t, t->first, t->count, 0, false);
@@ -206,10 +215,14 @@ static bool is_stride(uint32_t stride, size_t least, size_t align) {
 
 int choiri_unit_check(const choir_unit *u, choiri_text *ret_text) {
     choiri_text_init(ret_text);
-    if (u->abi != CHOIR_TYPE_ABI || !is_stride(u->type_stride, TYPE_V1, _Alignof(choir_type)) ||
+    if (u->abi != CHOIR_TYPE_ABI || u->size < sizeof *u || u->reserved != 0 ||
+        !is_stride(u->type_stride, TYPE_V1, _Alignof(choir_type)) ||
         !is_stride(u->field_stride, FIELD_V1, _Alignof(choir_field)) ||
         !is_stride(u->variant_stride, VARIANT_V1, _Alignof(choir_variant)) ||
-        !is_stride(u->method_stride, METHOD_V1, _Alignof(choir_method))) {
+        !is_stride(u->method_stride, METHOD_V1, _Alignof(choir_method)) ||
+        !is_stride(u->param_stride, PARAM_V1, _Alignof(choir_param)) ||
+        !is_stride(u->schema_stride, SCHEMA_V1, _Alignof(choir_schema)) ||
+        !is_stride(u->announcement_stride, ANNOUNCEMENT_V1, _Alignof(choir_announcement))) {
         choiri_text_u64(choiri_text_add(ret_text, "the unit was made for descriptor version "), u->abi);
         choiri_text_u64(choiri_text_add(ret_text, ", this library reads version "), CHOIR_TYPE_ABI);
         return CHOIR_ERR_ABI;
