@@ -58,9 +58,10 @@ extern "C" {
 #define CHOIR_KIND_STRUCT 26u /* name; fields [first, first + count) */
 #define CHOIR_KIND_ENUM   27u /* name; variants [first, first + count); uint32_t tag at 0 */
 #define CHOIR_KIND_RESULT                                                                                    \
-    28u                   /* elem is Ok, elem2 is Err; uint32_t tag at 0 (0 ok, 1 err), value at `offset` */
-#define CHOIR_KIND_TX 29u /* elem; choir_tx, the sending end of a channel; in arguments only */
-#define CHOIR_KIND_RX 30u /* elem; choir_rx, the receiving end */
+    28u /* elem is Ok, elem2 is Err; uint32_t tag at 0 (0 ok, 1 err), value at `offset` */
+#define CHOIR_KIND_TX       29u /* elem; choir_tx, the sending end of a channel; in arguments only */
+#define CHOIR_KIND_RX       30u /* elem; choir_rx, the receiving end */
+#define CHOIR_KIND_DURATION 31u /* choir_timespan; Rust's std::time::Duration */
 
 typedef struct choir_u128 {
     uint64_t lo, hi;
@@ -79,6 +80,25 @@ typedef struct choir_rx {
     uint64_t v;
 } choir_rx;
 
+/* A span of time: nanoseconds are below 1,000,000,000. */
+typedef struct choir_timespan {
+    uint64_t seconds;
+    uint32_t nanoseconds;
+} choir_timespan;
+
+/* Lists, bytes, sets and maps stand for two Rust types each, which differ in what is announced. Member `count` says which:
+ *              0          1
+ *   list       Vec<T>     [T] (Box<[T]>, Arc<[T]>, ...)
+ *   bytes      Vec<u8>    [u8]
+ *   set        BTreeSet   HashSet
+ *   map        HashMap    BTreeMap */
+#define CHOIR_COUNT_VEC       0u
+#define CHOIR_COUNT_SLICE     1u
+#define CHOIR_COUNT_BTREE_SET 0u
+#define CHOIR_COUNT_HASH_SET  1u
+#define CHOIR_COUNT_HASH_MAP  0u
+#define CHOIR_COUNT_BTREE_MAP 1u
+
 typedef struct choir_type {
     uint32_t kind;   /* CHOIR_KIND_* */
     uint32_t name;   /* string offset; struct, enum and tuple struct (a tuple with a name), else 0 */
@@ -87,7 +107,7 @@ typedef struct choir_type {
     uint32_t elem;   /* type index */
     uint32_t elem2;  /* type index */
     uint32_t first;  /* field or variant index */
-    uint32_t count;  /* fields, variants or array elements */
+    uint32_t count;  /* fields, variants or array elements; CHOIR_COUNT_* */
     uint32_t offset; /* of the value inside an option or result */
     /* Instantiations of a generic declaration: its number in the unit from 1, the same for all of them, and its type
      * parameters with what they stand for here. 0: the record is a declaration of its own. */
