@@ -117,8 +117,8 @@ CHOIR_API size_t choir_attachment_peek(choir_attachment *attachment, choir_iov *
 /* The link took `bytes` of what peek offered (framing NONE: all of it). OK · ERR_INVALID (more than was offered). */
 CHOIR_API int choir_attachment_consume(choir_attachment *attachment, size_t bytes, choir_time now);
 
-/* Bytes of output that wait, without answers to pings (they are made by peek). For a transport that writes in the middle
- * of a long burst of input, so that the peer can work meanwhile. */
+/* Bytes of output that wait, without answers to pings (they are made by peek). For a host that writes in the middle of a
+ * long burst of input, so that the peer can work meanwhile. */
 CHOIR_API uint64_t choir_attachment_pending(const choir_attachment *attachment);
 
 #define CHOIR_WANTS_INPUT 1u

@@ -19,10 +19,6 @@
  * could not retain its spans is still gathered in few segments. */
 #define COPY_BLOCKS_MAX 4u
 
-void choiri_writer_init(choiri_writer *w, choiri_outq *q, choir_chunk *chunk) {
-    *w = (choiri_writer){.q = q, .chunk = chunk};
-}
-
 void choiri_writer_fail(choiri_writer *w, int status) {
     if (w->status == CHOIR_OK) w->status = status;
     w->end = w->pos;
@@ -104,7 +100,7 @@ void choiri_write_span(choiri_writer *w, const uint8_t *data, size_t len) {
     w->base = w->pos = w->end = NULL; /* what was reserved is no longer at the tail */
 }
 
-void choiri_write_bytes(choiri_writer *w, choir_bytes b) {
+void choiri_write_bytes_slow(choiri_writer *w, choir_bytes b) {
     choiri_write_varint(w, b.len);
     choiri_write_span(w, b.data, b.len);
 }
