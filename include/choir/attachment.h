@@ -47,7 +47,9 @@ typedef struct choir_attachment_options {
     choir_duration frame_timeout;
     /* write_stall_timeout: output waits and the link takes nothing; 30 s. */
     choir_duration write_stall_timeout;
-    /* max_output: with more bytes of answers waiting, interest stops asking for input until half is gone; 1 MiB. */
+    /* max_output: with more bytes of answers waiting, interest stops asking for input until half is gone; 1 MiB. If the
+     * link takes nothing for 1 s, input goes on and requests wait instead, within half of the session's quota, so that two
+     * ends never wait for each other. */
     uint64_t max_output;
     /* wake: called when output appears or the deadline moved earlier; may only take a note. For an attachment of a
      * session both wakes may come. */
