@@ -81,7 +81,7 @@ void choiri_net_options_give(void *dst, size_t size, const void *defaults, size_
     if (size < sizeof size || size > SIZE_PLAUSIBLE) return;
     size_t known = size < defaults_size ? size : defaults_size;
     memcpy(dst, defaults, known);
-    memset((uint8_t *)dst + known, 0, size - known);
+    if (size > known) memset((uint8_t *)dst + known, 0, size - known);
     memcpy(dst, &size, sizeof size);
 }
 

@@ -288,8 +288,12 @@ void choiri_calls_pump(choiri_conn *c, choir_time now) {
 }
 
 static int check_options(const choir_call_options *in, choir_call_options *ret) {
-    *ret = defaults;
-    if (in && choiri_options_copy(ret, sizeof *ret, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
+    if (in && in->size == sizeof *in) { /* of our own size, as nearly always: nothing to look for */
+        *ret = *in;
+    } else {
+        *ret = defaults;
+        if (in && choiri_options_copy(ret, sizeof *ret, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
+    }
     if (ret->metadata_len > CHOIRI_REQUEST_ENTRIES || (ret->metadata_len > 0 && !ret->metadata))
         return CHOIR_ERR_INVALID;
     return CHOIR_OK;

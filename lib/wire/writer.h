@@ -46,7 +46,10 @@ static inline bool choiri_writer_ensure(choiri_writer *w, size_t len) {
     return (size_t)(w->end - w->pos) >= len || choiri_writer_grow(w, len);
 }
 
+/* One of five bytes or more, such as a method id. */
+uint8_t *choiri_put_varint_long(uint8_t *p, uint64_t v);
 static inline uint8_t *choiri_put_varint(uint8_t *p, uint64_t v) { /* at most 10 bytes at p */
+    if (v >> 28) return choiri_put_varint_long(p, v);
     while (v >= 0x80) {
         *p++ = (uint8_t)(v | 0x80);
         v >>= 7;
