@@ -110,7 +110,8 @@ typedef struct choir_type {
     uint32_t count;  /* fields, variants or array elements; CHOIR_COUNT_* */
     uint32_t offset; /* of the value inside an option or result */
     /* Instantiations of a generic declaration: its number in the unit from 1, the same for all of them, and its type
-     * parameters with what they stand for here. 0: the record is a declaration of its own. */
+     * parameters with what they stand for here; constant parameters are left out. 0: the record is a declaration of
+     * its own. Each instantiation has one record. */
     uint32_t decl;
     uint32_t first_param; /* param index */
     uint32_t params;      /* how many */

@@ -124,6 +124,22 @@ static void put_i128(output *o, choir_u128 v) {
     put_u128(o, v);
 }
 
+/* Seconds, exactly: 1.5 */
+static void put_duration(output *o, const choir_timespan *v) {
+    char digits[10] = {'.'};
+    uint32_t nanos = v->nanoseconds, len = 0;
+    if (nanos >= CHOIRI_NANOS) {
+        fail(o, CHOIR_ERR_INVALID);
+        return;
+    }
+    for (uint32_t i = 9; i > 0; i--, nanos /= 10) {
+        digits[i] = (char)('0' + nanos % 10);
+        if (len == 0 && nanos % 10 != 0) len = i;
+    }
+    put_u64(o, v->seconds);
+    if (len > 0) put(o, digits, 1 + len);
+}
+
 static void put_f64(output *o, double v, bool narrow) {
     char digits[CHOIRI_DECIMAL_MAX];
     if (v != v)
@@ -250,6 +266,9 @@ static void write_scalar(output *o, uint32_t kind, const void *p) {
     case CHOIR_KIND_STRING: put_string(o, *(const choir_str *)p); break;
     case CHOIR_KIND_BYTES: put_bytes(o, *(const choir_bytes *)p); break;
     case CHOIR_KIND_UNIT: put_text(o, "null"); break;
+    case CHOIR_KIND_DURATION: put_duration(o, p); break;
+    case CHOIR_KIND_TX:
+    case CHOIR_KIND_RX: fail(o, CHOIR_ERR_UNSUPPORTED); break;
     default: fail(o, CHOIR_ERR_INVALID); break; /* never */
     }
 }
@@ -257,7 +276,7 @@ static void write_scalar(output *o, uint32_t kind, const void *p) {
 static void write_value(output *o, uint32_t type, const void *p, uint32_t depth) {
     const choir_type *t = choiri_unit_type(o->u, type);
     const choir_list *list = p;
-    if (t->kind >= CHOIR_KIND_OPTION && depth++ == CHOIRI_VALUE_DEPTH) {
+    if (choiri_kind_nests(t->kind) && depth++ == CHOIRI_VALUE_DEPTH) {
         fail(o, CHOIR_ERR_DEPTH);
         return;
     }

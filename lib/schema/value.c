@@ -13,7 +13,8 @@ static size_t min_size(const choir_unit *u, uint32_t index, uint32_t depth) {
     case CHOIR_KIND_UNIT: return 0;
     case CHOIR_KIND_F32: return 4;
     case CHOIR_KIND_F64: return 8;
-    case CHOIR_KIND_CHAR: return 2;
+    case CHOIR_KIND_CHAR:
+    case CHOIR_KIND_DURATION: return 2;
     case CHOIR_KIND_BOX:
     case CHOIR_KIND_ARRAY:
     case CHOIR_KIND_TUPLE:

@@ -12,6 +12,12 @@
 #include "wire/writer.h"
 
 #define CHOIRI_VALUE_DEPTH 64u
+#define CHOIRI_NANOS       1000000000u /* in a second */
+
+/* Kinds that hold other values, each of which is a level of nesting. */
+static inline bool choiri_kind_nests(uint32_t kind) {
+    return kind - CHOIR_KIND_OPTION <= CHOIR_KIND_RESULT - CHOIR_KIND_OPTION;
+}
 /* What decoding one payload may take from an arena: rule memory.decode (64 KiB + 16 x payload). */
 static inline size_t choiri_value_arena_limit(size_t payload) {
     return 65536u + 16u * payload;

@@ -74,10 +74,16 @@ static void encode_i128(choiri_writer *w, choir_u128 v) {
     choiri_write_varint128(w, v.lo << 1 ^ sign, (v.hi << 1 | v.lo >> 63) ^ sign);
 }
 
+static void encode_duration(choiri_writer *w, const choir_timespan *v) {
+    if (v->nanoseconds >= CHOIRI_NANOS) choiri_writer_fail(w, CHOIR_ERR_INVALID);
+    choiri_write_varint(w, v->seconds);
+    choiri_write_varint(w, v->nanoseconds);
+}
+
 static void encode(choiri_writer *w, const choir_unit *u, uint32_t type, const void *p, uint32_t depth) {
     for (;; depth++) {
         const choir_type *t = choiri_unit_type(u, type);
-        if (t->kind >= CHOIR_KIND_OPTION && depth == CHOIRI_VALUE_DEPTH) {
+        if (choiri_kind_nests(t->kind) && depth == CHOIRI_VALUE_DEPTH) {
             choiri_writer_fail(w, CHOIR_ERR_DEPTH);
             return;
         }
@@ -123,6 +129,9 @@ static void encode(choiri_writer *w, const choir_unit *u, uint32_t type, const v
         case CHOIR_KIND_TUPLE:
         case CHOIR_KIND_STRUCT: encode_fields(w, u, t->first, t->count, p, depth + 1); return;
         case CHOIR_KIND_ENUM: encode_enum(w, u, t, p, depth + 1); return;
+        case CHOIR_KIND_TX: choiri_write_varint(w, ((const choir_tx *)p)->v); return;
+        case CHOIR_KIND_RX: choiri_write_varint(w, ((const choir_rx *)p)->v); return;
+        case CHOIR_KIND_DURATION: encode_duration(w, p); return;
         default: break; /* never */
         }
         choiri_writer_fail(w, CHOIR_ERR_INVALID);
