@@ -41,15 +41,38 @@ static int prepare(choir_session *s, const choir_service *desc, const choiri_ser
     return status;
 }
 
+/* An answer cannot be written by a type that only its reader knows. */
+static int check_served(choir_session *s, const choiri_service *service) {
+    for (uint32_t i = 0; service && i < service->methods_len; i++) {
+        if (!(service->methods[i].desc->flags & CHOIR_METHOD_DYNAMIC)) continue;
+        choiri_text text;
+        choiri_text_init(&text);
+        choiri_conn_method_text(service, i, &text);
+        choiri_text_add(&text, " is dynamic and can only be called");
+        choiri_log(s->env, CHOIR_LOG_ERROR, "service", &text);
+        return CHOIR_ERR_INVALID;
+    }
+    return CHOIR_OK;
+}
+
 static int new_bindings(choir_session *s, const choiri_service *service, choiri_binding **ret) {
     if (!service || service->methods_len == 0) return CHOIR_OK;
     *ret = choiri_zalloc(s->env, service->methods_len * sizeof **ret);
     return *ret ? CHOIR_OK : CHOIR_ERR_NO_MEMORY;
 }
 
+static void free_answer(choir_session *s, choiri_answer *answer) {
+    if (!answer) return;
+    choiri_arena_reset(&answer->arena);
+    choiri_free(s->env, answer, sizeof *answer);
+}
+
 static void free_bindings(choir_session *s, const choiri_service *service, choiri_binding *b) {
     if (!b) return;
-    for (uint32_t i = 0; i < service->methods_len; i++) choiri_free(s->env, b[i].text, b[i].text_len);
+    for (uint32_t i = 0; i < service->methods_len; i++) {
+        choiri_free(s->env, b[i].text, b[i].text_len);
+        free_answer(s, b[i].answer);
+    }
     choiri_free(s->env, b, service->methods_len * sizeof *b);
 }
 
@@ -83,6 +106,7 @@ static int open_root(choir_session *s, const choir_session_options *o, choiri_co
     choiri_calls_init(c, o, random.seed, random.gen[1]);
     choiri_requests_init(c, o, random.seed, random.gen[2]);
     status = prepare(s, o->serve, &c->serve);
+    if (status == CHOIR_OK) status = check_served(s, c->serve);
     if (status == CHOIR_OK) status = prepare(s, o->call, &c->call);
     if (status == CHOIR_OK) status = prepare(s, &nothing_service, &c->nothing);
     if (status == CHOIR_OK) status = new_bindings(s, c->serve, &c->serve_bound);
@@ -159,6 +183,29 @@ static void set_bad(choiri_conn *c, choiri_binding *b, const choiri_text *text) 
     memcpy(b->text, text->data, text->len + 1);
 }
 
+/* Makes the types of a DYNAMIC method's answer: nothing to compare them with. */
+static int read_answer(choiri_conn *c, choiri_binding *b, choir_bytes root, choiri_text *why) {
+    choir_session *s = c->session;
+    uint32_t type;
+    choiri_answer *answer = choiri_alloc(s->env, sizeof *answer);
+    choiri_text_init(why);
+    if (!answer) {
+        choiri_text_add(why, "out of memory");
+        return CHOIR_ERR_NO_MEMORY;
+    }
+    choiri_arena_init(&answer->arena, s->env, NULL, 0, CHOIRI_DYNAMIC_MAX_BYTES);
+    int status = choiri_dynamic_make(&answer->arena, &c->received, root, &answer->unit, &type, why);
+    if (status == CHOIR_OK && !choiri_dynamic_result(answer->unit, type, &answer->ok, &answer->err)) {
+        choiri_text_add(why, "the peer's root is not Result<T, VoxError<E>>");
+        status = CHOIR_ERR_LAYOUT;
+    }
+    if (status == CHOIR_OK)
+        b->answer = answer;
+    else
+        free_answer(s, answer);
+    return status;
+}
+
 /* false when the session has failed. */
 static bool set_binding(choiri_conn *c, uint32_t method, bool response, choir_bytes root, choir_time now) {
     const choiri_service *service = response ? c->call : c->serve;
@@ -173,7 +220,10 @@ static bool set_binding(choiri_conn *c, uint32_t method, bool response, choir_by
     choiri_free(c->session->env, b->text, b->text_len);
     b->text = NULL;
     b->text_len = 0;
-    int status = choiri_schema_match(&c->received, root, response ? &m->response : &m->args, response, &why);
+    bool dynamic = m->desc->flags & CHOIR_METHOD_DYNAMIC;
+    int status =
+        dynamic ? read_answer(c, b, root, &why)
+                : choiri_schema_match(&c->received, root, response ? &m->response : &m->args, response, &why);
     if (status == CHOIR_OK) {
         b->peer = CHOIRI_BOUND_OK;
         return true;

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/table.h"
 #include "choir/rpc.h"
+#include "schema/dynamic.h"
 #include "schema/service.h"
 #include "schema/tracker.h"
 #include "schema/unit.h"
@@ -31,8 +32,16 @@
 
 /* What is known about one direction of one method. */
 enum { CHOIRI_BOUND_NO = 0, CHOIRI_BOUND_OK, CHOIRI_BOUND_BAD };
+/* The types of a DYNAMIC method's answer, as the peer announced them. */
+typedef struct choiri_answer {
+    choiri_arena arena; /* has the unit */
+    const choir_unit *unit;
+    uint32_t ok, err;
+} choiri_answer;
+
 typedef struct choiri_binding {
-    char *text; /* BAD: why, allocated */
+    char *text;            /* BAD: why, allocated */
+    choiri_answer *answer; /* OK, of a DYNAMIC method: allocated */
     uint16_t text_len;
     bool announced; /* ours was sent */
     uint8_t peer;   /* CHOIRI_BOUND_*: the peer's */

@@ -531,6 +531,8 @@ static void fill_event(const request *q, choir_event *event) {
     event->service = q->conn->serve->desc;
     event->method = q->method;
     event->value = q->value;
+    event->unit = q->value ? event->service->unit : NULL;
+    event->type = q->value ? q->conn->serve->methods[q->method].desc->args : 0;
     event->payload = q->args;
     event->metadata = q->metadata;
 }

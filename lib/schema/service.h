@@ -27,7 +27,7 @@ typedef struct choiri_method {
     const choir_method *desc;
     uint64_t id;
     choiri_announcement args;     /* root: the tuple of arguments, or unit */
-    choiri_announcement response; /* root: Result<T, VoxError<E>> */
+    choiri_announcement response; /* root: Result<T, VoxError<E>>; empty for a DYNAMIC method */
 } choiri_method;
 
 typedef struct choiri_service {

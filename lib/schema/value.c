@@ -6,8 +6,11 @@
 
 /* A bound of this many bytes is as good as a larger one: memory has limits of its own. It keeps the walk short. */
 #define ENOUGH 64u
+/* So many types are looked at. Units made from what a peer announced can have few types that contain each other very
+ * often; a bound that is too small is right, too. */
+#define LOOKS_MAX 1024u
 
-static size_t min_size(const choir_unit *u, uint32_t index, uint32_t depth) {
+static size_t min_size(const choir_unit *u, uint32_t index, uint32_t depth, uint32_t *looks) {
     const choir_type *t = choiri_unit_type(u, index);
     switch (t->kind) {
     case CHOIR_KIND_UNIT: return 0;
@@ -23,19 +26,20 @@ static size_t min_size(const choir_unit *u, uint32_t index, uint32_t depth) {
     }
     /* A type that contains itself without an option, list or enum between has no finite value. */
     if (depth == CHOIRI_VALUE_DEPTH) return 1;
-    if (t->kind == CHOIR_KIND_BOX) return min_size(u, t->elem, depth + 1);
+    if (t->kind == CHOIR_KIND_BOX) return min_size(u, t->elem, depth + 1, looks);
     if (t->kind == CHOIR_KIND_ARRAY) {
-        size_t each = t->count == 0 ? 0 : min_size(u, t->elem, depth + 1);
+        size_t each = t->count == 0 ? 0 : min_size(u, t->elem, depth + 1, looks);
         return each > 0 && t->count > ENOUGH ? ENOUGH : each * t->count;
     }
     size_t sum = 0;
-    for (uint32_t i = 0; i < t->count && sum < ENOUGH; i++)
-        sum += min_size(u, choiri_unit_field(u, t->first + i)->type, depth + 1);
+    for (uint32_t i = 0; i < t->count && sum < ENOUGH && *looks < LOOKS_MAX; i++, (*looks)++)
+        sum += min_size(u, choiri_unit_field(u, t->first + i)->type, depth + 1, looks);
     return sum;
 }
 
 size_t choiri_value_min_size(const choir_unit *u, uint32_t type) {
-    return min_size(u, type, 0);
+    uint32_t looks = 0;
+    return min_size(u, type, 0, &looks);
 }
 
 int choir_arena_new(choir_env *env, size_t limit, choir_arena **ret_arena) {
