@@ -211,7 +211,7 @@ typedef struct choir_service {
 
 /* Index of the method with this name, as in the interface. OK · ERR_NOT_FOUND · ERR_ABI. */
 CHOIR_API int choir_service_find(const choir_service *service, choir_str name, uint32_t *ret_index);
-/* Names. Returns borrowed (valid as long as the unit). Empty when the index is none. */
+/* Names. Returns borrowed (valid as long as the unit). Empty when the index is none, or the unit cannot be read. */
 CHOIR_API choir_str choir_service_name(const choir_service *service);
 CHOIR_API choir_str choir_method_name(const choir_service *service, uint32_t index);
 

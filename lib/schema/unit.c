@@ -336,8 +336,8 @@ int choiri_unit_check(const choir_unit *u, choiri_text *ret_text) {
 /* --- names, for programs --- */
 
 int choir_service_find(const choir_service *service, choir_str name, uint32_t *ret_index) {
-    const choir_unit *u = service->unit;
-    if (u->abi != CHOIR_TYPE_ABI || u->method_stride < METHOD_V1) return CHOIR_ERR_ABI;
+    choiri_text text;
+    if (choiri_unit_check_version(service->unit, &text) != CHOIR_OK) return CHOIR_ERR_ABI;
     for (uint32_t i = 0; i < service->methods_len; i++) {
         choir_str have = choir_method_name(service, i);
         if (have.len != name.len || (name.len > 0 && memcmp(have.data, name.data, name.len) != 0)) continue;
@@ -348,10 +348,14 @@ int choir_service_find(const choir_service *service, choir_str name, uint32_t *r
 }
 
 choir_str choir_service_name(const choir_service *service) {
+    choiri_text text;
+    if (choiri_unit_check_version(service->unit, &text) != CHOIR_OK) return (choir_str){"", 0};
     return choiri_unit_name(service->unit, service->name);
 }
 
 choir_str choir_method_name(const choir_service *service, uint32_t index) {
-    if (index >= service->methods_len) return (choir_str){"", 0};
+    choiri_text text;
+    if (index >= service->methods_len || choiri_unit_check_version(service->unit, &text) != CHOIR_OK)
+        return (choir_str){"", 0};
     return choiri_unit_name(service->unit, choiri_service_method(service, index)->name);
 }
