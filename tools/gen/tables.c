@@ -87,7 +87,7 @@ static void add_variants(gen *g) {
     for (uint32_t i = 0; i < g->file->variants.len; i++) {
         const choir_variant *v = idl_variant_at(g->file, i);
         gen_add(&g->source, "    {.name = %u, .shape = CHOIR_VARIANT_%s", (unsigned)v->name, shapes[v->shape]);
-        number(g, "first", v->count > 0 ? v->first : 0);
+        number(g, "first", v->first);
         number(g, "count", v->count);
         gen_add(&g->source, "},\n");
     }
