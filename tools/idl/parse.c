@@ -266,5 +266,7 @@ bool idl_parse_file(idl *f, idl_decl *in) {
     if (f->text.len >= 3 && memcmp(f->text.data, "\xef\xbb\xbf", 3) == 0) f->pos = 3;
     idl_next(f);
     if (f->tok.inner_docs) f->docs = idl_take_docs(f);
-    return !f->failed && idl_skip_inner_attributes(f) && parse_items(f, in);
+    if (f->failed || !idl_skip_inner_attributes(f) || !parse_items(f, in)) return false;
+    idl_next(f); /* behind the end: nothing but a complaint about docs of nothing */
+    return !f->failed;
 }

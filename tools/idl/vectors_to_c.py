@@ -35,13 +35,35 @@ def method_rows(methods):
         yield f'    {{"{octal}", UINT64_C({entry["id"]}), {plain}}},'
 
 
+def service_rows(methods):
+    for entry in methods:
+        flags = int(entry["retry"]["idem"]) | 2 * int(entry["retry"]["persist"])
+        response = entry["response_root_cbor_hex"]
+        if entry["name"] == "echo_bytes":
+            # Recorded from TypeScript, which says bytes; Rust says bytes<u8>.
+            response = response.replace("1bba8125876d6388b46461726773" + "80",
+                                        "1bba8125876d6388b46461726773" + "81" + U8)
+        yield f"    {{{text(entry['name'])}, UINT64_C({entry['id']}), {flags}, " \
+              f"{text(entry['args_root_cbor_hex'])}, {text(response)}}},"
+
+
+U8 = "a36374616768636f6e637265746567747970655f69641b2c8d54f2314d0f20646172677380"
+SERVICES = {"testbed_rows": "testbed-method-schemas.json", "evolved_rows": "testbed-evolved-method-schemas.json"}
+
+
 def main(folder, output):
     with open(output, "w", encoding="utf-8") as out:
+        print("struct service_row { const char *name; uint64_t id; uint32_t flags; const char *args, *response; };",
+              file=out)
         print("static const struct { const char *name, *text, *payload; } rust_types[] = {", file=out)
         print("\n".join(type_rows(load(folder, "rust-types.json")["types"])), file=out)
         print("};\nstatic const struct { const char *text; uint64_t id; bool ascii; } rust_methods[] = {", file=out)
         print("\n".join(method_rows(load(folder, "rust-method-ids.json")["methods"])), file=out)
         print("};", file=out)
+        for name, source in SERVICES.items():
+            print(f"static const struct service_row {name}[] = {{", file=out)
+            print("\n".join(service_rows(load(folder, source)["methods"])), file=out)
+            print("};", file=out)
 
 
 if __name__ == "__main__":
