@@ -421,9 +421,11 @@ static bool answer_is_bad(call *k, choir_event *event, const choiri_text *why) {
     return false;
 }
 
-static bool decode_value(call *k, uint32_t type, choiri_reader *r, choir_event *event) {
+static bool decode_value(call *k, uint32_t which, choiri_reader *r, choir_event *event) {
     choiri_conn *c = k->conn;
     const choir_unit *unit = c->call->desc->unit;
+    const choir_method *m = c->call->methods[k->method].desc;
+    uint32_t type = which == CHOIRI_PLAN_OK ? m->ok : m->err;
     const choir_type *t = choiri_unit_type(unit, type);
     const choiri_binding *b = &c->call_bound[k->method];
     choiri_text why;
@@ -442,7 +444,7 @@ static bool decode_value(call *k, uint32_t type, choiri_reader *r, choir_event *
         choiri_text_add(&why, "no memory");
         return answer_is_bad(k, event, &why);
     }
-    if (choiri_value_decode(r, unit, type, &c->session->scratch, value, &why) != CHOIR_OK)
+    if (choiri_plan_decode(b->plan, which, r, unit, type, &c->session->scratch, value, &why) != CHOIR_OK)
         return answer_is_bad(k, event, &why);
     event->value = value;
     return true;
@@ -450,8 +452,6 @@ static bool decode_value(call *k, uint32_t type, choiri_reader *r, choir_event *
 
 /* VoxError's variants behind their tag. rule: rpc.vox-error. TypeScript servers leave out InvalidPayload's text. */
 static void decode_error(call *k, choiri_reader *r, choir_event *event) {
-    choiri_conn *c = k->conn;
-    const choir_method *m = c->call->methods[k->method].desc;
     choiri_text why;
     uint64_t variant;
     choiri_text_init(&why);
@@ -462,7 +462,7 @@ static void decode_error(call *k, choiri_reader *r, choir_event *event) {
     }
     event->outcome = (uint32_t)variant + 1;
     if (event->outcome == CHOIR_OUTCOME_USER_ERROR) {
-        decode_value(k, m->err, r, event);
+        decode_value(k, CHOIRI_PLAN_ERR, r, event);
     } else if (event->outcome == CHOIR_OUTCOME_INVALID_PAYLOAD) {
         choir_str text;
         if (choiri_reader_left(r) > 0 && choiri_read_string(r, &text)) event->text = text;
@@ -494,7 +494,7 @@ static bool report_call(choir_session *s, choiri_node *node, choir_event *event)
         choiri_text_add(&why, "it is neither Ok nor Err");
         answer_is_bad(k, event, &why);
     } else if (tag == 0) {
-        decode_value(k, c->call->methods[k->method].desc->ok, &r, event);
+        decode_value(k, CHOIRI_PLAN_OK, &r, event);
     } else {
         decode_error(k, &r, event);
     }
