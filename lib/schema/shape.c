@@ -23,6 +23,7 @@ typedef struct scope {
 
 void choiri_shapes_init(choiri_shapes *s) {
     s->steps = 0;
+    s->made = 0;
     choiri_text_init(&s->why);
     for (size_t i = 0; i < CHOIRI_SHAPE_SIDES; i++) {
         s->first[i] = NULL;
@@ -79,8 +80,7 @@ static void sure(bool ok) {
 
 static uint32_t bucket_of(uint8_t side, uint64_t id, choiri_shape *const *args, uint32_t args_len) {
     uint64_t hash = id ^ side;
-    for (uint32_t i = 0; i < args_len; i++)
-        hash = (hash ^ (uintptr_t)args[i] >> 4) * UINT64_C(0x9e3779b97f4a7c15);
+    for (uint32_t i = 0; i < args_len; i++) hash = (hash ^ args[i]->number) * UINT64_C(0x9e3779b97f4a7c15);
     hash *= UINT64_C(0x9e3779b97f4a7c15);
     return (uint32_t)(hash >> 56) % CHOIRI_SHAPE_BUCKETS;
 }
@@ -99,7 +99,8 @@ static int intern(choiri_shapes *s, uint8_t side, uint64_t id, choiri_shape *con
     if (status != CHOIR_OK) return status;
     choiri_shape *made = choiri_shapes_alloc(s, 1, sizeof *made, &status);
     if (!made) return status;
-    *made = (choiri_shape){.chain = *bucket, .id = id, .args = args, .args_len = args_len, .side = side};
+    *made = (choiri_shape){
+        .chain = *bucket, .id = id, .args = args, .args_len = args_len, .number = s->made++, .side = side};
     *bucket = made;
     *s->end[side] = made;
     s->end[side] = &made->next;

@@ -45,6 +45,7 @@ struct choiri_shape {
     uint64_t id;         /* type id; OURS: index of the type in its unit, or CHOIRI_SHAPE_RESPONSE, ... */
     choiri_shape *const *args;
     uint32_t args_len;
+    uint32_t number; /* how many were made before it, so that hashes do not depend on addresses */
     uint8_t side;
     bool is_read; /* what follows is known */
     uint8_t form; /* CHOIRI_WIRE_* ; all spellings of bytes are a list */
@@ -72,7 +73,8 @@ typedef struct choiri_shapes {
     const choiri_announcement *announcement;
     const choiri_root *root; /* NULL: OURS is not used */
     uint32_t steps;          /* so far, at most CHOIRI_SCHEMA_MAX_STEPS */
-    choiri_text why;         /* what was wrong; does not say where */
+    uint32_t made;
+    choiri_text why; /* what was wrong; does not say where */
     choiri_shape *first[CHOIRI_SHAPE_SIDES], **end[CHOIRI_SHAPE_SIDES];
     choiri_shape *table[CHOIRI_SHAPE_BUCKETS];
 } choiri_shapes;

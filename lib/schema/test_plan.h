@@ -16,11 +16,11 @@ typedef struct side {
     const char *declarations, *root, *err;
 } side;
 
-typedef struct test_peer {
+typedef struct party {
     test_types *ts;
     choiri_root root;
     choiri_announcement announcement;
-} test_peer;
+} party;
 
 typedef struct match {
     schema_env s;
@@ -45,15 +45,14 @@ static inline void match_close(match *m) {
     schema_env_close(&m->s);
 }
 
-static inline test_peer types_open(match *m, const side *d) {
+static inline party types_open(match *m, const side *d) {
     choiri_text text;
-    test_peer ret = {.ts = test_types_new()};
+    party ret = {.ts = test_types_new()};
     char one[512];
     for (const char *p = d->declarations; p && *p;) {
-        size_t len = strcspn(p, ";");
-        const char *bracket = memchr(p, '[', len); /* the ';' of an array type */
-        while (bracket && !memchr(bracket, ']', len - (size_t)(bracket - p)))
-            len += 1 + strcspn(p + len + 1, ";");
+        size_t len = 0;
+        for (int inside = 0; p[len] && (p[len] != ';' || inside > 0); len++)
+            inside += (p[len] == '[') - (p[len] == ']'); /* an array's type has a ';', too */
         cr_assert_lt(len, sizeof one);
         memcpy(one, p, len);
         one[len] = '\0';
@@ -71,7 +70,7 @@ static inline test_peer types_open(match *m, const side *d) {
     return ret;
 }
 
-static inline void types_close(test_peer *t) {
+static inline void types_close(party *t) {
     free(t->ts);
 }
 
@@ -117,7 +116,7 @@ static inline int make_plan(match *m, const choiri_recv_tracker *t, choir_bytes 
 }
 
 /* Tells `m` what `remote` announces. */
-static inline void announce(match *m, const test_peer *remote, choir_bytes *ret_root) {
+static inline void announce(match *m, const party *remote, choir_bytes *ret_root) {
     for (uint32_t i = 0; i < remote->announcement.parts_len; i++) {
         int status =
             choiri_recv_tracker_add_all(&m->t, remote->announcement.parts[i].cbor, 1, NULL, &m->text);
@@ -130,7 +129,7 @@ static inline void announce(match *m, const test_peer *remote, choir_bytes *ret_
 static inline int match_sides(match *m, const side *remote, const side *local, bool lenient) {
     choir_bytes root;
     match_open(m);
-    test_peer theirs = types_open(m, remote), ours = types_open(m, local);
+    party theirs = types_open(m, remote), ours = types_open(m, local);
     announce(m, &theirs, &root);
     int status = make_plan(m, &m->t, root, &ours.root, &ours.announcement, lenient, NULL);
     strip_ids(&m->text);
@@ -144,7 +143,7 @@ static inline int match_sides(match *m, const side *remote, const side *local, b
 
 typedef struct translation {
     match m;
-    test_peer theirs, ours;
+    party theirs, ours;
     choiri_plan *plan;
     choir_arena memory;
 } translation;
