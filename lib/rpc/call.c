@@ -424,13 +424,13 @@ static bool answer_is_bad(call *k, choir_event *event, const choiri_text *why) {
 
 /* Whose value an answer has: the descriptor's types, or those that the peer announced. False when there are none, which the
  * text then says. */
-static bool find_type(const call *k, bool is_error, choir_event *event, choiri_text *why) {
+static bool find_type(const call *k, uint32_t which, choir_event *event, choiri_text *why) {
     const choiri_conn *c = k->conn;
     const choir_method *m = c->call->methods[k->method].desc;
     const choiri_answer *answer = c->call_bound[k->method].answer;
     if (!(m->flags & CHOIR_METHOD_DYNAMIC)) {
         event->unit = c->call->desc->unit;
-        event->type = is_error ? m->err : m->ok;
+        event->type = which == CHOIRI_PLAN_OK ? m->ok : m->err;
         return true;
     }
     if (!answer) {
@@ -438,7 +438,7 @@ static bool find_type(const call *k, bool is_error, choir_event *event, choiri_t
         return false;
     }
     event->unit = answer->unit;
-    event->type = is_error ? answer->err : answer->ok;
+    event->type = which == CHOIRI_PLAN_OK ? answer->ok : answer->err;
     return true;
 }
 
@@ -452,19 +452,21 @@ static void *new_value(call *k, const choir_type *t, size_t payload) {
     return choiri_arena_alloc(&s->scratch, t->size, t->align);
 }
 
-static bool is_read(call *k, bool is_error, choiri_reader *r, choir_event *event, choiri_text *why) {
+static bool is_read(call *k, uint32_t which, choiri_reader *r, choir_event *event, choiri_text *why) {
     choiri_conn *c = k->conn;
-    if (!find_type(k, is_error, event, why)) return false;
+    if (!find_type(k, which, event, why)) return false;
     event->payload = (choir_bytes){r->pos, choiri_reader_left(r)};
     void *value = new_value(k, choiri_unit_type(event->unit, event->type), event->payload.len);
     if (!value) {
         choiri_text_add(why, "no memory");
         return false;
     }
-    if (choiri_value_decode(r, event->unit, event->type, &c->session->scratch, value, why) != CHOIR_OK)
+    const choiri_binding *b = &c->call_bound[k->method];
+    if (choiri_plan_decode(b->plan, which, r, event->unit, event->type, &c->session->scratch, value, why) !=
+        CHOIR_OK)
         return false;
     /* With our own type, bytes behind the value may be what a newer peer added. */
-    if (c->call_bound[k->method].answer && choiri_reader_left(r) > 0) {
+    if (b->answer && choiri_reader_left(r) > 0) {
         choiri_text_u64(why, choiri_reader_left(r));
         choiri_text_add(why, " bytes are left behind a value of the announced type");
         return false;
@@ -473,7 +475,7 @@ static bool is_read(call *k, bool is_error, choiri_reader *r, choir_event *event
     return true;
 }
 
-static bool decode_value(call *k, bool is_error, choiri_reader *r, choir_event *event) {
+static bool decode_value(call *k, uint32_t which, choiri_reader *r, choir_event *event) {
     const choiri_binding *b = &k->conn->call_bound[k->method];
     choiri_text why;
     choiri_text_init(&why);
@@ -482,7 +484,7 @@ static bool decode_value(call *k, bool is_error, choiri_reader *r, choir_event *
         event->text = b->text ? (choir_str){b->text, (size_t)b->text_len - 1} : (choir_str){"", 0};
         return false;
     }
-    if (is_read(k, is_error, r, event, &why)) return true;
+    if (is_read(k, which, r, event, &why)) return true;
     event->unit = NULL;
     event->type = 0;
     return answer_is_bad(k, event, &why);
@@ -500,7 +502,7 @@ static void decode_error(call *k, choiri_reader *r, choir_event *event) {
     }
     event->outcome = (uint32_t)variant + 1;
     if (event->outcome == CHOIR_OUTCOME_USER_ERROR) {
-        decode_value(k, true, r, event);
+        decode_value(k, CHOIRI_PLAN_ERR, r, event);
     } else if (event->outcome == CHOIR_OUTCOME_INVALID_PAYLOAD) {
         choir_str text;
         if (choiri_reader_left(r) > 0 && choiri_read_string(r, &text)) event->text = text;
@@ -532,7 +534,7 @@ static bool report_call(choir_session *s, choiri_node *node, choir_event *event)
         choiri_text_add(&why, "it is neither Ok nor Err");
         answer_is_bad(k, event, &why);
     } else if (tag == 0) {
-        decode_value(k, false, &r, event);
+        decode_value(k, CHOIRI_PLAN_OK, &r, event);
     } else {
         decode_error(k, &r, event);
     }

@@ -72,6 +72,7 @@ static void free_bindings(choir_session *s, const choiri_service *service, choir
     for (uint32_t i = 0; i < service->methods_len; i++) {
         choiri_free(s->env, b[i].text, b[i].text_len);
         free_answer(s, b[i].answer);
+        choiri_plan_free(s->env, b[i].plan);
     }
     choiri_free(s->env, b, service->methods_len * sizeof *b);
 }
@@ -193,23 +194,51 @@ static int read_answer(choiri_conn *c, choiri_binding *b, choir_bytes root, choi
         choiri_text_add(why, "out of memory");
         return CHOIR_ERR_NO_MEMORY;
     }
-    choiri_arena_init(&answer->arena, s->env, NULL, 0, CHOIRI_DYNAMIC_MAX_BYTES);
+    choiri_arena_init(&answer->arena, s->env, NULL, 0, CHOIRI_PLANS_MAX_BYTES - c->plan_bytes);
     int status = choiri_dynamic_make(&answer->arena, &c->received, root, &answer->unit, &type, why);
     if (status == CHOIR_OK && !choiri_dynamic_result(answer->unit, type, &answer->ok, &answer->err)) {
         choiri_text_add(why, "the peer's root is not Result<T, VoxError<E>>");
         status = CHOIR_ERR_LAYOUT;
     }
-    if (status == CHOIR_OK)
-        b->answer = answer;
-    else
+    if (status != CHOIR_OK) {
         free_answer(s, answer);
-    return status;
+        return status;
+    }
+    c->plan_bytes += answer->arena.used;
+    b->answer = answer;
+    return CHOIR_OK;
+}
+
+/* How the peer's values of this root are read as ours: statuses of choiri_plan_make. */
+static int make_plan(choiri_conn *c, const choiri_service *service, uint32_t method, bool response,
+                     choir_bytes root, choiri_plan **ret_plan, choiri_text *why) {
+    const choiri_method *m = &service->methods[method];
+    const choiri_root ours = {.unit = service->desc->unit,
+                              .is_response = response,
+                              .type = m->desc->args,
+                              .ok = m->desc->ok,
+                              .err = m->desc->err};
+    const choiri_plan_input in = {.env = c->session->env,
+                                  .tracker = &c->received,
+                                  .remote_root = root,
+                                  .root = &ours,
+                                  .announcement = response ? &m->response : &m->args,
+                                  .is_lenient = response};
+    int status = choiri_plan_make(&in, ret_plan, NULL, why);
+    if (status != CHOIR_OK) return status;
+    if (choiri_plan_size(*ret_plan) <= CHOIRI_PLANS_MAX_BYTES - c->plan_bytes) {
+        c->plan_bytes += choiri_plan_size(*ret_plan);
+        return CHOIR_OK;
+    }
+    choiri_plan_free(c->session->env, *ret_plan);
+    *ret_plan = NULL;
+    choiri_text_add(why, "too many types of this peer differ from ours");
+    return CHOIR_ERR_TOO_LARGE;
 }
 
 /* false when the session has failed. */
 static bool set_binding(choiri_conn *c, uint32_t method, bool response, choir_bytes root, choir_time now) {
     const choiri_service *service = response ? c->call : c->serve;
-    const choiri_method *m = &service->methods[method];
     choiri_binding *b = response ? &c->call_bound[method] : &c->serve_bound[method];
     choiri_text why, text;
     choiri_text_init(&why);
@@ -220,13 +249,16 @@ static bool set_binding(choiri_conn *c, uint32_t method, bool response, choir_by
     choiri_free(c->session->env, b->text, b->text_len);
     b->text = NULL;
     b->text_len = 0;
-    bool dynamic = m->desc->flags & CHOIR_METHOD_DYNAMIC;
-    int status =
-        dynamic ? read_answer(c, b, root, &why)
-                : choiri_schema_match(&c->received, root, response ? &m->response : &m->args, response, &why);
+    bool dynamic = service->methods[method].desc->flags & CHOIR_METHOD_DYNAMIC;
+    int status = dynamic ? read_answer(c, b, root, &why)
+                         : make_plan(c, service, method, response, root, &b->plan, &why);
     if (status == CHOIR_OK) {
         b->peer = CHOIRI_BOUND_OK;
         return true;
+    }
+    if (status == CHOIR_ERR_NO_MEMORY) {
+        choiri_conn_out_of_memory(c, now);
+        return false;
     }
     choiri_text_init(&text);
     choiri_conn_method_text(service, method, &text);

@@ -13,6 +13,7 @@
 #include "base/table.h"
 #include "choir/rpc.h"
 #include "schema/dynamic.h"
+#include "schema/plan.h"
 #include "schema/service.h"
 #include "schema/tracker.h"
 #include "schema/unit.h"
@@ -28,6 +29,9 @@
 #define CHOIRI_REQUEST_ENTRIES  64u
 #define CHOIRI_REQUEST_METADATA 16384u
 
+/* All plans and units of a connection together: as much as the schemas they are made from may take. */
+#define CHOIRI_PLANS_MAX_BYTES CHOIRI_SCHEMA_MAX_BYTES
+
 #define CHOIRI_LATE_IDS 4u
 
 /* What is known about one direction of one method. */
@@ -41,6 +45,7 @@ typedef struct choiri_answer {
 
 typedef struct choiri_binding {
     char *text;            /* BAD: why, allocated */
+    choiri_plan *plan;     /* OK: how the peer's values are read; NULL: as ours */
     choiri_answer *answer; /* OK, of a DYNAMIC method: allocated */
     uint16_t text_len;
     bool announced; /* ours was sent */
@@ -58,6 +63,7 @@ struct choiri_conn {
     choiri_binding *call_bound;    /* one per method of call: our args, the peer's response */
     choiri_send_tracker sent;
     choiri_recv_tracker received;
+    size_t plan_bytes; /* of all plans and units: at most CHOIRI_PLANS_MAX_BYTES */
 
     struct {
         choiri_table table;

@@ -22,8 +22,6 @@
 #define CHOIRI_DYNAMIC_MAX_SIZE (UINT32_C(1) << 24)
 /* Parts of one type that take no bytes on the wire: they cost time that no payload pays for. */
 #define CHOIRI_DYNAMIC_MAX_EMPTY 256u
-/* What an answer's unit may take: the records of the limits above, with names. */
-#define CHOIRI_DYNAMIC_MAX_BYTES ((size_t)4 << 20)
 
 /* The unit of a root (CBOR of a TypeRef), and the root's type in it, made in `out`.
  * OK · ERR_MALFORMED (a reference to a type or parameter that is not there, a bad name) · ERR_UNSUPPORTED (a type whose

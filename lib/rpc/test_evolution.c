@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* Two programs with different versions of the same types: the plain Testbed calls the evolved one, and the other way
+ * round, through a pair of sessions. What must come of it is the table of protocol page 05, with the choices it
+ * recommends: a missing Option is none. */
+#include "rpc/driver.h"
+#include "schema/schema_vectors.h"
+#include "testing/pair.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct world {
+    test_pair p;
+    choir_arena *memory;
+    char seen[512];   /* what the handler got */
+    char answer[512]; /* what the caller got */
+    uint32_t outcome;
+} world;
+
+/* `bad`: a text that the line must contain; else the whole JSON. */
+typedef struct exchange {
+    const char *method, *args;
+    const char *seen;   /* by the handler; NULL: it was not run */
+    const char *answer; /* JSON, or the text of an error */
+    uint32_t outcome;
+} exchange;
+
+static void print(world *w, const choir_unit *u, uint32_t type, const void *value, char *out, size_t size) {
+    choir_str json;
+    int status = choir_value_to_json(u, type, value, w->memory, &json);
+    cr_assert_eq(status, CHOIR_OK, "%d", status);
+    snprintf(out, size, "%.*s", (int)json.len, json.data);
+}
+
+static void echo(test_side *side, const choir_event *e) {
+    world *w = side->ctx;
+    if (e->kind != CHOIR_EVENT_REQUEST) return;
+    const choir_unit *u = e->service->unit;
+    print(w, u, e->service->methods[e->method].args, e->value, w->seen, sizeof w->seen);
+    /* The only argument is the value of the tuple. */
+    cr_assert_eq(choir_reply(side->session, e->request, e->value, NULL, side->pair->now), CHOIR_OK);
+}
+
+static void done(test_side *side, const choir_event *e) {
+    world *w = side->ctx;
+    if (e->kind != CHOIR_EVENT_CALL_DONE) return;
+    w->outcome = e->outcome;
+    if (e->outcome == CHOIR_OUTCOME_OK)
+        print(w, e->service->unit, e->service->methods[e->method].ok, e->value, w->answer, sizeof w->answer);
+    else
+        snprintf(w->answer, sizeof w->answer, "%.*s", (int)e->text.len, e->text.data);
+}
+
+static void world_open(world *w, const choir_service *client, const choir_service *server) {
+    memset(w, 0, sizeof *w);
+    test_pair_init(&w->p);
+    w->p.client_options.call = client;
+    w->p.server_options.serve = server;
+    w->p.client.on_event = done;
+    w->p.server.on_event = echo;
+    w->p.client.ctx = w->p.server.ctx = w;
+    cr_assert(test_pair_open(&w->p));
+    cr_assert_eq(choir_arena_new(w->p.env, (size_t)1 << 20, &w->memory), CHOIR_OK);
+}
+
+static void world_close(world *w) {
+    choir_arena_free(w->memory);
+    cr_assert_eq(test_pair_deinit(&w->p), 0);
+}
+
+static void call(world *w, const choir_service *s, const exchange *x) {
+    uint32_t method;
+    choir_str why = {"", 0};
+    cr_assert_eq(choir_service_find(s, (choir_str){x->method, strlen(x->method)}, &method), CHOIR_OK);
+    uint32_t type = s->methods[method].args;
+    void *args = choir_arena_alloc(w->memory, s->unit->types[type].size, 16);
+    int status =
+        choir_value_from_json(s->unit, type, (choir_str){x->args, strlen(x->args)}, w->memory, args, &why);
+    cr_assert_eq(status, CHOIR_OK, "%s: %.*s", x->args, (int)why.len, why.data);
+    w->seen[0] = w->answer[0] = '\0';
+    test_side_call(&w->p.client, method, args, NULL, NULL);
+    test_pair_pump(&w->p);
+}
+
+/* Each exchange twice: the plan is made for the first and used again for the second. */
+static void check(world *w, const choir_service *client, const exchange *x) {
+    for (int round = 0; round < 2; round++) {
+        call(w, client, x);
+        cr_assert_eq(w->outcome, x->outcome, "%s %s: %s, %s", x->method, x->args,
+                     choir_outcome_text(w->outcome), w->answer);
+        cr_assert_str_eq(w->seen, x->seen ? x->seen : "", "%s", x->method);
+        cr_assert_str_eq(w->answer, x->answer, "%s: %s", x->method, w->answer);
+    }
+}
+
+#define OK      CHOIR_OUTCOME_OK
+#define INVALID CHOIR_OUTCOME_INVALID_PAYLOAD
+
+static const exchange plain_to_evolved[] = {
+    {"echo_profile", "[{\"name\":\"a\",\"bio\":\"b\"}]", "[{\"name\":\"a\",\"bio\":\"b\",\"avatar\":null}]",
+     "{\"name\":\"a\",\"bio\":\"b\"}", OK},
+    {"echo_record", "[{\"alpha\":-7,\"beta\":\"b\",\"gamma\":1.5}]",
+     "[{\"gamma\":1.5,\"alpha\":-7,\"beta\":\"b\"}]", "{\"alpha\":-7,\"beta\":\"b\",\"gamma\":1.5}", OK},
+    {"echo_status", "[\"Inactive\"]", "[\"Inactive\"]", "\"Inactive\"", OK},
+    {"echo_tag", "[{\"label\":\"l\",\"priority\":3,\"note\":\"n\"}]", "[{\"label\":\"l\",\"priority\":3}]",
+     "Testbed.echo_tag answer: Ok.note: missing in the peer's type; ours is struct Tag, the peer's is struct \"Tag\" "
+     "(type 0x0eefcca6337b755d)",
+     INVALID},
+    {"echo_measurement", "[{\"unit\":\"u\",\"value\":1.0}]", NULL,
+     "Testbed.echo_measurement arguments: args.0.value: ours is string, the peer's is f64 (type 0x3f2e589db81e95bf)",
+     INVALID},
+    {"echo_config", "[{\"key\":\"k\",\"value\":\"v\"}]", NULL,
+     "Testbed.echo_config arguments: args.0.owner: missing in the peer's type; ours is struct Config, the peer's is "
+     "struct \"Config\" (type 0xec2764b25ae6ef1e)",
+     INVALID},
+};
+
+static const exchange evolved_to_plain[] = {
+    {"echo_profile", "[{\"name\":\"a\",\"bio\":\"b\",\"avatar\":\"pic\"}]",
+     "[{\"name\":\"a\",\"bio\":\"b\"}]", "{\"name\":\"a\",\"bio\":\"b\",\"avatar\":null}", OK},
+    {"echo_record", "[{\"gamma\":-0.25,\"alpha\":300,\"beta\":\"\"}]",
+     "[{\"alpha\":300,\"beta\":\"\",\"gamma\":-0.25}]", "{\"gamma\":-0.25,\"alpha\":300,\"beta\":\"\"}", OK},
+    {"echo_status", "[\"Active\"]", "[\"Active\"]", "\"Active\"", OK},
+    {"echo_status", "[\"Suspended\"]", NULL,
+     "Testbed.echo_status arguments: args.0: the peer sent variant \"Suspended\" of enum Status, which ours does not "
+     "have",
+     INVALID},
+    {"echo_status", "[\"Inactive\"]", "[\"Inactive\"]", "\"Inactive\"", OK},
+    {"echo_tag", "[{\"label\":\"l\",\"priority\":3}]", NULL,
+     "Testbed.echo_tag arguments: args.0.note: missing in the peer's type; ours is struct Tag, the peer's is struct "
+     "\"Tag\" (type 0x0eefcca6337b755d)",
+     INVALID},
+    {"echo_measurement", "[{\"unit\":\"u\",\"value\":\"1\"}]", NULL,
+     "Testbed.echo_measurement arguments: args.0.value: ours is f64, the peer's is string (type 0x6d7dce914ee150e8)",
+     INVALID},
+    {"echo_config", "[{\"key\":\"k\",\"value\":\"v\",\"owner\":\"o\"}]", "[{\"key\":\"k\",\"value\":\"v\"}]",
+     "Testbed.echo_config answer: Ok.owner: missing in the peer's type; ours is struct Config, the peer's is struct "
+     "\"Config\" (type 0xec2764b25ae6ef1e)",
+     INVALID},
+};
+
+Test(evolution, plain_calls_evolved) {
+    world w;
+    world_open(&w, &testbed, &testbed_evolved);
+    for (size_t i = 0; i < sizeof plain_to_evolved / sizeof plain_to_evolved[0]; i++)
+        check(&w, &testbed, &plain_to_evolved[i]);
+    world_close(&w);
+}
+
+Test(evolution, evolved_calls_plain) {
+    world w;
+    world_open(&w, &testbed_evolved, &testbed);
+    for (size_t i = 0; i < sizeof evolved_to_plain / sizeof evolved_to_plain[0]; i++)
+        check(&w, &testbed_evolved, &evolved_to_plain[i]);
+    world_close(&w);
+}
+
+/* Plans are made once: later calls allocate nothing. */
+Test(evolution, steady_state) {
+    world w;
+    world_open(&w, &testbed_evolved, &testbed);
+    const exchange *x = &evolved_to_plain[0];
+    for (int i = 0; i < 20; i++) call(&w, &testbed_evolved, x);
+    uint64_t before = w.p.alloc.calls, during;
+    for (int i = 0; i < 50; i++) {
+        choir_arena_reset(w.memory);
+        call(&w, &testbed_evolved, x);
+    }
+    during = w.p.alloc.calls - before;
+    /* The same with equal types, where nothing is translated. */
+    world same;
+    world_open(&same, &testbed_evolved, &testbed_evolved);
+    for (int i = 0; i < 20; i++) call(&same, &testbed_evolved, x);
+    before = same.p.alloc.calls;
+    for (int i = 0; i < 50; i++) {
+        choir_arena_reset(same.memory);
+        call(&same, &testbed_evolved, x);
+    }
+    cr_assert_eq(during, same.p.alloc.calls - before, "%llu allocations, %llu without plans",
+                 (unsigned long long)during, (unsigned long long)(same.p.alloc.calls - before));
+    world_close(&same);
+    world_close(&w);
+}
+
+/* Without memory for a plan the session ends, as it does without memory for the schemas; nothing leaks, and every call
+ * has its one end (which the list of events watches). */
+Test(evolution, no_memory) {
+    uint64_t n = 0, failed;
+    do {
+        world w;
+        world_open(&w, &testbed_evolved, &testbed);
+        const exchange *x = &evolved_to_plain[0];
+        void *args = choir_arena_alloc(w.memory, 256, 16);
+        choir_str why;
+        uint32_t method;
+        cr_assert_eq(choir_service_find(&testbed_evolved, CHOIR_STR("echo_profile"), &method), CHOIR_OK);
+        cr_assert_eq(choir_value_from_json(testbed_evolved.unit, testbed_evolved.methods[method].args,
+                                           (choir_str){x->args, strlen(x->args)}, w.memory, args, &why),
+                     CHOIR_OK);
+        w.p.server.on_event = NULL; /* what the handler does needs memory, too */
+        w.p.alloc.fail_at = w.p.alloc.calls + ++n;
+        test_side_call(&w.p.client, method, args, NULL, NULL);
+        test_pair_pump(&w.p);
+        failed = w.p.alloc.failed;
+        w.p.alloc.fail_at = 0;
+        world_close(&w);
+    } while (failed > 0);
+    cr_assert_geq(n, 3);
+}
