@@ -174,6 +174,8 @@ static bool apostrophe(idl *f) {
         return idl_fail(f, f->pos, 1, "a lifetime such as 'static", "a stray apostrophe");
     f->pos++;
     word(f, IDL_LIFETIME);
+    f->tok.at--;
+    f->tok.len++;
     return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include "schema/extract.h"
 #include "schema/unit.h"
+#include "schema/wire_schema.h"
 
 /* Far above any real interface; a guard against types whose announcement grows without end. */
 #define ANNOUNCE_MAX ((size_t)256 << 20)
@@ -208,4 +209,11 @@ bool idl_announce(idl *f, idl_error *ret_error) {
     choir_env_free(env);
     fill_unit(f);
     return good;
+}
+
+uint64_t idl_announced_id(const idl *file, uint32_t announcement) {
+    const choir_announcement *a = &file->unit.announcements[announcement - 1];
+    choiri_wire_reader r = choiri_wire_reader_of((choir_bytes){file->unit.schema_bytes + a->root, a->root_len});
+    choiri_wire_object root;
+    return choiri_wire_read_ref(&r, &root) ? root.members[0].number : 0;
 }
