@@ -73,8 +73,8 @@ typedef struct idl_token {
     uint32_t punct;
     uint32_t at, len; /* in the text */
     bool raw;         /* an identifier with r# in front */
-    bool inner_docs;  /* the docs are those of what encloses them */
     idl_doc *docs;    /* in front of it, not claimed yet */
+    idl_doc *inner_docs; /* those of what encloses it */
     uint32_t docs_at;
 } idl_token;
 
@@ -244,6 +244,7 @@ bool idl_expect(idl *f, uint32_t punct, const char *where);
 bool idl_expect_name(idl *f, const char *what, idl_name *ret);
 bool idl_unexpected(idl *f, const char *allowed);
 idl_doc *idl_take_docs(idl *f);
+idl_doc *idl_take_inner_docs(idl *f);
 idl_ast_type *idl_parse_type(idl *f);
 bool idl_parse_params(idl *f, idl_decl *d); /* <...>, if there */
 bool idl_skip_bounds(idl *f);

@@ -220,7 +220,7 @@ static bool parse_module(idl *f, idl_decl *d) {
     if (f->depth == IDL_DEPTH_MAX)
         return idl_fail(f, d->name.at, (uint32_t)d->name.text.len, "64 levels", "modules are nested too deep here");
     f->depth++;
-    if (f->tok.inner_docs) idl_take_docs(f);
+    idl_take_inner_docs(f);
     if (!idl_skip_inner_attributes(f) || !parse_items(f, d)) return false;
     f->depth--;
     return idl_expect(f, '}', items_allowed);
@@ -265,7 +265,7 @@ static bool parse_items(idl *f, idl_decl *in) {
 bool idl_parse_file(idl *f, idl_decl *in) {
     if (f->text.len >= 3 && memcmp(f->text.data, "\xef\xbb\xbf", 3) == 0) f->pos = 3;
     idl_next(f);
-    if (f->tok.inner_docs) f->docs = idl_take_docs(f);
+    f->docs = idl_take_inner_docs(f);
     if (f->failed || !idl_skip_inner_attributes(f) || !parse_items(f, in)) return false;
     idl_next(f); /* behind the end: nothing but a complaint about docs of nothing */
     return !f->failed;

@@ -151,7 +151,7 @@ bool idl_parse_attributes(idl *f, idl_attributes *ret) {
     *ret = (idl_attributes){0};
     ret->docs.end = &ret->docs.first;
     for (;;) {
-        if (f->tok.docs && !f->tok.inner_docs) add_docs(&ret->docs, idl_take_docs(f));
+        if (f->tok.docs) add_docs(&ret->docs, idl_take_docs(f));
         uint32_t at = f->tok.at;
         if (!idl_take(f, '#')) return !f->failed;
         if (idl_at(f, '!')) return idl_fail(f, at, 2, "#![..] at the start of the file", "an inner attribute here");
@@ -165,6 +165,7 @@ bool idl_skip_inner_attributes(idl *f) {
     while (idl_at(f, '#') && !f->failed) {
         uint32_t pos = f->pos;
         idl_token tok = f->tok;
+        idl_take_docs(f);
         idl_next(f);
         if (!idl_at(f, '!')) { /* of the first item */
             f->pos = pos;

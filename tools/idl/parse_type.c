@@ -74,6 +74,12 @@ idl_doc *idl_take_docs(idl *f) {
     return docs;
 }
 
+idl_doc *idl_take_inner_docs(idl *f) {
+    idl_doc *docs = f->tok.inner_docs;
+    f->tok.inner_docs = NULL;
+    return docs;
+}
+
 static bool deeper(idl *f) {
     if (f->depth < IDL_DEPTH_MAX) {
         f->depth++;
