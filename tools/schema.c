@@ -90,7 +90,8 @@ static void print_payload(const choir_unit *u, const choir_announcement *a) {
 
 static void export_announcement(const idl *file, const char *name, uint32_t announcement, const char *end) {
     const choir_unit *u = idl_unit(file);
-    printf("          \"%s\": {\"id\": \"%016" PRIx64 "\", \"schemas\": \"", name, idl_announced_id(file, announcement));
+    printf("          \"%s\": {\"id\": \"%016" PRIx64 "\", \"schemas\": \"", name,
+           idl_announced_id(file, announcement));
     print_payload(u, &u->announcements[announcement - 1]);
     printf("\"}%s\n", end);
 }
@@ -100,9 +101,10 @@ static void export_announcement(const idl *file, const char *name, uint32_t anno
 static void export_method(const idl *file, const choir_service *s, uint32_t index) {
     const choir_method *m = &s->methods[index];
     choir_str name = choir_method_name(s, index);
-    printf("%s        {\n          \"name\": \"%.*s\",\n          \"id\": \"%016" PRIx64 "\",\n", index > 0 ? ",\n" : "",
-           (int)name.len, name.data, m->id);
-    printf("          \"idem\": %s,\n          \"persist\": %s,\n", m->flags & CHOIR_METHOD_IDEM ? "true" : "false",
+    printf("%s        {\n          \"name\": \"%.*s\",\n          \"id\": \"%016" PRIx64 "\",\n",
+           index > 0 ? ",\n" : "", (int)name.len, name.data, m->id);
+    printf("          \"idem\": %s,\n          \"persist\": %s,\n",
+           m->flags & CHOIR_METHOD_IDEM ? "true" : "false",
            m->flags & CHOIR_METHOD_PERSIST ? "true" : "false");
     fputs("          \"signature\": \"", stdout);
     tool_print_signature(stdout, s, index);
@@ -120,7 +122,8 @@ static int export(int argc, char **argv) {
     for (uint32_t i = 0; i < idl_services_len(file); i++) {
         const choir_service *s = idl_service(file, i);
         choir_str name = choir_service_name(s);
-        printf("%s\n    {\n      \"name\": \"%.*s\",\n      \"methods\": [\n", i > 0 ? "," : "", (int)name.len, name.data);
+        printf("%s\n    {\n      \"name\": \"%.*s\",\n      \"methods\": [\n", i > 0 ? "," : "",
+               (int)name.len, name.data);
         for (uint32_t m = 0; m < s->methods_len; m++) export_method(file, s, m);
         fputs("\n      ]\n    }", stdout);
     }

@@ -145,7 +145,8 @@ static bool raw_string(idl *f) {
     f->pos++;
     for (bool open = true; open;) {
         if (f->pos >= f->text.len)
-            return idl_fail(f, start, 1 + hashes, "a raw string ends with a quote and as many # as it starts with",
+            return idl_fail(f, start, 1 + hashes,
+                            "a raw string ends with a quote and as many # as it starts with",
                             "this string does not end");
         open = f->text.data[f->pos++] != '"';
         for (have = 0; !open && have < hashes && peek(f, 0) == '#'; f->pos++) have++;
@@ -179,7 +180,8 @@ static bool apostrophe(idl *f) {
 
 static void number(idl *f) {
     uint32_t start = f->pos;
-    while (is_letter(peek(f, 0)) || is_digit(peek(f, 0)) || (peek(f, 0) == '.' && is_digit(peek(f, 1)))) f->pos++;
+    while (is_letter(peek(f, 0)) || is_digit(peek(f, 0)) || (peek(f, 0) == '.' && is_digit(peek(f, 1))))
+        f->pos++;
     f->tok.kind = IDL_NUMBER;
     f->tok.at = start;
     f->tok.len = f->pos - start;
@@ -189,7 +191,8 @@ static bool punctuation(idl *f) {
     static const char known[] = "#![](){}<>,;:=&*+-?.|/@$%^~";
     char c = peek(f, 0), next = peek(f, 1);
     if (c == '\0' || !strchr(known, c))
-        return idl_fail(f, f->pos, 1, NULL, "the character with code 0x%02x has no meaning here", (unsigned)(uint8_t)c);
+        return idl_fail(f, f->pos, 1, NULL, "the character with code 0x%02x has no meaning here",
+                        (unsigned)(uint8_t)c);
     f->tok.kind = IDL_PUNCT;
     f->tok.at = f->pos;
     f->tok.punct = (uint8_t)c;
