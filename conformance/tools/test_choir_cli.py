@@ -487,6 +487,8 @@ def main(choir, calculator):
     # Built by `./dev test` where there is a Rust compiler.
     if os.path.exists(VOX_PEER):
         test_rust_peer(t, VOX_PEER)
+    else:
+        t.check(True, "calls of a Rust peer # SKIP build/cargo/release/vox-peer is not built")
     t.end()
 
 

@@ -58,7 +58,8 @@ static void close_dynamic(dynamic_peer *d) {
 
 static void call(dynamic_peer *d, const void *args) {
     choir_call_id id;
-    cr_assert_eq(choir_call(d->p.session, choir_session_root(d->p.session), 0, args, NULL, &id, d->p.now), CHOIR_OK);
+    cr_assert_eq(choir_call(d->p.session, choir_session_root(d->p.session), 0, args, NULL, &id, d->p.now),
+                 CHOIR_OK);
     test_events_call(&d->p.events, id);
     test_peer_take(&d->p);
 }

@@ -273,8 +273,8 @@ int choir_service_make(choir_env *env, choir_str service, choir_str method, cons
                                        .types = &no_arguments, .strings = ""};
     choiri_text text;
     choiri_text_init(&text);
-    if (service.len > NAME_MAX || method.len > NAME_MAX) {
-        choiri_text_add(&text, "a name is longer than 1024 bytes");
+    if (service.len > NAME_MAX || method.len > NAME_MAX || (unit && unit->strings_len > UINT32_MAX / 2)) {
+        choiri_text_add(&text, "a name is longer than 1024 bytes, or the unit's strings than 2 GiB");
         tell(&text, ret_why, why_size);
         return CHOIR_ERR_INVALID;
     }

@@ -87,6 +87,19 @@ static int is_not_blind(const char *name) {
     return -1;
 }
 
+/* The other interpreters: a clone is equal and prints the same. */
+static void check_operations(dynamic_env *d, const void *value, const char *name) {
+    char text[300], again[300];
+    void *clone;
+    bool equal;
+    cr_assert_eq(choir_value_clone(d->s.env, d->unit, d->root, value, &clone), CHOIR_OK, "%s", name);
+    cr_assert_eq(choir_value_equal(d->unit, d->root, value, clone, &equal), CHOIR_OK, "%s", name);
+    choir_value_print(d->unit, d->root, value, text, sizeof text);
+    choir_value_print(d->unit, d->root, clone, again, sizeof again);
+    cr_assert(equal && strcmp(text, again) == 0 && !strstr(text, "<bad"), "%s: %s and %s", name, text, again);
+    choir_value_free(d->s.env, clone);
+}
+
 /* JSON has one null for whatever is empty in these. */
 static bool is_null_twice(const char *name) {
     return strcmp(name, "Option<Option<u32>>") == 0 || strcmp(name, "Option<()>") == 0 ||
@@ -111,6 +124,7 @@ static bool check_example(dynamic_env *d, const schema_vector_example *e) {
     cr_assert_eq(choir_value_from_postcard(d->unit, d->root, e->postcard, d->arena, value, NULL), CHOIR_OK);
     cr_assert_eq(choir_value_to_postcard(d->unit, d->root, value, d->arena, &again), CHOIR_OK);
     test_bytes_eq(again, e->postcard, e->name);
+    check_operations(d, value, e->name);
     choir_str json = json_of(d, d->unit, d->root, e->postcard);
     status = choir_value_from_json(d->unit, d->root, json, d->arena, value, &d->error);
     cr_assert_eq(status, CHOIR_OK, "%s: %.*s", e->name, (int)d->error.len, d->error.data);
