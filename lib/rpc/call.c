@@ -313,6 +313,7 @@ int choir_call(choir_session *s, choir_conn conn, uint32_t method, const void *a
     if (conn.v != c->handle.v) return CHOIR_ERR_NOT_FOUND;
     if (s->state == CHOIRI_SESSION_CLOSING || s->state == CHOIRI_SESSION_ENDED) return CHOIR_ERR_CLOSED;
     if (!c->call || method >= c->call->methods_len) return CHOIR_ERR_INVALID;
+    if (c->call->methods[method].has_channels) return CHOIR_ERR_UNSUPPORTED;
     now = choiri_session_time(s, now);
     bool direct = may_send_next(c);
     if (!direct && !queue_has_room(c)) return blocked(c, 0);

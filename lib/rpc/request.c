@@ -365,7 +365,10 @@ static void refuse_charged(choiri_conn *c, const choiri_message *msg, uint32_t m
 static bool is_impossible(choiri_conn *c, const choiri_message *msg, uint32_t method, choiri_text *text) {
     const choiri_binding *b = &c->serve_bound[method];
     choiri_text_init(text);
-    if (b->peer == CHOIRI_BOUND_BAD) {
+    if (c->serve->methods[method].has_channels) {
+        choiri_conn_method_text(c->serve, method, text);
+        choiri_text_add(text, ": channels are not supported yet");
+    } else if (b->peer == CHOIRI_BOUND_BAD) {
         choiri_text_add(text, b->text ? b->text : "arguments of another layout");
     } else if (b->peer == CHOIRI_BOUND_NO) {
         choiri_conn_method_text(c->serve, method, text);
