@@ -181,16 +181,21 @@ static void on_session_over(choir_server *s, net_link *link, const choir_event *
     if (s->options.closed) s->options.closed(s->options.ctx, link->handle, event->status, event->text);
 }
 
+/* Calls the method's handler, if there is one. */
+static bool handle(const choir_server_options *o, choir_responder to, const choir_event *event) {
+    if (o->dispatch) return o->dispatch(o->dispatch_to, o->ctx, to, event->value, event);
+    if (event->method >= o->service->methods_len || !o->handlers[event->method]) return false;
+    o->handlers[event->method](o->ctx, to, event->value, event);
+    return true;
+}
+
 static void on_event(net_link *link, const choir_event *event) {
     choir_server *s = server_of(link);
     const choir_server_options *o = &s->options;
     choir_responder to = {link->loop, link->handle, event->request};
     switch (event->kind) {
     case CHOIR_EVENT_REQUEST:
-        if (event->method < o->service->methods_len && o->handlers[event->method])
-            o->handlers[event->method](o->ctx, to, event->value, event);
-        else
-            choir_request_drop(link->session, event->request, link->loop->now);
+        if (!handle(o, to, event)) choir_request_drop(link->session, event->request, link->loop->now);
         return;
     case CHOIR_EVENT_REQUEST_CANCELLED:
         if (o->cancelled) o->cancelled(o->ctx, to, event->user_data);
@@ -284,7 +289,7 @@ static int check_options(choir_loop *loop, const choir_server_options *options, 
         choiri_net_session_options(ret->session, ret->attachment, ret_each) != CHOIR_OK)
         return choiri_net_fail(loop, CHOIR_ERR_INVALID,
                                "the server's options are not initialised, or of a newer library");
-    if (!ret->service || !ret->handlers || ret->max_sessions == 0 || ret->max_handshakes == 0)
+    if (!ret->service || (!ret->handlers && !ret->dispatch) || ret->max_sessions == 0 || ret->max_handshakes == 0)
         return choiri_net_fail(loop, CHOIR_ERR_INVALID,
                                "a server needs a service, handlers and limits that are not 0");
     int status = choiri_net_service_check(loop, ret->service);
