@@ -322,10 +322,8 @@ static int read_kind(choiri_shapes *s, choiri_shape *shape, const choiri_wire_ob
 
 static choir_bytes find_cbor(const choiri_shapes *s, uint8_t side, uint64_t id) {
     if (side == CHOIRI_SHAPE_THEIRS) return choiri_recv_tracker_find(s->tracker, id);
-    const choiri_announcement *a = s->announcement;
-    for (uint32_t i = 0; i < a->parts_len; i++)
-        if (a->parts[i].id == id) return a->parts[i].cbor;
-    return (choir_bytes){NULL, 0};
+    const choiri_schema_part *part = choiri_announcement_find(s->announcement, id);
+    return part ? part->cbor : (choir_bytes){NULL, 0};
 }
 
 static int read_wire(choiri_shapes *s, choiri_shape *shape) {

@@ -248,6 +248,34 @@ Test(plan_decode, depth) {
     }
 }
 
+/* The limit is that of values which need no plan, to the level. */
+Test(plan_decode, depth_is_the_same_as_without_a_plan) {
+    static const side remote = {"struct N { v: u8, next: Option<Box<N>> }", "N", NULL},
+                      turned = {"struct N { next: Option<Box<N>>, v: u8 }", "N", NULL},
+                      skipping = {"struct N { v: u8 }", "N", NULL};
+    size_t deepest[3] = {0};
+    for (int k = 0; k < 3; k++) {
+        translation t;
+        uint8_t bytes[200];
+        cr_assert_eq(translation_open(&t, remote, k == 0 ? remote : k == 1 ? turned : skipping), CHOIR_OK);
+        for (size_t levels = 1; levels < 100; levels++) {
+            void *value;
+            size_t left;
+            for (size_t i = 0; i < levels; i++) {
+                bytes[2 * i] = 7;
+                bytes[2 * i + 1] = i + 1 < levels;
+            }
+            if (decode_ours(&t, (choir_bytes){bytes, 2 * levels}, &value, &left) != CHOIR_OK) break;
+            deepest[k] = levels;
+        }
+        translation_close(&t);
+    }
+    cr_assert_eq(deepest[0], deepest[1]);
+    /* What is skipped has no boxes to count. */
+    cr_assert_gt(deepest[2], deepest[0]);
+    cr_assert_leq(deepest[2], CHOIRI_VALUE_DEPTH / 2 + 1);
+}
+
 /* Work and memory follow the bytes, not the numbers in them. */
 Test(plan_decode, counts) {
     static const struct {
