@@ -54,7 +54,8 @@ static void put_name(printer *o, uint32_t name) {
     put(o, s.data, s.len);
 }
 
-static void put_number(printer *o, uint32_t kind, const void *p) {
+/* Not inline: its room on the stack would be there 64 times when values nest. So with print_scalar. */
+static __attribute__((noinline)) void put_number(printer *o, uint32_t kind, const void *p) {
     char text[CHOIRI_NUMBER_MAX];
     put(o, text, choiri_number_write(kind, p, text));
 }
@@ -186,7 +187,7 @@ static void print_end(printer *o, const char *name, uint64_t handle) {
     put(o, ")", 1);
 }
 
-static void print_scalar(printer *o, uint32_t kind, const void *p) {
+static __attribute__((noinline)) void print_scalar(printer *o, uint32_t kind, const void *p) {
     switch (kind) {
     case CHOIR_KIND_BOOL: print_bool(o, *(const uint8_t *)p); break;
     case CHOIR_KIND_F32:
