@@ -16,7 +16,7 @@
 
 #include "base/assert.h"
 
-#define STEP_BYTES     64u /* reading so many bytes costs a step */
+#define STEP_BYTES     32u /* reading so many bytes costs a step; what is nested is read again at each level */
 #define NAME_MAX_SHOWN 64u
 #define SCRATCH_MAX    ((size_t)16 << 20) /* the steps allow less; a guard */
 
