@@ -165,6 +165,10 @@ class Test:
         tap.check(result.returncode == 0 and "mine_client_echo(" in header and '#include "api/t.h"' in code,
                   "--prefix and --header-name", result.stderr)
         tap.check(read(depfile) == f"{folder}/testbed.h {folder}/testbed.c: {source}\n", "--depfile", read(depfile))
+        write(self.place("first", "only.rs"), "pub struct Only { pub x: u8 }\npub enum Two { A, B(Only) }\n")
+        result = self.gen("-o", self.place("first"), self.place("first", "only.rs"))
+        tap.check(result.returncode == 0, "a file without a trait", result.stderr)
+        self.compile("only")
         tap.check(sorted(os.listdir(folder)) == ["d", "testbed.c", "testbed.h"], "nothing else is left")
 
     def check(self):

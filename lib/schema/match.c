@@ -218,8 +218,10 @@ static int resolve(matcher *m, choir_bytes span, const scope *s, type *ret) {
 }
 
 static choir_bytes find_local(const choiri_announcement *a, uint64_t id) {
-    const choiri_schema_part *part = choiri_announcement_find(a, id);
-    return part ? part->cbor : (choir_bytes){NULL, 0};
+    for (uint32_t i = 0; i < a->parts_len; i++) {
+        if (a->parts[i].id == id) return a->parts[i].cbor;
+    }
+    return (choir_bytes){NULL, 0};
 }
 
 /* Finds and reads the schema that a resolved reference means. */

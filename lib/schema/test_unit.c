@@ -4,6 +4,7 @@
 #include "schema/test_schema.h"
 #include "schema/test_types.h"
 #include "schema/unit.h"
+#include "schema/value.h"
 
 static test_types *sample(void) {
     test_types *ts = test_types_new();
@@ -311,8 +312,24 @@ static uint32_t draw(uint64_t *state, uint32_t below) {
     return (uint32_t)(*state >> 11) % below;
 }
 
-/* Random damage: the check refuses it, or every type of the unit can be announced or is refused there. Run with
- * sanitizers, this finds what the check forgot. */
+/* What is done with a value of a type that passed the check stays inside its memory. */
+static void use_value(choir_env *env, const choir_unit *u, uint32_t type) {
+    char text[512];
+    bool same = false;
+    size_t size = choiri_unit_type(u, type)->size;
+    if (size > 65536) return;
+    void *value = calloc(1, size + (size == 0)), *clone = NULL;
+    (void)choir_value_print(u, type, value, text, sizeof text);
+    int status = choir_value_equal(u, type, value, value, &same);
+    cr_assert(status == CHOIR_OK ? same : status == CHOIR_ERR_INVALID || status == CHOIR_ERR_DEPTH);
+    status = choir_value_clone(env, u, type, value, &clone);
+    cr_assert(status == CHOIR_OK || status == CHOIR_ERR_INVALID || status == CHOIR_ERR_DEPTH);
+    choir_value_free(env, clone);
+    free(value);
+}
+
+/* Random damage: the check refuses it, or every type of the unit can be announced or is refused there, and its values can be
+ * looked at. Run with sanitizers, this finds what the check forgot. */
 Test(unit, damaged_units) {
     uint64_t random = 0x2545f4914f6cdd1d;
     int refused = 0, passed = 0;
@@ -346,6 +363,7 @@ Test(unit, damaged_units) {
             int status = choiri_announcement_new(s.env, &u, i, &a);
             cr_assert(status == CHOIR_OK || status == CHOIR_ERR_INVALID, "status %d", status);
             if (status == CHOIR_OK) choiri_announcement_free(s.env, &a);
+            use_value(s.env, &u, i);
         }
     }
     printf("damaged units: %d refused, %d harmless\n", refused, passed);

@@ -40,8 +40,7 @@ static bool decode_fields(decoder *d, const choir_type *t, uint32_t variant, uin
 
 static bool decode_items(decoder *d, const choir_type *t, void *out, size_t count, uint32_t depth) {
     size_t size = choiri_unit_type(d->u, t->elem)->size;
-    /* Neither memory nor bytes: a few bytes of nested lists could announce billions of these. */
-    if (size == 0 && choiri_value_min_size(d->u, t->elem) == 0) return true;
+    if (choiri_value_is_nothing(d->u, t->elem, size)) return true;
     for (size_t i = 0; i < count; i++) {
         if (decode(d, t->elem, at(out, i * size), depth)) continue;
         choiri_path_add(&d->path, t, 0, i);
@@ -203,6 +202,8 @@ static bool decode(decoder *d, uint32_t type, void *out, uint32_t depth) {
                 type = t->elem;
                 continue;
             }
+        } else if (choiri_value_is_nothing(d->u, type, t->size)) {
+            ok = true;
         } else {
             ok = decode_parts(d, t, out, depth + 1);
         }

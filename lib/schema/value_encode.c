@@ -27,8 +27,7 @@ static void encode_fields(choiri_writer *w, const choir_unit *u, uint32_t first,
 static void encode_items(choiri_writer *w, const choir_unit *u, uint32_t elem, const void *p, size_t count,
                          uint32_t depth) {
     size_t size = choiri_unit_type(u, elem)->size;
-    /* Neither memory nor bytes: there may be any number of these, and nothing to do for one. */
-    if (size == 0 && choiri_value_min_size(u, elem) == 0) return;
+    if (choiri_value_is_nothing(u, elem, size)) return;
     for (size_t i = 0; i < count && w->status == CHOIR_OK; i++) encode(w, u, elem, at(p, i * size), depth);
 }
 
@@ -127,7 +126,10 @@ static void encode(choiri_writer *w, const choir_unit *u, uint32_t type, const v
         case CHOIR_KIND_MAP: encode_list(w, u, t->elem, p, depth + 1); return;
         case CHOIR_KIND_ARRAY: encode_items(w, u, t->elem, p, t->count, depth + 1); return;
         case CHOIR_KIND_TUPLE:
-        case CHOIR_KIND_STRUCT: encode_fields(w, u, t->first, t->count, p, depth + 1); return;
+        case CHOIR_KIND_STRUCT:
+            if (!choiri_value_is_nothing(u, type, t->size))
+                encode_fields(w, u, t->first, t->count, p, depth + 1);
+            return;
         case CHOIR_KIND_ENUM: encode_enum(w, u, t, p, depth + 1); return;
         case CHOIR_KIND_TX: choiri_write_varint(w, ((const choir_tx *)p)->v); return;
         case CHOIR_KIND_RX: choiri_write_varint(w, ((const choir_rx *)p)->v); return;

@@ -53,6 +53,9 @@ bool gen_name_all(gen *g);
 /* Takes a name of the whole program; `what` and the place say for what. */
 bool gen_take(gen *g, const char *name, const char *what, choir_str rust, uint32_t at);
 
+/* The constant that stands for a type. */
+const char *gen_type_number(gen *g, uint32_t type);
+
 /* Does this type have no values to tell apart, and so no member in C? */
 static inline bool gen_is_empty(const gen *g, uint32_t type) {
     return idl_type_at(g->file, type)->size == 0;

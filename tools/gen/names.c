@@ -299,6 +299,10 @@ static bool name_members(gen *g, uint32_t type) {
     }
 }
 
+const char *gen_type_number(gen *g, uint32_t type) {
+    return gen_upper(g, gen_format(g, "%s_type_%s", g->prefix, mangle(g, type)));
+}
+
 static bool name_type(gen *g, uint32_t type) {
     const idl_info *info = idl_info_at(g->file, type);
     if (!gen_is_struct(g, type)) return true;
@@ -311,7 +315,9 @@ static bool name_type(gen *g, uint32_t type) {
         rust = info->decl->name.text;
         at = info->decl->name.at;
     }
-    return (info->role == IDL_ARGS || gen_take(g, g->names[type], "type", rust, at)) && name_members(g, type);
+    if (info->role == IDL_ARGS) return name_members(g, type);
+    return gen_take(g, g->names[type], "type", rust, at) &&
+           gen_take(g, gen_type_number(g, type), "type", rust, at) && name_members(g, type);
 }
 
 /* ---- services ---- */
@@ -377,7 +383,9 @@ bool gen_name_all(gen *g) {
     g->names = idl_alloc(g->file, (types + 1) * sizeof *g->names);
     g->members = idl_alloc(g->file, (g->file->fields.len + 1) * sizeof *g->members);
     g->emitted = idl_alloc(g->file, types + 1);
-    if (!check_defaults(g)) return false;
+    const char *unit = gen_format(g, "%s_unit", g->prefix);
+    if (!check_defaults(g) || !gen_take(g, unit, "file", (choir_str){g->prefix, strlen(g->prefix)}, 0))
+        return false;
     for (uint32_t i = 0; i < g->file->services.len; i++)
         if (!name_service(g, i)) return false;
     for (uint32_t i = 0; i < types; i++)
