@@ -189,9 +189,9 @@ void gen_add_tables(gen *g) {
     gen_add(&g->source, "/* One record is one line. */\n/* clang-format off */\n");
     add_strings(g);
     gen_add(&g->source, "\n#define C_TYPE(type) .size = sizeof(type), .align = _Alignof(type)\n");
-    gen_add(&g->source, "\nstatic const choir_type types[] = {\n");
+    if (g->file->types.len > 0) gen_add(&g->source, "\nstatic const choir_type types[] = {\n");
     for (uint32_t i = 0; i < g->file->types.len; i++) add_type(g, i);
-    gen_add(&g->source, "};\n");
+    if (g->file->types.len > 0) gen_add(&g->source, "};\n");
     add_fields(g);
     add_variants(g);
     add_params(g);
