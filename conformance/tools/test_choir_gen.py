@@ -167,6 +167,24 @@ class Test:
         result = self.gen("-o", self.place("bad"), path, timeout=120)
         self.tap.check(result.returncode == 0, "20,000 types take their time, which is short", result.stderr)
 
+    def damaged(self):
+        """Interfaces with random damage: read or refused, never anything else."""
+        rng, bad, statuses = random.Random(20260802), [], set()
+        text = read(os.path.join(self.source, INTERFACES[2]))
+        path = self.place("damaged", "zoo.rs")
+        for _ in range(150):
+            changed = text
+            for _ in range(rng.randrange(1, 4)):
+                at, span = rng.randrange(len(changed)), rng.randrange(12)
+                piece = rng.choice(["", changed[at:at + span] * 2, rng.choice("<>(){}[];:,#!'\"/*&= \n\\abT0")])
+                changed = changed[:at] + piece + changed[at + span:]
+            write(path, changed)
+            result = self.gen("-o", self.place("damaged"), path)
+            statuses.add(result.returncode)
+            if result.returncode not in (0, 1) or "Sanitizer" in result.stderr:
+                bad.append(f"{result.returncode}: {result.stderr[:500]}\n{changed}")
+        self.tap.check(not bad and statuses == {0, 1}, "150 damaged interfaces", bad[:2])
+
     def options(self):
         tap, source = self.tap, os.path.join(self.source, INTERFACES[0])
         folder = self.place("options", "x")[:-2]
@@ -233,6 +251,7 @@ def main(choir_gen, choir, source, build):
         for path in INTERFACES:
             test.interface(path)
         test.bad_input()
+        test.damaged()
         test.options()
         test.check()
         test.schema()
