@@ -73,6 +73,8 @@ pub enum Animal {
     EmptyTuple(),
     EmptyStruct {},
     Ghost(Marker),
+    /// Its member would be the tag.
+    Tag(Vec<Vec<u32>>),
 }
 
 pub struct Node {

@@ -36,6 +36,11 @@ BAD = [
      '2:8: error: the type "E_A" would be bad_e_a in C, as the variant "A" in line 1\n'),
     ("trait T { async fn a(&self); }\nstruct ReplyA { x: u8 }",
      '2:8: error: the type "ReplyA" would be t_reply_a in C, as the method "a" in line 1\n'),
+    ("enum E { Tag(u8), Tag_(u8) }", '1:19: error: the variant "Tag_" would be tag_ in C, as the variant "Tag" in line 1\n'),
+    ("trait T { async fn size(&self); async fn size_(&self, x: u8); }",
+     '1:42: error: the method id of "size_" is also that of "size" in line 1\n'),
+    ("trait T { async fn f(&self, done: u8, done_: u8); }",
+     '1:39: error: the argument "done_" would be done_ in C, as the argument "done" in line 1\n'),
     ("trait T { async fn f(&self); }\nstruct Service(u8);",
      '2:8: error: the type "Service" would be t_service in C, as the trait "T" in line 1\n'),
     ("struct Caf\u00e9 { x: u8 }", '1:8: error: "Caf\u00e9" is no name in C\n'),
@@ -47,6 +52,18 @@ BAD = [
     ("/*" * 10000, "1:1: error: this comment does not end\n"),
     ("", ""),
 ]
+
+# Files of other forms, which must compile.
+FORMS = {
+    "no_trait": "pub struct Only { pub x: u8 }\npub enum Two { A, B(Only) }\n",
+    "two-traits.v1": "trait A { async fn f(&self, x: u8) -> u8; }\ntrait B { async fn f(&self, x: Vec<u8>) -> Option<u8>; }\n",
+    "empty_trait": "/// Nothing.\ntrait Empty {}\n",
+    "h": "trait H { async fn h(&self, h: u8); async fn unit(&self); async fn r#type(&self) -> Result<(), ()>; }\n",
+    "channels": "trait C { async fn all(&self, a: Tx<Vec<u8>>, b: Rx<(u8, String)>, c: Option<Tx<()>>); }\n",
+    "long": "trait QuiteALongNameForAService { async fn a_method_whose_name_is_rather_long(&self, "
+            "and_an_argument_whose_name_is_long_too: Option<Vec<(u8, String, Vec<u16>)>>)"
+            " -> Result<Vec<Option<u8>>, Option<Result<u8, (u64, i128)>>>; }\n",
+}
 
 TOKEN = re.compile(r"(?P<doc>//[/!][^\n]*)|(?P<comment>//[^\n]*)|(?P<space>\s+)|(?P<word>r#\w+|'?\w+|::|->|\"[^\"]*\"|.)")
 
@@ -150,6 +167,24 @@ class Test:
         result = self.gen("-o", self.place("bad"), path, timeout=120)
         self.tap.check(result.returncode == 0, "20,000 types take their time, which is short", result.stderr)
 
+    def damaged(self):
+        """Interfaces with random damage: read or refused, never anything else."""
+        rng, bad, statuses = random.Random(20260802), [], set()
+        text = read(os.path.join(self.source, INTERFACES[2]))
+        path = self.place("damaged", "zoo.rs")
+        for _ in range(150):
+            changed = text
+            for _ in range(rng.randrange(1, 4)):
+                at, span = rng.randrange(len(changed)), rng.randrange(12)
+                piece = rng.choice(["", changed[at:at + span] * 2, rng.choice("<>(){}[];:,#!'\"/*&= \n\\abT0")])
+                changed = changed[:at] + piece + changed[at + span:]
+            write(path, changed)
+            result = self.gen("-o", self.place("damaged"), path)
+            statuses.add(result.returncode)
+            if result.returncode not in (0, 1) or "Sanitizer" in result.stderr:
+                bad.append(f"{result.returncode}: {result.stderr[:500]}\n{changed}")
+        self.tap.check(not bad and statuses == {0, 1}, "150 damaged interfaces", bad[:2])
+
     def options(self):
         tap, source = self.tap, os.path.join(self.source, INTERFACES[0])
         folder = self.place("options", "x")[:-2]
@@ -165,6 +200,13 @@ class Test:
         tap.check(result.returncode == 0 and "mine_client_echo(" in header and '#include "api/t.h"' in code,
                   "--prefix and --header-name", result.stderr)
         tap.check(read(depfile) == f"{folder}/testbed.h {folder}/testbed.c: {source}\n", "--depfile", read(depfile))
+        for stem, text in FORMS.items():
+            write(self.place("first", stem + ".rs"), text)
+            result = self.gen("-o", self.place("first"), self.place("first", stem + ".rs"))
+            tap.check(result.returncode == 0, f"{stem}: generates", result.stderr)
+            self.compile(stem)
+            if stem != "long":  # whose names alone fill a line
+                self.format(stem)
         tap.check(sorted(os.listdir(folder)) == ["d", "testbed.c", "testbed.h"], "nothing else is left")
 
     def check(self):
@@ -209,6 +251,7 @@ def main(choir_gen, choir, source, build):
         for path in INTERFACES:
             test.interface(path)
         test.bad_input()
+        test.damaged()
         test.options()
         test.check()
         test.schema()

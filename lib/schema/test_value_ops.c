@@ -415,6 +415,13 @@ static void *on_a_small_stack(void *ctx) {
     cr_assert_eq(choir_value_copy(u, t->type, clone, arena_of(t->v), copy), CHOIR_OK);
     cr_assert_gt(choir_value_print(u, t->type, copy, text, sizeof text), 31u * 6);
     choir_value_free(t->v->env, clone);
+    choir_bytes bytes;
+    deep decoded;
+    choiri_text why;
+    cr_assert_eq(values_encode(t->v, t->type, value, &bytes), CHOIR_OK);
+    cr_assert_eq(values_decode(t->v, t->type, bytes, &decoded, &why), CHOIR_OK);
+    cr_assert_eq(choir_value_equal(u, t->type, value, &decoded, &same), CHOIR_OK);
+    cr_assert(same);
     t->done = true;
     return NULL;
 }

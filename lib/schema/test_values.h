@@ -65,6 +65,7 @@ static inline int values_encode(values *v, uint32_t type, const void *value, cho
     choiri_outq q;
     choiri_writer w;
     choir_iov iov[256];
+    *ret = (choir_bytes){NULL, 0};
     choiri_outq_init(&q, v->env);
     choiri_writer_init(&w, &q, NULL);
     choiri_value_encode(&w, &v->ts->unit, type, value);

@@ -109,8 +109,8 @@ static bool uses_arrays(const gen *g) {
 }
 
 static void make_header(gen *g, const options *o) {
-    const char *guard = gen_upper(g, gen_format(g, "%s_h", identifier(g, stem_of(o->input))));
-    if (guard[0] == '_' || (guard[0] >= '0' && guard[0] <= '9')) guard = gen_format(g, "X%s", guard);
+    /* Not of the prefix: a method called h would have that name. */
+    const char *guard = gen_upper(g, gen_format(g, "generated_%s_h", identifier(g, stem_of(o->input))));
     banner(g, &g->header, o);
     gen_add_docs(&g->header, g->file->docs, 0, NULL);
     gen_add(&g->header, "#ifndef %s\n#define %s\n\n#include <choir/%s.h>\n", guard, guard,
@@ -227,7 +227,7 @@ static int run(const options *o, idl *file) {
     file->error = &error;
     choose_prefix(&g, o);
     g.header_name = o->header_name ? o->header_name : gen_format(&g, "%.*s.h", (int)stem.len, stem.data);
-    if (file->types.len == 0) {
+    if (file->types.len + file->services.len == 0) {
         fprintf(stderr, "%s: error: the file declares nothing\n", o->input);
     } else if (!gen_name_all(&g)) {
         fprintf(stderr, "%s\n", error.text);

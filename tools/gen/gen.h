@@ -53,6 +53,9 @@ bool gen_name_all(gen *g);
 /* Takes a name of the whole program; `what` and the place say for what. */
 bool gen_take(gen *g, const char *name, const char *what, choir_str rust, uint32_t at);
 
+/* The constant that stands for a type. */
+const char *gen_type_number(gen *g, uint32_t type);
+
 /* Does this type have no values to tell apart, and so no member in C? */
 static inline bool gen_is_empty(const gen *g, uint32_t type) {
     return idl_type_at(g->file, type)->size == 0;
@@ -70,6 +73,9 @@ const char *gen_variant_struct(gen *g, uint32_t type, const idl_variant *v);
 /* Of a service: what its methods' names start with. */
 const char *gen_service_prefix(gen *g, uint32_t service);
 const char *gen_method(gen *g, const idl_method *m); /* its own part of names */
+/* Its member in the table of handlers, and a parameter for one of its arguments. */
+const char *gen_handler(gen *g, const idl_method *m);
+const char *gen_param(gen *g, const char *member);
 
 static inline const idl_decl *gen_trait(const gen *g, uint32_t service) {
     return ((const idl_decl *const *)g->file->traits.items)[service];

@@ -2,15 +2,6 @@
 /* Functions for each method. They are inline, so that a program links libchoir-net only if it uses what needs it. */
 #include "gen/gen.h"
 
-/* Names of parameters that the functions have besides the method's. */
-static const char *param_name(gen *g, const char *member) {
-    static const char *const ours[] = {"args",    "client",   "conn",     "ctx",     "done",   "now",
-                                       "options", "ret_call", "ret_done", "session", "timeout"};
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcmp(member, ours[i]) == 0) return gen_format(g, "%s_", member);
-    return member;
-}
-
 /* A value as a parameter: structs and arrays by pointer. */
 static const char *declare_param(gen *g, uint32_t type, const char *name) {
     const choir_type *t = idl_type_at(g->file, type);
@@ -38,7 +29,7 @@ static const char *params(const method *x) {
     for (uint32_t i = t->first; x->args_type && i < t->first + t->count; i++) {
         uint32_t type = idl_field_at(x->g->file, i)->type;
         if (gen_is_empty(x->g, type)) continue;
-        const char *name = param_name(x->g, x->g->members[i]);
+        const char *name = gen_param(x->g, x->g->members[i]);
         list = gen_format(x->g, "%s\n%s", list, declare_param(x->g, type, name));
     }
     return list;
@@ -53,7 +44,7 @@ static const char *add_args(const method *x) {
     for (uint32_t i = t->first; i < t->first + t->count; i++) {
         uint32_t type = idl_field_at(g->file, i)->type;
         if (gen_is_empty(g, type)) continue;
-        const char *member = g->members[i], *name = param_name(g, member);
+        const char *member = g->members[i], *name = gen_param(g, member);
         if (idl_type_at(g->file, type)->kind == CHOIR_KIND_ARRAY)
             gen_add(&g->header, "    memcpy(args.%s, %s, sizeof args.%s);\n", member, name, member);
         else
@@ -137,8 +128,7 @@ static void add_handler(const method *x) {
     gen *g = x->g;
     gen_add_docs(&g->header, x->m->docs, 4, text_of_flags(g, x->m));
     const char *args = x->args_type ? gen_format(g, "\nconst %s *args", x->args_type) : "";
-    const char *member = gen_member(g, x->m->name.text);
-    if (strcmp(member, "size") == 0) member = "size_";
+    const char *member = gen_handler(g, x->m);
     gen_add_list(&g->header, gen_format(g, "    void (*%s)", member),
                  gen_format(g, "void *ctx\nchoir_responder to%s\nconst choir_event *request", args), ";\n");
 }
@@ -230,8 +220,7 @@ void gen_add_service(gen *g, uint32_t service) {
 
 static void add_case(const method *x) {
     gen *g = x->g;
-    const char *member = gen_member(g, x->m->name.text);
-    if (strcmp(member, "size") == 0) member = "size_";
+    const char *member = gen_handler(g, x->m);
     gen_add(&g->source, "    case %s:\n        if (!HAS(%s_handlers, %s)) return false;\n", x->index,
             x->prefix, member);
     gen_add(&g->source, "        h->%s(ctx, to, %srequest);\n        return true;\n", member,

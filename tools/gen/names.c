@@ -227,14 +227,20 @@ const char *gen_declare(gen *g, uint32_t type, const char *name) {
     return gen_format(g, "%s%s%s", scalar_c(t->kind), *name == '[' ? "" : between, name);
 }
 
+static bool is_list(uint32_t kind) {
+    return kind == CHOIR_KIND_LIST || kind == CHOIR_KIND_SET || kind == CHOIR_KIND_MAP;
+}
+
 const char *gen_items(gen *g, uint32_t type) {
     const choir_type *t = idl_type_at(g->file, type);
-    if (t->kind != CHOIR_KIND_LIST && t->kind != CHOIR_KIND_SET && t->kind != CHOIR_KIND_MAP) {
-        bool channel = t->kind == CHOIR_KIND_TX || t->kind == CHOIR_KIND_RX;
-        return channel ? gen_format(g, "items: %s", gen_declare(g, t->elem, "")) : NULL;
-    }
-    if (gen_is_empty(g, t->elem)) return "items: none, only their number";
-    return gen_format(g, "items: %s", gen_declare(g, t->elem, ""));
+    const char *text = "items: ";
+    if (t->kind == CHOIR_KIND_OPTION) t = idl_type_at(g->file, t->elem);
+    if (!is_list(t->kind) && t->kind != CHOIR_KIND_TX && t->kind != CHOIR_KIND_RX) return NULL;
+    const choir_type *elem = idl_type_at(g->file, t->elem);
+    for (; is_list(elem->kind); t = elem, elem = idl_type_at(g->file, t->elem))
+        text = gen_format(g, "%schoir_list of ", text);
+    return gen_format(g, "%s%s", text,
+                      gen_is_empty(g, t->elem) ? "nothing, only their number" : gen_declare(g, t->elem, ""));
 }
 
 /* ---- members ---- */
@@ -259,7 +265,20 @@ static bool name_fields(gen *g, uint32_t first, uint32_t count, const char *a, c
 
 const char *gen_variant_member(gen *g, const idl_variant *v) {
     const char *snake = gen_snake(g, v->name.text);
+    if (strcmp(snake, "tag") == 0) return "tag_"; /* beside the union there is one */
     return gen_member(g, (choir_str){snake, strlen(snake)});
+}
+
+const char *gen_handler(gen *g, const idl_method *m) {
+    return idl_is(m->name.text, "size") ? "size_" : gen_member(g, m->name.text);
+}
+
+const char *gen_param(gen *g, const char *member) {
+    static const char *const ours[] = {"args",    "client",   "conn",     "ctx",     "done",   "now",
+                                       "options", "ret_call", "ret_done", "session", "timeout"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (strcmp(member, ours[i]) == 0) return gen_format(g, "%s_", member);
+    return member;
 }
 
 const char *gen_variant_tag(gen *g, uint32_t type, const idl_variant *v) {
@@ -276,8 +295,10 @@ static bool name_variants(gen *g, uint32_t type) {
     for (uint32_t i = t->first; i < t->first + t->count; i++, v = v->next) {
         const choir_variant *made = idl_variant_at(g->file, i);
         choir_str rust = v->name.text;
+        const taken by = {"variant", rust, v->name.at};
         if (!check_ascii(g, &v->name) || !name_fields(g, made->first, made->count, NULL, NULL) ||
-            !gen_take(g, gen_variant_tag(g, type, v), "variant", rust, v->name.at))
+            !gen_take(g, gen_variant_tag(g, type, v), "variant", rust, v->name.at) ||
+            !take(g, &g->names[type], gen_variant_member(g, v), &by))
             return false;
         if (made->shape > CHOIR_VARIANT_NEWTYPE && made->count > 0 &&
             !gen_take(g, gen_variant_struct(g, type, v), "variant", rust, v->name.at))
@@ -299,6 +320,10 @@ static bool name_members(gen *g, uint32_t type) {
     }
 }
 
+const char *gen_type_number(gen *g, uint32_t type) {
+    return gen_upper(g, gen_format(g, "%s_type_%s", g->prefix, mangle(g, type)));
+}
+
 static bool name_type(gen *g, uint32_t type) {
     const idl_info *info = idl_info_at(g->file, type);
     if (!gen_is_struct(g, type)) return true;
@@ -311,7 +336,9 @@ static bool name_type(gen *g, uint32_t type) {
         rust = info->decl->name.text;
         at = info->decl->name.at;
     }
-    return (info->role == IDL_ARGS || gen_take(g, g->names[type], "type", rust, at)) && name_members(g, type);
+    if (info->role == IDL_ARGS) return name_members(g, type);
+    return gen_take(g, g->names[type], "type", rust, at) &&
+           gen_take(g, gen_type_number(g, type), "type", rust, at) && name_members(g, type);
 }
 
 /* ---- services ---- */
@@ -344,6 +371,16 @@ static bool name_method(gen *g, const char *prefix, const idl_method *m, const c
     return gen_take(g, g->names[made->args], "method", m->name.text, m->name.at);
 }
 
+/* What is named within something: handlers in their table, parameters in their function. */
+static bool name_locals(gen *g, const idl_decl *trait, const idl_method *m) {
+    if (!take(g, &trait->docs, gen_handler(g, m), &(taken){"method", m->name.text, m->name.at})) return false;
+    for (const idl_field *arg = m->args; arg; arg = arg->next) {
+        const char *name = gen_param(g, gen_member(g, arg->name.text));
+        if (!take(g, &m->docs, name, &(taken){"argument", arg->name.text, arg->name.at})) return false;
+    }
+    return true;
+}
+
 static bool name_service(gen *g, uint32_t service) {
     const idl_decl *d = gen_trait(g, service);
     const char *prefix = gen_service_prefix(g, service);
@@ -355,7 +392,7 @@ static bool name_service(gen *g, uint32_t service) {
         return false;
     const choir_method *made = idl_service(g->file, service)->methods;
     for (const idl_method *m = d->methods; m; m = m->next, made++)
-        if (!name_method(g, prefix, m, made)) return false;
+        if (!name_method(g, prefix, m, made) || !name_locals(g, d, m)) return false;
     return true;
 }
 
@@ -377,7 +414,9 @@ bool gen_name_all(gen *g) {
     g->names = idl_alloc(g->file, (types + 1) * sizeof *g->names);
     g->members = idl_alloc(g->file, (g->file->fields.len + 1) * sizeof *g->members);
     g->emitted = idl_alloc(g->file, types + 1);
-    if (!check_defaults(g)) return false;
+    const char *unit = gen_format(g, "%s_unit", g->prefix);
+    if (!check_defaults(g) || !gen_take(g, unit, "file", (choir_str){g->prefix, strlen(g->prefix)}, 0))
+        return false;
     for (uint32_t i = 0; i < g->file->services.len; i++)
         if (!name_service(g, i)) return false;
     for (uint32_t i = 0; i < types; i++)

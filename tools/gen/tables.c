@@ -171,7 +171,7 @@ static void unit_member(gen *g, const char *name, uint32_t len) {
 
 static void add_unit(gen *g) {
     const choir_unit *u = &g->file->unit;
-    gen_add(&g->source, "\nstatic const choir_unit unit = {\n    CHOIR_UNIT_HEADER,\n");
+    gen_add(&g->source, "\nconst choir_unit %s_unit = {\n    CHOIR_UNIT_HEADER,\n", g->prefix);
     unit_member(g, "types", u->types_len);
     unit_member(g, "fields", u->fields_len);
     unit_member(g, "variants", u->variants_len);
@@ -189,9 +189,9 @@ void gen_add_tables(gen *g) {
     gen_add(&g->source, "/* One record is one line. */\n/* clang-format off */\n");
     add_strings(g);
     gen_add(&g->source, "\n#define C_TYPE(type) .size = sizeof(type), .align = _Alignof(type)\n");
-    gen_add(&g->source, "\nstatic const choir_type types[] = {\n");
+    if (g->file->types.len > 0) gen_add(&g->source, "\nstatic const choir_type types[] = {\n");
     for (uint32_t i = 0; i < g->file->types.len; i++) add_type(g, i);
-    gen_add(&g->source, "};\n");
+    if (g->file->types.len > 0) gen_add(&g->source, "};\n");
     add_fields(g);
     add_variants(g);
     add_params(g);
@@ -218,8 +218,8 @@ void gen_add_methods_table(gen *g, uint32_t service) {
         }
         gen_add(&g->source, "};\n");
     }
-    gen_add(&g->source, "\nconst choir_service %s_service = {\n    .unit = &unit,\n    .name = %u,\n", prefix,
-            (unsigned)s->name);
+    gen_add(&g->source, "\nconst choir_service %s_service = {\n    .unit = &%s_unit,\n    .name = %u,\n",
+            prefix, g->prefix, (unsigned)s->name);
     if (s->methods_len > 0)
         gen_add(&g->source, "    .methods_len = %u,\n    .methods = methods_%u,\n", (unsigned)s->methods_len,
                 (unsigned)service);

@@ -30,16 +30,30 @@ static void new_line(gen_text *t, size_t indent) {
     gen_add(t, "\n%*s", (int)indent, "");
 }
 
+/* Does every item fit behind the bracket, at this column? */
+static bool fits(const char *items, size_t indent, size_t behind) {
+    while (*items != '\0') {
+        size_t len = strcspn(items, "\n");
+        if (indent + len + behind > GEN_COLUMNS) return false;
+        items += len + (items[len] != '\0');
+    }
+    return true;
+}
+
 void gen_add_list(gen_text *t, const char *head, const char *items, const char *tail) {
+    size_t tail_len = 1 + strcspn(tail, "\n");
+    size_t column = strlen(head) + 1, indent = column;
     gen_add(t, "%s(", head);
-    const char *start = strrchr(head, '\n');
-    size_t indent = strlen(start ? start + 1 : head) + 1, column = indent;
+    if (!fits(items, indent, tail_len)) { /* then below the start of the statement */
+        indent = strspn(head, " ") + 4;
+        new_line(t, indent);
+        column = indent;
+    }
     for (bool first = true; *items != '\0'; first = false) {
         size_t len = strcspn(items, "\n");
         bool last = items[len] == '\0';
         /* A comma, or what ends the list, must fit too. */
-        size_t behind = last ? 1 + strcspn(tail, "\n") : 1;
-        if (!first && column + 1 + len + behind > GEN_COLUMNS) {
+        if (!first && column + 1 + len + (last ? tail_len : 1) > GEN_COLUMNS) {
             new_line(t, indent);
             column = indent;
         } else if (!first) {

@@ -160,6 +160,21 @@ static int by_place(const void *a, const void *b) {
     return x->type < y->type ? -1 : 1;
 }
 
+/* Types with a name in C as numbers, in the order of the file. */
+static void add_numbers(gen *g, const place *places, uint32_t len) {
+    bool any = false;
+    gen_add(&g->header, "\n/* The tables, and types in them: for choir_value_print and the like. */\n");
+    gen_add(&g->header, "extern const choir_unit %s_unit;\n", g->prefix);
+    for (uint32_t i = 0; i < len; i++) {
+        uint32_t type = places[i].type;
+        if (!gen_is_struct(g, type) || gen_is_empty(g, type)) continue;
+        if (!any) gen_add(&g->header, "enum {\n");
+        any = true;
+        gen_add(&g->header, "    %s = %u,\n", gen_type_number(g, type), (unsigned)type);
+    }
+    if (any) gen_add(&g->header, "};\n");
+}
+
 /* Declared types in the order of the file, then those that only have a form, as (A, B) in a Vec. Arguments come with
  * their methods. */
 void gen_add_types(gen *g) {
@@ -173,6 +188,7 @@ void gen_add_types(gen *g) {
     }
     if (len > 0) qsort(places, len, sizeof *places, by_place);
     for (uint32_t i = 0; i < len; i++) add_type(g, places[i].type);
+    add_numbers(g, places, len);
 }
 
 void gen_add_args(gen *g, uint32_t type) {

@@ -218,6 +218,17 @@ Test(idl_parse, every_truncation) {
     idl_free(file);
 }
 
+/* A whole interface, cut at every byte. */
+Test(idl_parse, every_truncation_of_testbed) {
+    static char text[65536];
+    FILE *file = fopen(getenv("TESTBED_RS"), "rb");
+    cr_assert(file);
+    size_t len = fread(text, 1, sizeof text, file);
+    fclose(file);
+    cr_assert(len > 1000 && len < sizeof text);
+    for (size_t cut = 0; cut <= len; cut++) try_text(text, cut);
+}
+
 static uint64_t next(uint64_t *state) {
     *state ^= *state << 13;
     *state ^= *state >> 7;

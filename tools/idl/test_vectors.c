@@ -3,6 +3,7 @@
 #include "idl/idl.h"
 #include "rust_vectors.h"
 #include "schema/service.h"
+#include "schema/value.h"
 #include "testing/alloc.h"
 
 #include <criterion/criterion.h>
@@ -30,12 +31,50 @@ static char *payload_of(const choiri_announcement *a) {
     return hex;
 }
 
+/* Each example value, decoded and encoded again, is the same bytes. Returns how many there were. */
+static size_t check_values(choir_env *env, const choir_unit *u, uint32_t type, size_t row) {
+    size_t count = 0;
+    for (const char *hex = rust_types[row].values; *hex; hex = strchr(hex, ';') + 1, count++) {
+        uint8_t bytes[256];
+        size_t len = 0;
+        for (const char *at = hex; *at != ';'; at += 2) {
+            unsigned byte;
+            cr_assert(len < sizeof bytes && sscanf(at, "%2x", &byte) == 1);
+            bytes[len++] = (uint8_t)byte;
+        }
+        choiri_arena arena;
+        choiri_text text;
+        choiri_text_init(&text);
+        choiri_arena_init(&arena, env, NULL, 0, (size_t)1 << 20);
+        choiri_reader r = choiri_reader_of((choir_bytes){bytes, len});
+        void *value = choiri_arena_alloc(&arena, u->types[type].size, 16);
+        cr_assert(value);
+        choir_str why = choiri_text_get(&text);
+        cr_expect_eq(choiri_value_decode(&r, u, type, &arena, value, &text), CHOIR_OK, "%s: %.*s: %.*s",
+                     rust_types[row].name, (int)(2 * len), hex, (int)why.len, why.data);
+        cr_expect_eq(choiri_reader_left(&r), 0);
+        choiri_outq q;
+        choiri_writer w;
+        choir_iov out[1];
+        choiri_outq_init(&q, env);
+        choiri_writer_init(&w, &q, NULL);
+        choiri_value_encode(&w, u, type, value);
+        cr_assert_eq(choiri_writer_finish(&w), CHOIR_OK);
+        cr_assert(q.bytes == len && (len == 0 || choiri_outq_peek(&q, 0, UINT64_MAX, out, 1) == 1));
+        cr_expect(len == 0 || memcmp(out[0].base, bytes, len) == 0, "%s: %.*s", rust_types[row].name,
+                  (int)(2 * len), hex);
+        choiri_outq_deinit(&q);
+        choiri_arena_reset(&arena);
+    }
+    return count;
+}
+
 static bool parse(const char *text, idl **ret, idl_error *error) {
     return idl_parse(text, strlen(text), "test.rs", ret, error);
 }
 
 Test(idl_vectors, types) {
-    size_t same = 0, refused = 0;
+    size_t same = 0, refused = 0, values = 0;
     for (size_t i = 0; i < COUNT(rust_types); i++) {
         idl *file;
         idl_error error;
@@ -57,6 +96,7 @@ Test(idl_vectors, types) {
         cr_expect(equal, "%s: announced\n%s instead of\n%s", rust_types[i].name, payload,
                   rust_types[i].payload);
         same += equal;
+        values += check_values(env, u, type, i);
         free(payload);
         choiri_announcement_free(env, &made);
         choir_env_free(env);
@@ -64,6 +104,7 @@ Test(idl_vectors, types) {
         idl_free(file);
     }
     cr_expect_eq(same, 131);
+    cr_expect_eq(values, 162);
     cr_expect_eq(refused, 1);
 }
 

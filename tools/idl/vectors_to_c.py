@@ -24,7 +24,8 @@ def type_rows(types):
         if name.startswith("vox_types::"):
             continue  # the protocol's own types, not written as text
         rust = f"{entry.get('definition', '')} trait Probe {{ async fn probe(&self, value: {name}); }}"
-        yield f"    {{{text(name)}, {text(rust)}, {text(entry['payload_cbor_hex'])}}},"
+        values = [value["postcard_hex"] + ";" for value in entry.get("values", []) if "postcard_hex" in value]
+        yield f"    {{{text(name)}, {text(rust)}, {text(entry['payload_cbor_hex'])}, {text(''.join(values))}}},"
 
 
 def method_rows(methods):
@@ -55,7 +56,7 @@ def main(folder, output):
     with open(output, "w", encoding="utf-8") as out:
         print("struct service_row { const char *name; uint64_t id; uint32_t flags; const char *args, *response; };",
               file=out)
-        print("static const struct { const char *name, *text, *payload; } rust_types[] = {", file=out)
+        print("static const struct { const char *name, *text, *payload, *values; } rust_types[] = {", file=out)
         print("\n".join(type_rows(load(folder, "rust-types.json")["types"])), file=out)
         print("};\nstatic const struct { const char *text; uint64_t id; bool ascii; } rust_methods[] = {", file=out)
         print("\n".join(method_rows(load(folder, "rust-method-ids.json")["methods"])), file=out)
