@@ -25,7 +25,7 @@ typedef struct tool_command {
     int (*run)(int argc, char **argv);
 } tool_command;
 
-extern const tool_command tool_serve, tool_call, tool_ping;
+extern const tool_command tool_serve, tool_call, tool_ping, tool_schema;
 
 /* ---- command line (options.c) ---- */
 

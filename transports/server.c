@@ -289,7 +289,8 @@ static int check_options(choir_loop *loop, const choir_server_options *options, 
         choiri_net_session_options(ret->session, ret->attachment, ret_each) != CHOIR_OK)
         return choiri_net_fail(loop, CHOIR_ERR_INVALID,
                                "the server's options are not initialised, or of a newer library");
-    if (!ret->service || (!ret->handlers && !ret->dispatch) || ret->max_sessions == 0 || ret->max_handshakes == 0)
+    if (!ret->service || (!ret->handlers && !ret->dispatch) || ret->max_sessions == 0 ||
+        ret->max_handshakes == 0)
         return choiri_net_fail(loop, CHOIR_ERR_INVALID,
                                "a server needs a service, handlers and limits that are not 0");
     int status = choiri_net_service_check(loop, ret->service);

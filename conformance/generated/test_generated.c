@@ -21,8 +21,9 @@ static void compare_types(const choir_unit *made, const choir_unit *read) {
     cr_assert_eq(made->types_len, read->types_len);
     for (uint32_t i = 0; i < made->types_len; i++) {
         const choir_type *a = &made->types[i], *b = &read->types[i];
-        cr_expect(memcmp(a, b, sizeof *a) == 0, "type %u: kind %u, size %u, align %u, offset %u; read: %u %u %u %u", i,
-                  a->kind, a->size, a->align, a->offset, b->kind, b->size, b->align, b->offset);
+        cr_expect(memcmp(a, b, sizeof *a) == 0,
+                  "type %u: kind %u, size %u, align %u, offset %u; read: %u %u %u %u", i, a->kind, a->size,
+                  a->align, a->offset, b->kind, b->size, b->align, b->offset);
     }
 }
 
@@ -111,15 +112,18 @@ static void on_open(void *ctx, choir_responder to, const choir_event *request) {
     z->opened++;
     cr_expect_eq(zoo_reply_open(to), CHOIR_OK);
 }
-static void on_numbers(void *ctx, choir_responder to, const zoo_numbers_args *args, const choir_event *request) {
+static void on_numbers(void *ctx, choir_responder to, const zoo_numbers_args *args,
+                       const choir_event *request) {
     (void)ctx, (void)request;
     cr_expect_eq(zoo_reply_numbers(to, &args->numbers), CHOIR_OK);
 }
-static void on_animal(void *ctx, choir_responder to, const zoo_animal_args *args, const choir_event *request) {
+static void on_animal(void *ctx, choir_responder to, const zoo_animal_args *args,
+                      const choir_event *request) {
     (void)ctx, (void)request;
     cr_expect_eq(zoo_reply_animal(to, &args->animal), CHOIR_OK);
 }
-static void on_containers(void *ctx, choir_responder to, const zoo_containers_args *args, const choir_event *request) {
+static void on_containers(void *ctx, choir_responder to, const zoo_containers_args *args,
+                          const choir_event *request) {
     (void)ctx, (void)request;
     cr_expect_eq(zoo_reply_containers(to, &args->containers), CHOIR_OK);
 }
@@ -137,7 +141,8 @@ static void on_fails(void *ctx, choir_responder to, const zoo_fails_args *args, 
     (void)ctx, (void)request;
     cr_expect_eq(args->why.len > 0 ? zoo_fail_fails(to, args->why) : zoo_reply_fails(to), CHOIR_OK);
 }
-static void on_delete(void *ctx, choir_responder to, const zoo_delete_args *args, const choir_event *request) {
+static void on_delete(void *ctx, choir_responder to, const zoo_delete_args *args,
+                      const choir_event *request) {
     (void)ctx, (void)request;
     zoo_option_u8 answer = {args->done, args->client};
     cr_expect_eq(zoo_reply_delete(to, &answer), CHOIR_OK);
@@ -191,8 +196,15 @@ Test(generated, scalars_and_nothing) {
     begin(&w, &handlers);
     cr_assert_eq(zoo_wait_open(w.client, PATIENCE, &done), CHOIR_OK);
     cr_expect(zoo_ok_open(done) && w.zoo.opened == 1);
-    const zoo_numbers in = {.a = 255, .d = UINT64_MAX, .e = {1, 2}, .i = INT64_MIN, .j = {3, UINT64_MAX}, .l = -0.5,
-                            .m = 0x1F600, .n = true, .p = -1};
+    const zoo_numbers in = {.a = 255,
+                            .d = UINT64_MAX,
+                            .e = {1, 2},
+                            .i = INT64_MIN,
+                            .j = {3, UINT64_MAX},
+                            .l = -0.5,
+                            .m = 0x1F600,
+                            .n = true,
+                            .p = -1};
     cr_assert_eq(zoo_wait_numbers(w.client, &in, PATIENCE, &done), CHOIR_OK);
     const zoo_numbers *out = zoo_ok_numbers(done);
     cr_assert(out);

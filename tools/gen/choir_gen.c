@@ -40,11 +40,14 @@ static int usage(const char *what, const char *which) {
 /* Returns an exit status, or -1 to go on. */
 static int read_options(int argc, char **argv, options *o) {
     enum { HEADER_NAME = 256, CHECK, DEPFILE, HELP, VERSION };
-    static const struct option known[] = {
-        {"output", required_argument, NULL, 'o'},  {"prefix", required_argument, NULL, 'p'},
-        {"header-name", required_argument, NULL, HEADER_NAME}, {"check", no_argument, NULL, CHECK},
-        {"depfile", required_argument, NULL, DEPFILE}, {"help", no_argument, NULL, HELP},
-        {"version", no_argument, NULL, VERSION},   {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"output", required_argument, NULL, 'o'},
+                                          {"prefix", required_argument, NULL, 'p'},
+                                          {"header-name", required_argument, NULL, HEADER_NAME},
+                                          {"check", no_argument, NULL, CHECK},
+                                          {"depfile", required_argument, NULL, DEPFILE},
+                                          {"help", no_argument, NULL, HELP},
+                                          {"version", no_argument, NULL, VERSION},
+                                          {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "o:p:", known, NULL)) != -1;) {
         switch (c) {
         case 'o': o->folder = optarg; break;
@@ -123,8 +126,10 @@ static void make_source(gen *g, const options *o) {
     bool any = false;
     banner(g, &g->source, o);
     gen_add(&g->source, "#include \"%s\"\n\n", g->header_name);
-    gen_add(&g->source, "_Static_assert(CHOIR_TYPE_ABI == %uu, \"made for another version of choir: run choir-gen again\");\n\n",
-            (unsigned)CHOIR_TYPE_ABI);
+    gen_add(
+        &g->source,
+        "_Static_assert(CHOIR_TYPE_ABI == %uu, \"made for another version of choir: run choir-gen again\");\n\n",
+        (unsigned)CHOIR_TYPE_ABI);
     gen_add_tables(g);
     for (uint32_t i = 0; i < g->file->services.len; i++) {
         gen_add_methods_table(g, i);
@@ -132,8 +137,9 @@ static void make_source(gen *g, const options *o) {
     }
     gen_add(&g->source, "/* clang-format on */\n");
     if (any)
-        gen_add(&g->source,
-                "\n#define HAS(type, member) (h->size >= offsetof(type, member) + sizeof h->member && h->member)\n");
+        gen_add(
+            &g->source,
+            "\n#define HAS(type, member) (h->size >= offsetof(type, member) + sizeof h->member && h->member)\n");
     for (uint32_t i = 0; i < g->file->services.len; i++) gen_add_dispatcher(g, i);
 }
 

@@ -4,8 +4,8 @@
 
 /* Names of parameters that the functions have besides the method's. */
 static const char *param_name(gen *g, const char *member) {
-    static const char *const ours[] = {"args", "client", "conn", "ctx", "done", "now", "options",
-                                       "ret_call", "ret_done", "session", "timeout"};
+    static const char *const ours[] = {"args",    "client",   "conn",     "ctx",     "done",   "now",
+                                       "options", "ret_call", "ret_done", "session", "timeout"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (strcmp(member, ours[i]) == 0) return gen_format(g, "%s_", member);
     return member;
@@ -84,13 +84,15 @@ static void add_calls(const method *x) {
     gen *g = x->g;
     gen_add(&g->header, "\n");
     gen_add_docs(&g->header, x->m->docs, 0, text_of_flags(g, x->m));
-    add_function(x, gen_format(g, "%s_client_%s", x->prefix, x->name), "choir_client *client",
-                 "\nconst choir_call_options *options\nchoir_call_fn *done\nvoid *ctx\nchoir_call_id *ret_call",
-                 "choir_client_call", "client", "\noptions\ndone\nctx\nret_call");
+    add_function(
+        x, gen_format(g, "%s_client_%s", x->prefix, x->name), "choir_client *client",
+        "\nconst choir_call_options *options\nchoir_call_fn *done\nvoid *ctx\nchoir_call_id *ret_call",
+        "choir_client_call", "client", "\noptions\ndone\nctx\nret_call");
     add_function(x, gen_format(g, "%s_wait_%s", x->prefix, x->name), "choir_client *client",
                  "\nchoir_duration timeout\nconst choir_event **ret_done", "choir_client_call_wait", "client",
                  "\ntimeout\nret_done");
-    add_function(x, gen_format(g, "%s_call_%s", x->prefix, x->name), "choir_session *session\nchoir_conn conn",
+    add_function(x, gen_format(g, "%s_call_%s", x->prefix, x->name),
+                 "choir_session *session\nchoir_conn conn",
                  "\nconst choir_call_options *options\nchoir_call_id *ret_call\nchoir_time now", "choir_call",
                  "session\nconn", "\noptions\nret_call\nnow");
 }
@@ -101,7 +103,8 @@ static void add_value(const method *x, const char *what, uint32_t type, const ch
     if (idl_type_at(g->file, type)->kind == CHOIR_KIND_NEVER) return;
     const char *head = gen_format(g, "%s_%s_%s", x->prefix, what, x->name);
     if (gen_is_empty(g, type)) {
-        gen_add(&g->header, "static inline bool %s(const choir_event *done) {\n    return done->outcome == %s;\n}\n",
+        gen_add(&g->header,
+                "static inline bool %s(const choir_event *done) {\n    return done->outcome == %s;\n}\n",
                 head, outcome);
         return;
     }
@@ -181,33 +184,44 @@ void gen_add_service(gen *g, uint32_t service) {
     each_method(g, service, add_index);
     gen_add(h, "    %s_METHODS,\n};\n\n/* ---- arguments ---- */\n", upper);
     each_method(g, service, add_args_struct);
-    gen_add(h,
-            "\n/* ---- calls ----\n *\n"
-            " * client_NAME calls and goes on; `done` gets the end of the call, `options` and `ret_call` may be NULL:\n"
-            " * choir_client_call. wait_NAME waits for the end: choir_client_call_wait. call_NAME is for sessions without\n"
-            " * libchoir-net: choir_call. Arguments are borrowed for the call. */\n");
+    gen_add(
+        h,
+        "\n/* ---- calls ----\n *\n"
+        " * client_NAME calls and goes on; `done` gets the end of the call, `options` and `ret_call` may be NULL:\n"
+        " * choir_client_call. wait_NAME waits for the end: choir_client_call_wait. call_NAME is for sessions without\n"
+        " * libchoir-net: choir_call. Arguments are borrowed for the call. */\n");
     each_method(g, service, add_calls);
-    gen_add(h,
-            "\n/* ---- ends of calls, answers ----\n *\n"
-            " * ok_NAME is the result of a call that was answered, err_NAME the error that the method answered with; NULL\n"
-            " * if the call ended in another way. They are borrowed from the event. reply_NAME answers a request with a\n"
-            " * result, fail_NAME with the method's error; the value is borrowed for the call: choir_respond. */\n");
+    gen_add(
+        h,
+        "\n/* ---- ends of calls, answers ----\n *\n"
+        " * ok_NAME is the result of a call that was answered, err_NAME the error that the method answered with; NULL\n"
+        " * if the call ended in another way. They are borrowed from the event. reply_NAME answers a request with a\n"
+        " * result, fail_NAME with the method's error; the value is borrowed for the call: choir_respond. */\n");
     each_method(g, service, add_values);
-    gen_add(h,
-            "\n/* ---- handlers ----\n *\n"
-            " * Each answers `to`, now or later, or drops it; the arguments live until then (choir_handler). A method\n"
-            " * without a handler is dropped: its callers see Cancelled. */\ntypedef struct %s_handlers {\n"
-            "    size_t size; /* sizeof this struct */\n", prefix);
+    gen_add(
+        h,
+        "\n/* ---- handlers ----\n *\n"
+        " * Each answers `to`, now or later, or drops it; the arguments live until then (choir_handler). A method\n"
+        " * without a handler is dropped: its callers see Cancelled. */\ntypedef struct %s_handlers {\n"
+        "    size_t size; /* sizeof this struct */\n",
+        prefix);
     each_method(g, service, add_handler);
     gen_add(h, "} %s_handlers;\n\n", prefix);
-    gen_add(h, "/* Calls the handler for a request; false: there is none. For choir_server_options.dispatch. */\n");
-    gen_add_list(h, gen_format(g, "bool %s_dispatch", prefix),
-                 "const void *handlers\nvoid *ctx\nchoir_responder to\nconst void *args\nconst choir_event *request",
-                 ";\n\n");
-    gen_add(h, "/* What a server of %.*s needs: `handlers` are borrowed as long as it lives, `ctx` is given to them. */\n",
-            (int)d->name.text.len, d->name.text.data);
-    gen_add_list(h, gen_format(g, "static inline void %s_serve", prefix),
-                 gen_format(g, "choir_server_options *options\nconst %s_handlers *handlers\nvoid *ctx", prefix), " {\n");
+    gen_add(
+        h,
+        "/* Calls the handler for a request; false: there is none. For choir_server_options.dispatch. */\n");
+    gen_add_list(
+        h, gen_format(g, "bool %s_dispatch", prefix),
+        "const void *handlers\nvoid *ctx\nchoir_responder to\nconst void *args\nconst choir_event *request",
+        ";\n\n");
+    gen_add(
+        h,
+        "/* What a server of %.*s needs: `handlers` are borrowed as long as it lives, `ctx` is given to them. */\n",
+        (int)d->name.text.len, d->name.text.data);
+    gen_add_list(
+        h, gen_format(g, "static inline void %s_serve", prefix),
+        gen_format(g, "choir_server_options *options\nconst %s_handlers *handlers\nvoid *ctx", prefix),
+        " {\n");
     gen_add(h,
             "    options->service = &%s_service;\n    options->dispatch = %s_dispatch;\n"
             "    options->dispatch_to = handlers;\n    options->ctx = ctx;\n}\n",
@@ -218,7 +232,8 @@ static void add_case(const method *x) {
     gen *g = x->g;
     const char *member = gen_member(g, x->m->name.text);
     if (strcmp(member, "size") == 0) member = "size_";
-    gen_add(&g->source, "    case %s:\n        if (!HAS(%s_handlers, %s)) return false;\n", x->index, x->prefix, member);
+    gen_add(&g->source, "    case %s:\n        if (!HAS(%s_handlers, %s)) return false;\n", x->index,
+            x->prefix, member);
     gen_add(&g->source, "        h->%s(ctx, to, %srequest);\n        return true;\n", member,
             x->args_type ? "args, " : "");
 }
@@ -226,10 +241,12 @@ static void add_case(const method *x) {
 void gen_add_dispatcher(gen *g, uint32_t service) {
     const char *prefix = gen_service_prefix(g, service);
     gen_add(&g->source, "\n");
-    gen_add_list(&g->source, gen_format(g, "bool %s_dispatch", prefix),
-                 "const void *handlers\nvoid *ctx\nchoir_responder to\nconst void *args\nconst choir_event *request",
-                 " {\n");
-    gen_add(&g->source, "    const %s_handlers *h = handlers;\n    (void)h, (void)ctx, (void)to, (void)args;\n", prefix);
+    gen_add_list(
+        &g->source, gen_format(g, "bool %s_dispatch", prefix),
+        "const void *handlers\nvoid *ctx\nchoir_responder to\nconst void *args\nconst choir_event *request",
+        " {\n");
+    gen_add(&g->source,
+            "    const %s_handlers *h = handlers;\n    (void)h, (void)ctx, (void)to, (void)args;\n", prefix);
     gen_add(&g->source, "    switch (request->method) {\n");
     each_method(g, service, add_case);
     gen_add(&g->source, "    default: return false;\n    }\n}\n");

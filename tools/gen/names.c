@@ -40,7 +40,8 @@ static bool is_lower(char c) {
 const char *gen_snake(gen *g, choir_str name) {
     char *out = idl_alloc(g->file, 2 * name.len + 1), *at = out;
     for (size_t i = 0; i < name.len; i++) {
-        char c = name.data[i], before = i > 0 ? name.data[i - 1] : '_', next = i + 1 < name.len ? name.data[i + 1] : '_';
+        char c = name.data[i], before = i > 0 ? name.data[i - 1] : '_',
+             next = i + 1 < name.len ? name.data[i + 1] : '_';
         bool starts = is_upper(c) && before != '_' && (!is_upper(before) || is_lower(next));
         if (starts) *at++ = '_';
         *at++ = is_upper(c) ? (char)(c - 'A' + 'a') : c;
@@ -66,7 +67,8 @@ static bool is_reserved(choir_str name) {
 
 const char *gen_member(gen *g, choir_str name) {
     bool hidden = name.len > 1 && name.data[0] == '_' && (name.data[1] == '_' || is_upper(name.data[1]));
-    return gen_format(g, "%s%.*s%s", hidden ? "x" : "", (int)name.len, name.data, is_reserved(name) ? "_" : "");
+    return gen_format(g, "%s%.*s%s", hidden ? "x" : "", (int)name.len, name.data,
+                      is_reserved(name) ? "_" : "");
 }
 
 static bool check_ascii(gen *g, const idl_name *name) {
@@ -97,9 +99,10 @@ static bool take(gen *g, const void *owner, const char *name, const taken *by) {
     const taken *other = e->value;
     uint32_t line, column;
     idl_place(g->file, other->at, &line, &column);
-    return idl_fail(g->file, by->at, (uint32_t)by->rust.len, "names that differ in more than underscores and case",
-                    "the %s \"%.*s\" would be %s in C, as the %s \"%.*s\" in line %u", by->what, (int)by->rust.len,
-                    by->rust.data, name, other->what, (int)other->rust.len, other->rust.data, (unsigned)line);
+    return idl_fail(
+        g->file, by->at, (uint32_t)by->rust.len, "names that differ in more than underscores and case",
+        "the %s \"%.*s\" would be %s in C, as the %s \"%.*s\" in line %u", by->what, (int)by->rust.len,
+        by->rust.data, name, other->what, (int)other->rust.len, other->rust.data, (unsigned)line);
 }
 
 bool gen_take(gen *g, const char *name, const char *what, choir_str rust, uint32_t at) {
@@ -110,13 +113,13 @@ bool gen_take(gen *g, const char *name, const char *what, choir_str rust, uint32
 
 static const char *scalar_name(uint32_t kind) {
     static const char *const names[] = {
-        [CHOIR_KIND_BOOL] = "bool", [CHOIR_KIND_U8] = "u8",         [CHOIR_KIND_U16] = "u16",
-        [CHOIR_KIND_U32] = "u32",   [CHOIR_KIND_U64] = "u64",       [CHOIR_KIND_U128] = "u128",
-        [CHOIR_KIND_I8] = "i8",     [CHOIR_KIND_I16] = "i16",       [CHOIR_KIND_I32] = "i32",
-        [CHOIR_KIND_I64] = "i64",   [CHOIR_KIND_I128] = "i128",     [CHOIR_KIND_F32] = "f32",
-        [CHOIR_KIND_F64] = "f64",   [CHOIR_KIND_CHAR] = "char",     [CHOIR_KIND_STRING] = "string",
-        [CHOIR_KIND_UNIT] = "unit", [CHOIR_KIND_NEVER] = "never",   [CHOIR_KIND_DURATION] = "duration",
-        [CHOIR_KIND_TX] = "tx",     [CHOIR_KIND_RX] = "rx",         [CHOIR_KIND_BOX] = "box",
+        [CHOIR_KIND_BOOL] = "bool",     [CHOIR_KIND_U8] = "u8",         [CHOIR_KIND_U16] = "u16",
+        [CHOIR_KIND_U32] = "u32",       [CHOIR_KIND_U64] = "u64",       [CHOIR_KIND_U128] = "u128",
+        [CHOIR_KIND_I8] = "i8",         [CHOIR_KIND_I16] = "i16",       [CHOIR_KIND_I32] = "i32",
+        [CHOIR_KIND_I64] = "i64",       [CHOIR_KIND_I128] = "i128",     [CHOIR_KIND_F32] = "f32",
+        [CHOIR_KIND_F64] = "f64",       [CHOIR_KIND_CHAR] = "char",     [CHOIR_KIND_STRING] = "string",
+        [CHOIR_KIND_UNIT] = "unit",     [CHOIR_KIND_NEVER] = "never",   [CHOIR_KIND_DURATION] = "duration",
+        [CHOIR_KIND_TX] = "tx",         [CHOIR_KIND_RX] = "rx",         [CHOIR_KIND_BOX] = "box",
         [CHOIR_KIND_OPTION] = "option", [CHOIR_KIND_RESULT] = "result",
     };
     return names[kind];
@@ -124,14 +127,17 @@ static const char *scalar_name(uint32_t kind) {
 
 static const char *scalar_c(uint32_t kind) {
     static const char *const names[] = {
-        [CHOIR_KIND_BOOL] = "bool",          [CHOIR_KIND_U8] = "uint8_t",      [CHOIR_KIND_U16] = "uint16_t",
-        [CHOIR_KIND_U32] = "uint32_t",       [CHOIR_KIND_U64] = "uint64_t",    [CHOIR_KIND_U128] = "choir_u128",
-        [CHOIR_KIND_I8] = "int8_t",          [CHOIR_KIND_I16] = "int16_t",     [CHOIR_KIND_I32] = "int32_t",
-        [CHOIR_KIND_I64] = "int64_t",        [CHOIR_KIND_I128] = "choir_u128", [CHOIR_KIND_F32] = "float",
-        [CHOIR_KIND_F64] = "double",         [CHOIR_KIND_CHAR] = "uint32_t",   [CHOIR_KIND_STRING] = "choir_str",
-        [CHOIR_KIND_BYTES] = "choir_bytes",  [CHOIR_KIND_LIST] = "choir_list", [CHOIR_KIND_SET] = "choir_list",
-        [CHOIR_KIND_MAP] = "choir_list",     [CHOIR_KIND_TX] = "choir_tx",     [CHOIR_KIND_RX] = "choir_rx",
-        [CHOIR_KIND_DURATION] = "choir_timespan"};
+        [CHOIR_KIND_BOOL] = "bool",        [CHOIR_KIND_U8] = "uint8_t",
+        [CHOIR_KIND_U16] = "uint16_t",     [CHOIR_KIND_U32] = "uint32_t",
+        [CHOIR_KIND_U64] = "uint64_t",     [CHOIR_KIND_U128] = "choir_u128",
+        [CHOIR_KIND_I8] = "int8_t",        [CHOIR_KIND_I16] = "int16_t",
+        [CHOIR_KIND_I32] = "int32_t",      [CHOIR_KIND_I64] = "int64_t",
+        [CHOIR_KIND_I128] = "choir_u128",  [CHOIR_KIND_F32] = "float",
+        [CHOIR_KIND_F64] = "double",       [CHOIR_KIND_CHAR] = "uint32_t",
+        [CHOIR_KIND_STRING] = "choir_str", [CHOIR_KIND_BYTES] = "choir_bytes",
+        [CHOIR_KIND_LIST] = "choir_list",  [CHOIR_KIND_SET] = "choir_list",
+        [CHOIR_KIND_MAP] = "choir_list",   [CHOIR_KIND_TX] = "choir_tx",
+        [CHOIR_KIND_RX] = "choir_rx",      [CHOIR_KIND_DURATION] = "choir_timespan"};
     return kind < sizeof names / sizeof *names ? names[kind] : NULL;
 }
 
@@ -143,13 +149,15 @@ static const char *shorten(gen *g, const char *name) {
     choiri_blake3 hash;
     choiri_blake3_init(&hash);
     choiri_blake3_update(&hash, name, strlen(name));
-    return gen_format(g, "%.*s_%08x", (int)MANGLED_MAX - 9, name, (unsigned)(choiri_blake3_final_u64(&hash) >> 32));
+    return gen_format(g, "%.*s_%08x", (int)MANGLED_MAX - 9, name,
+                      (unsigned)(choiri_blake3_final_u64(&hash) >> 32));
 }
 
 static const char *mangle_decl(gen *g, const idl_info *info) {
     const idl_decl *d = info->decl;
     const char *name = gen_snake(g, d->name.text);
-    for (const idl_decl *m = d->in; m; m = m->in) name = gen_format(g, "%s_%s", gen_snake(g, m->name.text), name);
+    for (const idl_decl *m = d->in; m; m = m->in)
+        name = gen_format(g, "%s_%s", gen_snake(g, m->name.text), name);
     for (uint32_t i = 0; i < d->params_len; i++) {
         const idl_value *v = &info->values[i];
         name = v->is_number ? gen_format(g, "%s_%llu", name, (unsigned long long)v->number)
@@ -173,7 +181,8 @@ static const char *mangle_kind(gen *g, uint32_t type) {
     case CHOIR_KIND_BYTES: return first ? "bytes" : "byte_slice";
     case CHOIR_KIND_LIST: return gen_format(g, "%s_%s", first ? "list" : "slice", mangle(g, t->elem));
     case CHOIR_KIND_SET: return gen_format(g, "%s_%s", first ? "btree_set" : "hash_set", mangle(g, t->elem));
-    case CHOIR_KIND_MAP: return mangle_tuple(g, idl_type_at(g->file, t->elem), first ? "hash_map" : "btree_map");
+    case CHOIR_KIND_MAP:
+        return mangle_tuple(g, idl_type_at(g->file, t->elem), first ? "hash_map" : "btree_map");
     case CHOIR_KIND_ARRAY: return gen_format(g, "array_%u_%s", (unsigned)t->count, mangle(g, t->elem));
     case CHOIR_KIND_OPTION:
     case CHOIR_KIND_BOX:
@@ -241,7 +250,8 @@ static bool name_fields(gen *g, uint32_t first, uint32_t count, const char *a, c
         }
         const char *name = gen_member(g, info->name.text);
         g->members[first + i] = name;
-        if (!check_ascii(g, &info->name) || !take(g, owner, name, &(taken){"field", info->name.text, info->name.at}))
+        if (!check_ascii(g, &info->name) ||
+            !take(g, owner, name, &(taken){"field", info->name.text, info->name.at}))
             return false;
     }
     return true;
@@ -281,8 +291,9 @@ static bool name_members(gen *g, uint32_t type) {
     switch (t->kind) {
     case CHOIR_KIND_ENUM: return name_variants(g, type);
     case CHOIR_KIND_TUPLE:
-        return idl_info_at(g->file, type)->role == IDL_ENTRY ? name_fields(g, t->first, t->count, "key", "value")
-                                                             : name_fields(g, t->first, t->count, NULL, NULL);
+        return idl_info_at(g->file, type)->role == IDL_ENTRY
+                   ? name_fields(g, t->first, t->count, "key", "value")
+                   : name_fields(g, t->first, t->count, NULL, NULL);
     case CHOIR_KIND_STRUCT: return name_fields(g, t->first, t->count, NULL, NULL);
     default: return true;
     }
@@ -338,7 +349,8 @@ static bool name_service(gen *g, uint32_t service) {
     const char *prefix = gen_service_prefix(g, service);
     static const char *const own[] = {"service", "handlers", "dispatch", "serve"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (!gen_take(g, gen_format(g, "%s_%s", prefix, own[i]), "trait", d->name.text, d->name.at)) return false;
+        if (!gen_take(g, gen_format(g, "%s_%s", prefix, own[i]), "trait", d->name.text, d->name.at))
+            return false;
     if (!gen_take(g, gen_upper(g, gen_format(g, "%s_methods", prefix)), "trait", d->name.text, d->name.at))
         return false;
     const choir_method *made = idl_service(g->file, service)->methods;
@@ -352,7 +364,8 @@ static bool check_defaults(gen *g) {
     for (uint32_t i = 0; i < g->file->fields.len; i++) {
         const idl_field *field = gen_field_info(g, i);
         if (field && field->default_at != 0)
-            return idl_fail(g->file, field->default_at - 1, 1, "#[facet(default)], or default = 0, false or \"\"",
+            return idl_fail(g->file, field->default_at - 1, 1,
+                            "#[facet(default)], or default = 0, false or \"\"",
                             "a default that is not zero; a missing field is zero in C");
     }
     return true;

@@ -7,9 +7,9 @@
 #define BYTES_PER_LINE 17u
 
 static const char *const kind_names[] = {
-    "", "BOOL", "U8", "U16", "U32", "U64", "U128", "I8", "I16", "I32", "I64", "I128", "F32", "F64", "CHAR", "STRING",
-    "BYTES", "UNIT", "NEVER", "OPTION", "LIST", "SET", "MAP", "ARRAY", "BOX", "TUPLE", "STRUCT", "ENUM", "RESULT",
-    "TX", "RX", "DURATION"};
+    "",     "BOOL",  "U8",  "U16",   "U32",    "U64",   "U128",   "I8",    "I16",    "I32",     "I64",
+    "I128", "F32",   "F64", "CHAR",  "STRING", "BYTES", "UNIT",   "NEVER", "OPTION", "LIST",    "SET",
+    "MAP",  "ARRAY", "BOX", "TUPLE", "STRUCT", "ENUM",  "RESULT", "TX",    "RX",     "DURATION"};
 
 static void number(gen *g, const char *member, uint32_t value) {
     if (value != 0) gen_add(&g->source, ", .%s = %u", member, (unsigned)value);
@@ -40,7 +40,8 @@ static void add_type(gen *g, uint32_t index) {
     number(g, "decl", t->decl);
     number(g, "first_param", t->first_param);
     number(g, "params", t->params);
-    gen_add(&g->source, "}, /* %u: %s */\n", (unsigned)index, g->mangled[index] ? g->mangled[index] : kind_names[t->kind]);
+    gen_add(&g->source, "}, /* %u: %s */\n", (unsigned)index,
+            g->mangled[index] ? g->mangled[index] : kind_names[t->kind]);
 }
 
 /* Where each field is: the owner and the path in it. */
@@ -48,7 +49,8 @@ static void add_field(gen *g, const char **paths, uint32_t index) {
     const choir_field *field = idl_field_at(g->file, index);
     gen_add(&g->source, "    {.type = %u", (unsigned)field->type);
     number(g, "name", field->name);
-    if (paths[index] && !gen_is_empty(g, field->type)) gen_add(&g->source, ", .offset = offsetof(%s)", paths[index]);
+    if (paths[index] && !gen_is_empty(g, field->type))
+        gen_add(&g->source, ", .offset = offsetof(%s)", paths[index]);
     number(g, "flags", field->flags);
     gen_add(&g->source, "},\n");
 }
@@ -65,8 +67,9 @@ static void find_paths(gen *g, const char **paths, uint32_t type) {
         const choir_variant *made = idl_variant_at(g->file, k);
         const char *member = gen_variant_member(g, v);
         for (uint32_t i = made->first; i < made->first + made->count; i++)
-            paths[i] = made->shape == CHOIR_VARIANT_NEWTYPE ? gen_format(g, "%s, %s", name, member)
-                                                            : gen_format(g, "%s, %s.%s", name, member, g->members[i]);
+            paths[i] = made->shape == CHOIR_VARIANT_NEWTYPE
+                           ? gen_format(g, "%s, %s", name, member)
+                           : gen_format(g, "%s, %s.%s", name, member, g->members[i]);
     }
 }
 
@@ -86,7 +89,8 @@ static void add_variants(gen *g) {
     gen_add(&g->source, "\nstatic const choir_variant variants[] = {\n");
     for (uint32_t i = 0; i < g->file->variants.len; i++) {
         const choir_variant *v = idl_variant_at(g->file, i);
-        gen_add(&g->source, "    {.name = %u, .shape = CHOIR_VARIANT_%s", (unsigned)v->name, shapes[v->shape]);
+        gen_add(&g->source, "    {.name = %u, .shape = CHOIR_VARIANT_%s", (unsigned)v->name,
+                shapes[v->shape]);
         number(g, "first", v->first);
         number(g, "count", v->count);
         gen_add(&g->source, "},\n");
@@ -98,7 +102,9 @@ static void add_variants(gen *g) {
 static void add_strings(gen *g) {
     const char *all = g->file->strings.items;
     uint32_t len = g->file->strings.len;
-    gen_add(&g->source, "\n/* Names are offsets into one block of text. */\nstatic const struct strings {\n    char s0[1];\n");
+    gen_add(
+        &g->source,
+        "\n/* Names are offsets into one block of text. */\nstatic const struct strings {\n    char s0[1];\n");
     for (uint32_t at = 1; at < len; at += (uint32_t)strlen(all + at) + 1)
         gen_add(&g->source, "    char s%u[%zu];\n", (unsigned)at, strlen(all + at) + 1);
     gen_add(&g->source, "} strings = {\n    \"\",\n");
@@ -119,7 +125,8 @@ static void add_params(gen *g) {
     if (g->file->params.len == 0) return;
     gen_add(&g->source, "\nstatic const choir_param params[] = {\n");
     for (uint32_t i = 0; i < g->file->params.len; i++)
-        gen_add(&g->source, "    {.name = %u, .type = %u},\n", (unsigned)params[i].name, (unsigned)params[i].type);
+        gen_add(&g->source, "    {.name = %u, .type = %u},\n", (unsigned)params[i].name,
+                (unsigned)params[i].type);
     gen_add(&g->source, "};\n");
 }
 
@@ -140,7 +147,8 @@ static void add_numbers(gen *g, const char *head, const void *items, uint32_t le
 static void add_announcements(gen *g) {
     const choir_unit *u = &g->file->unit;
     if (u->announcements_len == 0) return;
-    gen_add(&g->source, "\n/* What is announced, computed beforehand. */\nstatic const choir_schema schemas[] = {\n");
+    gen_add(&g->source,
+            "\n/* What is announced, computed beforehand. */\nstatic const choir_schema schemas[] = {\n");
     for (uint32_t i = 0; i < u->schemas_len; i++)
         gen_add(&g->source, "    {UINT64_C(0x%016llx), %u, %u},\n", (unsigned long long)u->schemas[i].id,
                 (unsigned)u->schemas[i].at, (unsigned)u->schemas[i].len);
@@ -200,7 +208,8 @@ void gen_add_methods_table(gen *g, uint32_t service) {
         gen_add(&g->source, "\nstatic const choir_method methods_%u[] = {\n", (unsigned)service);
         for (uint32_t i = 0; i < s->methods_len; i++) {
             const choir_method *m = &s->methods[i];
-            gen_add(&g->source, "    {.name = %u%s, .args = %u, .ok = %u, .err = %u, .id = UINT64_C(0x%016llx)",
+            gen_add(&g->source,
+                    "    {.name = %u%s, .args = %u, .ok = %u, .err = %u, .id = UINT64_C(0x%016llx)",
                     (unsigned)m->name, flags[m->flags], (unsigned)m->args, (unsigned)m->ok, (unsigned)m->err,
                     (unsigned long long)m->id);
             number(g, "args_announcement", m->args_announcement);

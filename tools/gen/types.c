@@ -120,7 +120,10 @@ static void add_field_types(gen *g, uint32_t first, uint32_t count) {
 static void add_parts(gen *g, uint32_t type) {
     const choir_type *t = idl_type_at(g->file, type);
     switch (t->kind) {
-    case CHOIR_KIND_RESULT: add_type(g, t->elem); add_type(g, t->elem2); return;
+    case CHOIR_KIND_RESULT:
+        add_type(g, t->elem);
+        add_type(g, t->elem2);
+        return;
     case CHOIR_KIND_OPTION:
     case CHOIR_KIND_ARRAY: add_type(g, t->elem); return;
     case CHOIR_KIND_TUPLE:
@@ -165,7 +168,8 @@ void gen_add_types(gen *g) {
     for (uint32_t i = 0; i < types; i++) {
         const idl_info *info = idl_info_at(g->file, i);
         if (info->role == IDL_ARGS) continue;
-        places[len++] = (place){info->decl && info->decl != g->file->prelude ? info->decl->name.at : IDL_NONE, i};
+        places[len++] =
+            (place){info->decl && info->decl != g->file->prelude ? info->decl->name.at : IDL_NONE, i};
     }
     if (len > 0) qsort(places, len, sizeof *places, by_place);
     for (uint32_t i = 0; i < len; i++) add_type(g, places[i].type);

@@ -41,5 +41,7 @@ const choir_unit *idl_unit(const idl *file);
 /* Fills in what is announced about each method (choir_unit.schemas, announcements, ...). Without it that is computed when
  * the service is first used. */
 bool idl_announce(idl *file, idl_error *ret_error);
+/* After that: the type id of what is announced, by choir_method.args_announcement or response_announcement. */
+uint64_t idl_announced_id(const idl *file, uint32_t announcement);
 
 #endif

@@ -71,10 +71,10 @@ enum { IDL_ARROW = 256, IDL_PATH_SEP }; /* punctuation of two characters; others
 typedef struct idl_token {
     uint32_t kind;
     uint32_t punct;
-    uint32_t at, len; /* in the text */
-    bool raw;         /* an identifier with r# in front */
-    bool inner_docs;  /* the docs are those of what encloses them */
-    idl_doc *docs;    /* in front of it, not claimed yet */
+    uint32_t at, len;    /* in the text */
+    bool raw;            /* an identifier with r# in front */
+    idl_doc *docs;       /* in front of it, not claimed yet */
+    idl_doc *inner_docs; /* those of what encloses it */
     uint32_t docs_at;
 } idl_token;
 
@@ -180,7 +180,11 @@ typedef struct idl_value {
     uint64_t number;
 } idl_value;
 
-enum { IDL_PLAIN, IDL_ARGS, IDL_ENTRY }; /* IDL_ARGS: arguments of a method; IDL_ENTRY: key and value of a map */
+enum {
+    IDL_PLAIN,
+    IDL_ARGS,
+    IDL_ENTRY
+}; /* IDL_ARGS: arguments of a method; IDL_ENTRY: key and value of a map */
 
 /* What is known about a type beyond its choir_type. */
 typedef struct idl_info {
@@ -244,6 +248,7 @@ bool idl_expect(idl *f, uint32_t punct, const char *where);
 bool idl_expect_name(idl *f, const char *what, idl_name *ret);
 bool idl_unexpected(idl *f, const char *allowed);
 idl_doc *idl_take_docs(idl *f);
+idl_doc *idl_take_inner_docs(idl *f);
 idl_ast_type *idl_parse_type(idl *f);
 bool idl_parse_params(idl *f, idl_decl *d); /* <...>, if there */
 bool idl_skip_bounds(idl *f);
@@ -263,9 +268,9 @@ bool idl_parse_attributes(idl *f, idl_attributes *ret);
 bool idl_skip_inner_attributes(idl *f);
 
 bool idl_parse_file(idl *f, idl_decl *in);
-bool idl_resolve(idl *f);  /* services first */
-bool idl_layout(idl *f);   /* sizes, alignments, offsets */
-bool idl_finish(idl *f);   /* the unit, services and methods */
+bool idl_resolve(idl *f);                    /* services first */
+bool idl_layout(idl *f);                     /* sizes, alignments, offsets */
+bool idl_finish(idl *f);                     /* the unit, services and methods */
 uint32_t idl_string(idl *f, choir_str name); /* offset in the strings */
 
 static inline choir_type *idl_type_at(const idl *f, uint32_t i) {

@@ -67,7 +67,8 @@ static bool lay_enum(idl *f, uint32_t index, uint32_t depth) {
     span all = {0, 1}, whole = {sizeof(uint32_t), _Alignof(uint32_t)};
     for (uint32_t i = t->first; i < t->first + t->count; i++) {
         span one;
-        if (!lay_fields(f, idl_variant_at(f, i)->first, idl_variant_at(f, i)->count, depth, &one)) return false;
+        if (!lay_fields(f, idl_variant_at(f, i)->first, idl_variant_at(f, i)->count, depth, &one))
+            return false;
         if (one.size > all.size) all.size = one.size;
         if (one.align > all.align) all.align = one.align;
     }

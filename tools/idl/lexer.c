@@ -23,10 +23,10 @@ static char peek(const idl *f, uint32_t ahead) {
 
 /* ---- doc comments ---- */
 
+/* Of what comes next, and (with a !) of what they are in. */
 typedef struct docs {
-    idl_doc *first, **end;
+    idl_docs outer, inner;
     uint32_t at;
-    bool inner;
 } docs;
 
 static choir_str trim_end(choir_str line) {
@@ -34,20 +34,20 @@ static choir_str trim_end(choir_str line) {
     return line;
 }
 
-static void add_doc(idl *f, docs *d, choir_str line) {
+static void add_doc(idl *f, idl_docs *d, choir_str line) {
     idl_doc *doc = idl_alloc(f, sizeof *doc);
     doc->line = trim_end(line);
     *d->end = doc;
     d->end = &doc->next;
 }
 
-static void start_docs(docs *d, uint32_t at, bool inner) {
-    if (!d->first) d->at = at;
-    d->inner = inner;
+static idl_docs *start_docs(docs *d, uint32_t at, bool inner) {
+    if (!d->outer.first && !d->inner.first) d->at = at;
+    return inner ? &d->inner : &d->outer;
 }
 
 /* The lines of a block comment, without the stars in front of them. */
-static void add_block(idl *f, docs *d, choir_str text) {
+static void add_block(idl *f, idl_docs *d, choir_str text) {
     bool first = true;
     while (text.len > 0) {
         size_t len = 0;
@@ -77,8 +77,7 @@ static void line_comment(idl *f, docs *d) {
     if (!inner && !outer) return;
     choir_str line = {f->text.data + start + 3, f->pos - start - 3};
     if (line.len > 0 && line.data[0] == ' ') line = (choir_str){line.data + 1, line.len - 1};
-    start_docs(d, start, inner);
-    add_doc(f, d, line);
+    add_doc(f, start_docs(d, start, inner), line);
 }
 
 /* Block comments nest, by counting. */
@@ -100,8 +99,7 @@ static bool block_comment(idl *f, docs *d) {
         }
     } while (depth > 0);
     if (!inner && !outer) return true;
-    start_docs(d, start, inner);
-    add_block(f, d, (choir_str){f->text.data + start + 3, f->pos - start - 5});
+    add_block(f, start_docs(d, start, inner), (choir_str){f->text.data + start + 3, f->pos - start - 5});
     return true;
 }
 
@@ -147,7 +145,8 @@ static bool raw_string(idl *f) {
     f->pos++;
     for (bool open = true; open;) {
         if (f->pos >= f->text.len)
-            return idl_fail(f, start, 1 + hashes, "a raw string ends with a quote and as many # as it starts with",
+            return idl_fail(f, start, 1 + hashes,
+                            "a raw string ends with a quote and as many # as it starts with",
                             "this string does not end");
         open = f->text.data[f->pos++] != '"';
         for (have = 0; !open && have < hashes && peek(f, 0) == '#'; f->pos++) have++;
@@ -174,12 +173,15 @@ static bool apostrophe(idl *f) {
         return idl_fail(f, f->pos, 1, "a lifetime such as 'static", "a stray apostrophe");
     f->pos++;
     word(f, IDL_LIFETIME);
+    f->tok.at--;
+    f->tok.len++;
     return true;
 }
 
 static void number(idl *f) {
     uint32_t start = f->pos;
-    while (is_letter(peek(f, 0)) || is_digit(peek(f, 0)) || (peek(f, 0) == '.' && is_digit(peek(f, 1)))) f->pos++;
+    while (is_letter(peek(f, 0)) || is_digit(peek(f, 0)) || (peek(f, 0) == '.' && is_digit(peek(f, 1))))
+        f->pos++;
     f->tok.kind = IDL_NUMBER;
     f->tok.at = start;
     f->tok.len = f->pos - start;
@@ -189,7 +191,8 @@ static bool punctuation(idl *f) {
     static const char known[] = "#![](){}<>,;:=&*+-?.|/@$%^~";
     char c = peek(f, 0), next = peek(f, 1);
     if (c == '\0' || !strchr(known, c))
-        return idl_fail(f, f->pos, 1, NULL, "the character with code 0x%02x has no meaning here", (unsigned)(uint8_t)c);
+        return idl_fail(f, f->pos, 1, NULL, "the character with code 0x%02x has no meaning here",
+                        (unsigned)(uint8_t)c);
     f->tok.kind = IDL_PUNCT;
     f->tok.at = f->pos;
     f->tok.punct = (uint8_t)c;
@@ -231,14 +234,14 @@ static bool token(idl *f) {
 
 void idl_next(idl *f) {
     if (f->failed) return;
-    if (f->tok.docs) {
+    if (f->tok.docs || f->tok.inner_docs) {
         idl_fail(f, f->tok.docs_at, 3,
                  "doc comments in front of items, fields, variants and methods; /* */ or // anywhere",
                  "this doc comment documents nothing");
         return;
     }
-    docs d = {.end = &d.first};
+    docs d = {.outer.end = &d.outer.first, .inner.end = &d.inner.first};
     if (!skip_space(f, &d)) return;
-    f->tok = (idl_token){.docs = d.first, .docs_at = d.at, .inner_docs = d.inner};
+    f->tok = (idl_token){.docs = d.outer.first, .inner_docs = d.inner.first, .docs_at = d.at};
     token(f);
 }

@@ -159,9 +159,9 @@ bool idl_fail(idl *f, uint32_t at, uint32_t len, const char *allowed, const char
 /* ---- files ---- */
 
 static void free_all(idl *f) {
-    idl_vec *const vecs[] = {&f->types,    &f->infos,   &f->fields,  &f->field_infos,   &f->variants, &f->params,
-                             &f->strings,  &f->todo,    &f->services, &f->methods,      &f->traits,   &f->schemas,
-                             &f->announcements, &f->parts, &f->schema_bytes};
+    idl_vec *const vecs[] = {&f->types,  &f->infos,   &f->fields,        &f->field_infos, &f->variants,
+                             &f->params, &f->strings, &f->todo,          &f->services,    &f->methods,
+                             &f->traits, &f->schemas, &f->announcements, &f->parts,       &f->schema_bytes};
     for (size_t i = 0; i < sizeof vecs / sizeof *vecs; i++) free(vecs[i]->items);
     for (idl_block *b = f->blocks, *next; b; b = next) {
         next = b->next;
@@ -176,8 +176,9 @@ void idl_free(idl *file) {
 }
 
 /* What every file may use: parsed like the file itself. */
-static const char prelude[] = "pub enum VoxError<E> { User(E), UnknownMethod, InvalidPayload(String), Cancelled, "
-                              "ConnectionClosed, SessionShutdown, SendFailed, Indeterminate }";
+static const char prelude[] =
+    "pub enum VoxError<E> { User(E), UnknownMethod, InvalidPayload(String), Cancelled, "
+    "ConnectionClosed, SessionShutdown, SendFailed, Indeterminate }";
 
 static bool parse_both(idl *f, choir_str text) {
     static idl_decl std; /* a module that no path can name; only its address counts */

@@ -3,9 +3,11 @@
  * is found where it stands. */
 #include "idl/internal.h"
 
-static const char items_allowed[] = "struct, enum, type, trait, mod NAME { }, use; with pub, doc comments and attributes";
-static const char no_effect[] = "attributes where they mean something: idem and persist on methods, transparent on "
-                                "structs, default and sensitive on fields";
+static const char items_allowed[] =
+    "struct, enum, type, trait, mod NAME { }, use; with pub, doc comments and attributes";
+static const char no_effect[] =
+    "attributes where they mean something: idem and persist on methods, transparent on "
+    "structs, default and sensitive on fields";
 
 /* Enters a name; says where the other one is. */
 static bool enter(idl *f, const void *owner, const idl_name *name, const char *what, void *value) {
@@ -14,8 +16,8 @@ static bool enter(idl *f, const void *owner, const idl_name *name, const char *w
         uint32_t line, column;
         idl_place(f, e->at, &line, &column);
         return idl_fail(f, name->at, (uint32_t)name->text.len, "one of each name",
-                        "a second %s \"%.*s\"; the first is in line %u", what, (int)name->text.len, name->text.data,
-                        (unsigned)line);
+                        "a second %s \"%.*s\"; the first is in line %u", what, (int)name->text.len,
+                        name->text.data, (unsigned)line);
     }
     e->value = value;
     e->at = name->at;
@@ -33,7 +35,8 @@ static bool only(idl *f, const idl_attributes *a, bool method, bool field, bool 
 static bool skip_visibility(idl *f) {
     if (!idl_take_word(f, "pub") || !idl_take(f, '(')) return !f->failed;
     while (!idl_at(f, ')')) {
-        if (f->tok.kind != IDL_IDENT && !idl_at(f, IDL_PATH_SEP)) return idl_unexpected(f, "pub or pub(crate)");
+        if (f->tok.kind != IDL_IDENT && !idl_at(f, IDL_PATH_SEP))
+            return idl_unexpected(f, "pub or pub(crate)");
         idl_next(f);
     }
     return idl_expect(f, ')', "pub or pub(crate)");
@@ -44,7 +47,8 @@ static bool skip_visibility(idl *f) {
 /* A named field, or an unnamed one of a tuple. */
 static bool parse_field(idl *f, bool named, idl_field *ret) {
     idl_attributes a;
-    if (!idl_parse_attributes(f, &a) || !only(f, &a, false, true, false, false) || !skip_visibility(f)) return false;
+    if (!idl_parse_attributes(f, &a) || !only(f, &a, false, true, false, false) || !skip_visibility(f))
+        return false;
     ret->at = f->tok.at;
     ret->docs = a.docs.first;
     ret->flags = a.field_flags;
@@ -69,8 +73,9 @@ static bool parse_fields(idl *f, const void *owner, bool named, idl_field **ret,
         ++*ret_len;
         if (!idl_take(f, ',')) break;
     }
-    return idl_expect(f, close, named ? "fields NAME: TYPE with commas between them, then }"
-                                      : "types with commas between them, then )");
+    return idl_expect(f, close,
+                      named ? "fields NAME: TYPE with commas between them, then }"
+                            : "types with commas between them, then )");
 }
 
 /* ---- structs and enums ---- */
@@ -101,7 +106,8 @@ static bool parse_struct(idl *f, idl_decl *d, const idl_attributes *a) {
 static bool parse_discriminant(idl *f) {
     if (!idl_take(f, '=')) return true;
     idl_take(f, '-');
-    if (f->tok.kind != IDL_NUMBER && f->tok.kind != IDL_CHAR) return idl_unexpected(f, "a number as discriminant");
+    if (f->tok.kind != IDL_NUMBER && f->tok.kind != IDL_CHAR)
+        return idl_unexpected(f, "a number as discriminant");
     idl_next(f);
     return !f->failed;
 }
@@ -135,8 +141,8 @@ static bool parse_enum(idl *f, idl_decl *d) {
         if (!idl_take(f, ',')) break;
     }
     if (d->variants_len == 0 && !f->failed)
-        return idl_fail(f, d->name.at, (uint32_t)d->name.text.len, "std::convert::Infallible for a type without values",
-                        "an enum without variants");
+        return idl_fail(f, d->name.at, (uint32_t)d->name.text.len,
+                        "std::convert::Infallible for a type without values", "an enum without variants");
     return idl_expect(f, '}', form);
 }
 
@@ -218,9 +224,10 @@ static bool parse_module(idl *f, idl_decl *d) {
     d->what = IDL_MODULE;
     if (!idl_expect(f, '{', "mod NAME { .. }; a module in a file of its own is not read")) return false;
     if (f->depth == IDL_DEPTH_MAX)
-        return idl_fail(f, d->name.at, (uint32_t)d->name.text.len, "64 levels", "modules are nested too deep here");
+        return idl_fail(f, d->name.at, (uint32_t)d->name.text.len, "64 levels",
+                        "modules are nested too deep here");
     f->depth++;
-    if (f->tok.inner_docs) idl_take_docs(f);
+    idl_take_inner_docs(f);
     if (!idl_skip_inner_attributes(f) || !parse_items(f, d)) return false;
     f->depth--;
     return idl_expect(f, '}', items_allowed);
@@ -265,7 +272,7 @@ static bool parse_items(idl *f, idl_decl *in) {
 bool idl_parse_file(idl *f, idl_decl *in) {
     if (f->text.len >= 3 && memcmp(f->text.data, "\xef\xbb\xbf", 3) == 0) f->pos = 3;
     idl_next(f);
-    if (f->tok.inner_docs) f->docs = idl_take_docs(f);
+    f->docs = idl_take_inner_docs(f);
     if (f->failed || !idl_skip_inner_attributes(f) || !parse_items(f, in)) return false;
     idl_next(f); /* behind the end: nothing but a complaint about docs of nothing */
     return !f->failed;

@@ -9,8 +9,9 @@ static const char known_attributes[] =
 
 /* Without effect on what is sent. */
 static bool is_harmless(choir_str name) {
-    static const char *const names[] = {"derive", "repr",       "allow",   "warn",          "deny",    "forbid", "expect",
-                                        "serde",  "deprecated", "default", "non_exhaustive", "must_use", "rustfmt", "clippy"};
+    static const char *const names[] = {"derive",         "repr",     "allow",   "warn",       "deny",
+                                        "forbid",         "expect",   "serde",   "deprecated", "default",
+                                        "non_exhaustive", "must_use", "rustfmt", "clippy"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (idl_is(name, names[i])) return true;
     return false;
@@ -67,8 +68,9 @@ static bool facet_default(idl *f, idl_attributes *a) {
 }
 
 static bool facet(idl *f, idl_attributes *a) {
-    static const char known[] = "facet(default), facet(transparent), facet(sensitive); without effect on vox: "
-                                "rename, rename_all, flatten, skip*";
+    static const char known[] =
+        "facet(default), facet(transparent), facet(sensitive); without effect on vox: "
+        "rename, rename_all, flatten, skip*";
     uint32_t open_at = f->tok.at;
     if (!idl_expect(f, '(', "#[facet(..)]")) return false;
     while (!idl_at(f, ')')) {
@@ -126,7 +128,8 @@ static bool doc(idl *f, idl_attributes *a) {
     if (f->tok.kind != IDL_STRING || text.data[0] != '"') return idl_unexpected(f, "#[doc = \"text\"]");
     idl_doc *line = idl_alloc(f, sizeof *line);
     line->line = (choir_str){text.data + 1, text.len - 2};
-    if (line->line.len > 0 && line->line.data[0] == ' ') line->line = (choir_str){text.data + 2, text.len - 3};
+    if (line->line.len > 0 && line->line.data[0] == ' ')
+        line->line = (choir_str){text.data + 2, text.len - 3};
     for (size_t i = 0; i < line->line.len; i++)
         if (line->line.data[i] == '\n' || line->line.data[i] == '\\')
             return idl_unexpected(f, "a doc text of one line without escapes; or ///");
@@ -144,18 +147,21 @@ static bool attribute(idl *f, idl_attributes *a) {
     if (idl_is(name, "facet")) return facet(f, a);
     if (idl_is(name, "vox")) return vox(f, a);
     if (is_harmless(name)) return skip_tokens(f, at, false);
-    return idl_fail(f, at, len, known_attributes, "the attribute %.*s is not known here", (int)name.len, name.data);
+    return idl_fail(f, at, len, known_attributes, "the attribute %.*s is not known here", (int)name.len,
+                    name.data);
 }
 
 bool idl_parse_attributes(idl *f, idl_attributes *ret) {
     *ret = (idl_attributes){0};
     ret->docs.end = &ret->docs.first;
     for (;;) {
-        if (f->tok.docs && !f->tok.inner_docs) add_docs(&ret->docs, idl_take_docs(f));
+        if (f->tok.docs) add_docs(&ret->docs, idl_take_docs(f));
         uint32_t at = f->tok.at;
         if (!idl_take(f, '#')) return !f->failed;
-        if (idl_at(f, '!')) return idl_fail(f, at, 2, "#![..] at the start of the file", "an inner attribute here");
-        if (!idl_expect(f, '[', known_attributes) || !attribute(f, ret) || !idl_expect(f, ']', known_attributes))
+        if (idl_at(f, '!'))
+            return idl_fail(f, at, 2, "#![..] at the start of the file", "an inner attribute here");
+        if (!idl_expect(f, '[', known_attributes) || !attribute(f, ret) ||
+            !idl_expect(f, ']', known_attributes))
             return false;
     }
 }
@@ -165,6 +171,7 @@ bool idl_skip_inner_attributes(idl *f) {
     while (idl_at(f, '#') && !f->failed) {
         uint32_t pos = f->pos;
         idl_token tok = f->tok;
+        idl_take_docs(f);
         idl_next(f);
         if (!idl_at(f, '!')) { /* of the first item */
             f->pos = pos;

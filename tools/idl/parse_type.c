@@ -41,10 +41,10 @@ bool idl_expect(idl *f, uint32_t punct, const char *where) {
 /* Words that name nothing in Rust. */
 static bool is_keyword(choir_str word) {
     static const char *const words[] = {
-        "as",     "async", "await", "break", "const", "continue", "crate", "dyn",   "else",  "enum",
-        "extern", "false", "fn",    "for",   "if",    "impl",     "in",    "let",   "loop",  "match",
-        "mod",    "move",  "mut",   "pub",   "ref",   "return",   "self",  "Self",  "static", "struct",
-        "super",  "trait", "true",  "type",  "unsafe", "use",     "where", "while", "_"};
+        "as",     "async", "await", "break", "const",  "continue", "crate", "dyn",   "else",   "enum",
+        "extern", "false", "fn",    "for",   "if",     "impl",     "in",    "let",   "loop",   "match",
+        "mod",    "move",  "mut",   "pub",   "ref",    "return",   "self",  "Self",  "static", "struct",
+        "super",  "trait", "true",  "type",  "unsafe", "use",      "where", "while", "_"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (idl_is(word, words[i])) return true;
     return false;
@@ -61,8 +61,9 @@ bool idl_expect_name(idl *f, const char *what, idl_name *ret) {
     if (f->tok.kind != IDL_IDENT) return idl_unexpected(f, what);
     if (!f->tok.raw && is_keyword(idl_token_text(f))) {
         choir_str word = idl_token_text(f);
-        return idl_fail(f, f->tok.at, f->tok.len, what, "\"%.*s\" is a keyword of Rust; as a name it is r#%.*s",
-                        (int)word.len, word.data, (int)word.len, word.data);
+        return idl_fail(f, f->tok.at, f->tok.len, what,
+                        "\"%.*s\" is a keyword of Rust; as a name it is r#%.*s", (int)word.len, word.data,
+                        (int)word.len, word.data);
     }
     take_name(f, ret);
     return !f->failed;
@@ -71,6 +72,12 @@ bool idl_expect_name(idl *f, const char *what, idl_name *ret) {
 idl_doc *idl_take_docs(idl *f) {
     idl_doc *docs = f->tok.docs;
     f->tok.docs = NULL;
+    return docs;
+}
+
+idl_doc *idl_take_inner_docs(idl *f) {
+    idl_doc *docs = f->tok.inner_docs;
+    f->tok.inner_docs = NULL;
     return docs;
 }
 
@@ -102,13 +109,15 @@ static bool parse_number(idl *f, idl_ast_arg *ret) {
         if (c == '_') continue;
         if (digit >= base) break;
         if (value > (UINT64_MAX - digit) / base)
-            return idl_fail(f, f->tok.at, f->tok.len, "a number of at most 64 bits", "this number is too large");
+            return idl_fail(f, f->tok.at, f->tok.len, "a number of at most 64 bits",
+                            "this number is too large");
         value = value * base + digit;
     }
     choir_str suffix = {text.data + i, text.len - i};
     if (suffix.len > 0 && !idl_is(suffix, "usize") && !idl_is(suffix, "u8") && !idl_is(suffix, "u16") &&
         !idl_is(suffix, "u32") && !idl_is(suffix, "u64"))
-        return idl_fail(f, f->tok.at, f->tok.len, "a whole number such as 4, 0x10 or 1_000", "no whole number");
+        return idl_fail(f, f->tok.at, f->tok.len, "a whole number such as 4, 0x10 or 1_000",
+                        "no whole number");
     ret->number = value;
     idl_next(f);
     return !f->failed;
@@ -160,8 +169,8 @@ static bool parse_path(idl *f, idl_ast_type *t) {
         choir_str text = idl_token_text(f);
         bool outer = idl_is(text, "self") || idl_is(text, "super") || idl_is(text, "crate");
         if (!f->tok.raw && is_keyword(text) && !outer)
-            return idl_fail(f, f->tok.at, f->tok.len, type_forms, "\"%.*s\" begins no type that vox can carry",
-                            (int)text.len, text.data);
+            return idl_fail(f, f->tok.at, f->tok.len, type_forms,
+                            "\"%.*s\" begins no type that vox can carry", (int)text.len, text.data);
         take_name(f, &path[t->path_len++]);
     } while (!idl_at(f, '<') && idl_take(f, IDL_PATH_SEP) && !idl_at(f, '<'));
     t->path = idl_alloc(f, t->path_len * sizeof *path);
@@ -203,8 +212,9 @@ static bool parse_form(idl *f, idl_ast_type *t) {
     if (idl_take(f, '(')) return parse_tuple(f, t);
     if (idl_take(f, '[')) return parse_array(f, t);
     if (idl_at(f, '*') || idl_at(f, '!'))
-        return idl_fail(f, f->tok.at, 1, type_forms, "%s", idl_at(f, '*') ? "pointers stay in one process"
-                                                                          : "! is written std::convert::Infallible");
+        return idl_fail(f, f->tok.at, 1, type_forms, "%s",
+                        idl_at(f, '*') ? "pointers stay in one process"
+                                       : "! is written std::convert::Infallible");
     if (!idl_take(f, '&')) return parse_path(f, t);
     t->form = IDL_AST_REF;
     if (f->tok.kind == IDL_LIFETIME) idl_next(f);
@@ -262,8 +272,8 @@ static bool parse_param(idl *f, idl_decl *d, idl_param *p) {
     if (!idl_expect_name(f, what, &p->name)) return false;
     for (const idl_param *other = d->params; other; other = other->next) {
         if (idl_same(other->name.text, p->name.text))
-            return idl_fail(f, p->name.at, (uint32_t)p->name.text.len, NULL, "two parameters are called \"%.*s\"",
-                            (int)p->name.text.len, p->name.text.data);
+            return idl_fail(f, p->name.at, (uint32_t)p->name.text.len, NULL,
+                            "two parameters are called \"%.*s\"", (int)p->name.text.len, p->name.text.data);
     }
     if (!idl_take(f, ':')) return !p->is_const || idl_unexpected(f, what);
     if (!p->is_const) return idl_skip_bounds(f);
@@ -281,7 +291,8 @@ bool idl_parse_params(idl *f, idl_decl *d) {
             idl_next(f);
             if (idl_take(f, ':') && !idl_skip_bounds(f)) return false;
         } else {
-            if (d->params_len == 32) return idl_fail(f, f->tok.at, f->tok.len, "32", "too many type parameters");
+            if (d->params_len == 32)
+                return idl_fail(f, f->tok.at, f->tok.len, "32", "too many type parameters");
             idl_param *p = idl_alloc(f, sizeof *p);
             if (!parse_param(f, d, p)) return false;
             *end = p;

@@ -170,10 +170,12 @@ static bool number_of(idl *f, const idl_ast_arg *arg, const scope *s, uint64_t *
         return true;
     }
     const idl_ast_type *t = arg->type;
-    const idl_value *v =
-        t->form == IDL_AST_PATH && t->path_len == 1 && t->args_len == 0 ? param_value(s, t->path[0].text) : NULL;
+    const idl_value *v = t->form == IDL_AST_PATH && t->path_len == 1 && t->args_len == 0
+                             ? param_value(s, t->path[0].text)
+                             : NULL;
     if (!v || !v->is_number)
-        return idl_fail(f, t->at, t->len, "a number such as 4, or a const parameter", "no number that is known here");
+        return idl_fail(f, t->at, t->len, "a number such as 4, or a const parameter",
+                        "no number that is known here");
     *ret = v->number;
     return true;
 }
@@ -326,8 +328,8 @@ static uint32_t resolve_path(idl *f, const idl_ast_type *t, const scope *s) {
     if (v && !v->is_number) return takes(f, t, 0) ? v->type : IDL_NONE;
     const idl_decl *d = find(f, t, s);
     if (d && (d->what == IDL_TRAIT || d->what == IDL_MODULE)) {
-        idl_fail(f, t->at, t->len, known_types, "\"%.*s\" is a %s, no type", (int)d->name.text.len, d->name.text.data,
-                 d->what == IDL_TRAIT ? "trait" : "module");
+        idl_fail(f, t->at, t->len, known_types, "\"%.*s\" is a %s, no type", (int)d->name.text.len,
+                 d->name.text.data, d->what == IDL_TRAIT ? "trait" : "module");
         return IDL_NONE;
     }
     if (d) return instance(f, (idl_decl *)(uintptr_t)d, t, s);
@@ -381,7 +383,8 @@ static uint32_t resolve(idl *f, const idl_ast_type *t, const scope *s) {
 
 /* ---- members ---- */
 
-static bool make_fields(idl *f, const idl_field *from, uint32_t len, bool named, const scope *s, uint32_t *ret_first) {
+static bool make_fields(idl *f, const idl_field *from, uint32_t len, bool named, const scope *s,
+                        uint32_t *ret_first) {
     uint32_t *types = idl_alloc(f, (len + 1) * sizeof *types), i = 0;
     for (const idl_field *field = from; field; field = field->next)
         if ((types[i++] = resolve(f, field->type, s)) == IDL_NONE) return false;
@@ -503,7 +506,10 @@ static void push_fields(idl *f, uint32_t first, uint32_t count) {
 
 static void push_parts(idl *f, const choir_type *t) {
     switch (t->kind) {
-    case CHOIR_KIND_RESULT: push_part(f, t->elem2); push_part(f, t->elem); return;
+    case CHOIR_KIND_RESULT:
+        push_part(f, t->elem2);
+        push_part(f, t->elem);
+        return;
     case CHOIR_KIND_OPTION:
     case CHOIR_KIND_LIST:
     case CHOIR_KIND_SET:
@@ -543,7 +549,8 @@ static bool check_channels(idl *f) {
     for (uint32_t i = 0; i < f->types.len; i++) {
         const choir_type *t = idl_type_at(f, i);
         if ((t->kind == CHOIR_KIND_TX || t->kind == CHOIR_KIND_RX) && has_channel(f, t->elem))
-            return idl_fail(f, idl_info_at(f, i)->at, 2, "channels of values", "a channel that carries channels");
+            return idl_fail(f, idl_info_at(f, i)->at, 2, "channels of values",
+                            "a channel that carries channels");
     }
     return true;
 }
@@ -561,7 +568,8 @@ bool idl_resolve(idl *f) {
     /* Types that no method uses, as far as they are types without arguments. */
     for (idl_decl *d = f->decls; d; d = d->next) {
         scope s = {d->in, NULL, NULL};
-        idl_ast_type t = {.at = d->name.at, .len = (uint32_t)d->name.text.len, .path = &d->name, .path_len = 1};
+        idl_ast_type t = {
+            .at = d->name.at, .len = (uint32_t)d->name.text.len, .path = &d->name, .path_len = 1};
         if (d->what == IDL_TRAIT || d->what == IDL_MODULE || d->params_len > 0) continue;
         if (instance(f, d, &t, &s) == IDL_NONE) return false;
     }

@@ -4,6 +4,7 @@
 
 #include "schema/extract.h"
 #include "schema/unit.h"
+#include "schema/wire_schema.h"
 
 /* Far above any real interface; a guard against types whose announcement grows without end. */
 #define ANNOUNCE_MAX ((size_t)256 << 20)
@@ -26,8 +27,9 @@ static bool is_ascii(choir_str name) {
 
 static bool check_ascii(idl *f, const idl_name *name) {
     return is_ascii(name->full) ||
-           idl_fail(f, name->at, (uint32_t)name->text.len, "ASCII letters, digits and _",
-                    "names of traits and methods are hashed in lower case, which here is known for ASCII only");
+           idl_fail(
+               f, name->at, (uint32_t)name->text.len, "ASCII letters, digits and _",
+               "names of traits and methods are hashed in lower case, which here is known for ASCII only");
 }
 
 /* A method's id must be its own. */
@@ -38,9 +40,10 @@ static bool check_id(idl *f, const idl_decl *trait, const idl_method *m, uint64_
     if (e->value) {
         const idl_method *other = e->value;
         idl_place(f, other->name.at, &line, &column);
-        return idl_fail(f, m->name.at, (uint32_t)m->name.text.len, "names that differ in more than underscores and case",
-                        "the method id of \"%.*s\" is also that of \"%.*s\" in line %u", (int)m->name.full.len,
-                        m->name.full.data, (int)other->name.full.len, other->name.full.data, (unsigned)line);
+        return idl_fail(
+            f, m->name.at, (uint32_t)m->name.text.len, "names that differ in more than underscores and case",
+            "the method id of \"%.*s\" is also that of \"%.*s\" in line %u", (int)m->name.full.len,
+            m->name.full.data, (int)other->name.full.len, other->name.full.data, (unsigned)line);
     }
     e->value = (void *)(uintptr_t)m;
     return true;
@@ -208,4 +211,12 @@ bool idl_announce(idl *f, idl_error *ret_error) {
     choir_env_free(env);
     fill_unit(f);
     return good;
+}
+
+uint64_t idl_announced_id(const idl *file, uint32_t announcement) {
+    const choir_announcement *a = &file->unit.announcements[announcement - 1];
+    choiri_wire_reader r =
+        choiri_wire_reader_of((choir_bytes){file->unit.schema_bytes + a->root, a->root_len});
+    choiri_wire_object root;
+    return choiri_wire_read_ref(&r, &root) ? root.members[0].number : 0;
 }

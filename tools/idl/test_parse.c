@@ -21,7 +21,8 @@ static idl *parse(const char *text) {
 static const struct {
     const char *text, *message; /* the start of it */
 } bad[] = {
-    {"struct A { x: i31 }", "test.rs:1:15: error: there is no type \"i31\"\n    struct A { x: i31 }\n                  ^^^\n"},
+    {"struct A { x: i31 }",
+     "test.rs:1:15: error: there is no type \"i31\"\n    struct A { x: i31 }\n                  ^^^\n"},
     {"struct A { x: nowhere::B }", "test.rs:1:15: error: there is no type \"nowhere::B\"\n"},
     {"mod m { struct B; } struct A { x: B }", "test.rs:1:35: error: there is no type \"B\"\n"},
     {"struct A { x: std::path::PathBuf }", "test.rs:1:15: error: vox cannot encode a PathBuf\n"},
@@ -29,7 +30,8 @@ static const struct {
     {"struct A { x: [u8] }", "test.rs:1:15: error: a slice has no size of its own\n"},
     {"struct A { x: Vec<u8, u8> }", "test.rs:1:15: error: Vec takes 1 generic argument here, not 2\n"},
     {"struct A { x: HashMap<u8> }", "test.rs:1:15: error: HashMap takes 2 generic arguments here, not 1\n"},
-    {"struct G<T> { t: T } struct A { x: G }", "test.rs:1:36: error: G takes 1 generic argument here, not 0\n"},
+    {"struct G<T> { t: T } struct A { x: G }",
+     "test.rs:1:36: error: G takes 1 generic argument here, not 0\n"},
     {"struct A { x: [u8; n] }", "test.rs:1:20: error: no number that is known here\n"},
     {"struct A { x: [u8; 99999999999] }", "test.rs:1:15: error: this array is too large\n"},
     {"struct A { x: [u64; 1000000000] }", "test.rs:1:15: error: a value of this type is too large\n"},
@@ -39,12 +41,14 @@ static const struct {
     {"struct A { x: dyn B }", "test.rs:1:15: error: \"dyn\" begins no type that vox can carry\n"},
     {"struct A { x: fn() }", "test.rs:1:15: error: \"fn\" begins no type that vox can carry\n"},
     {"struct N {\n    n: N,\n}", "test.rs:1:8: error: a type that contains itself would have no end\n"},
-    {"struct N { n: Option<(u8, N)> }", "test.rs:1:8: error: a type that contains itself would have no end\n"},
+    {"struct N { n: Option<(u8, N)> }",
+     "test.rs:1:8: error: a type that contains itself would have no end\n"},
     {"struct A { b: B } struct B { a: [A; 2] }", "test.rs:1:8: error: a type that contains itself"},
     {"type A = Vec<A>;", "test.rs:1:10: error: nested too deep; does an alias"},
     {"#[facet(transparent)] struct A(Box<A>);", "test.rs:1:32: error: nested too deep; does an alias"},
     {"#[facet(transparent)] struct A(u8, u8);", "test.rs:1:30: error: a transparent struct with 2 fields\n"},
-    {"struct S<T> { x: Option<Box<S<Vec<T>>>> } struct A { s: S<u8> }", "test.rs:1:29: error: too many types; does"},
+    {"struct S<T> { x: Option<Box<S<Vec<T>>>> } struct A { s: S<u8> }",
+     "test.rs:1:29: error: too many types; does"},
     {"struct A { fn: u32 }", "test.rs:1:12: error: \"fn\" is a keyword of Rust; as a name it is r#fn\n"},
     {"struct A { a: u32,\n  a: u32 }", "test.rs:2:3: error: a second field \"a\"; the first is in line 1\n"},
     {"struct A;\nenum A { B }", "test.rs:2:6: error: a second item \"A\"; the first is in line 1\n"},
@@ -52,17 +56,21 @@ static const struct {
     {"enum A { B { c: u8, c: u8 } }", "test.rs:1:21: error: a second field \"c\"; the first is in line 1\n"},
     {"enum A {}", "test.rs:1:6: error: an enum without variants\n"},
     {"struct A<T, T> { a: T }", "test.rs:1:13: error: two parameters are called \"T\"\n"},
-    {"trait T { async fn f(&self); async fn f(&self); }", "test.rs:1:39: error: a second method \"f\"; the first"},
-    {"trait T { async fn f(&self, a: u8, a: u8); }", "test.rs:1:36: error: a second argument \"a\"; the first"},
+    {"trait T { async fn f(&self); async fn f(&self); }",
+     "test.rs:1:39: error: a second method \"f\"; the first"},
+    {"trait T { async fn f(&self, a: u8, a: u8); }",
+     "test.rs:1:36: error: a second argument \"a\"; the first"},
     {"trait T { async fn a_b(&self);\n async fn a__b(&self); }",
      "test.rs:2:11: error: the method id of \"a__b\" is also that of \"a_b\" in line 1\n"},
     {"trait T { fn f(&self); }", "test.rs:1:11: error: \"fn\" is not expected here\n"},
     {"trait T { async fn f(); }", "test.rs:1:22: error: \")\" is not expected here\n"},
     {"trait T { async fn f(&self) {} }", "test.rs:1:29: error: \"{\" is not expected here\n"},
-    {"trait T { async fn f(&self) -> Tx<u32>; }", "test.rs:1:32: error: a channel in what a method returns\n"},
+    {"trait T { async fn f(&self) -> Tx<u32>; }",
+     "test.rs:1:32: error: a channel in what a method returns\n"},
     {"struct H { r: Rx<u8> } trait T { async fn f(&self) -> Result<u8, Vec<H>>; }",
      "test.rs:1:55: error: a channel in what a method returns\n"},
-    {"trait T { async fn f(&self, t: Tx<Rx<u8>>); }", "test.rs:1:32: error: a channel that carries channels\n"},
+    {"trait T { async fn f(&self, t: Tx<Rx<u8>>); }",
+     "test.rs:1:32: error: a channel that carries channels\n"},
     {"trait T { async fn f(&self, t: T); }", "test.rs:1:32: error: \"T\" is a trait, no type\n"},
     {"trait T<A> { }", "test.rs:1:8: error: \"<\" is not expected here\n"},
     {"#[foo] struct A;", "test.rs:1:3: error: the attribute foo is not known here\n"},
@@ -100,16 +108,16 @@ Test(idl_parse, refused) {
             idl_free(file);
             continue;
         }
-        cr_expect(strncmp(error.text, bad[i].message, strlen(bad[i].message)) == 0, "%s\nis refused with\n%s\nnot\n%s",
-                  bad[i].text, error.text, bad[i].message);
+        cr_expect(strncmp(error.text, bad[i].message, strlen(bad[i].message)) == 0,
+                  "%s\nis refused with\n%s\nnot\n%s", bad[i].text, error.text, bad[i].message);
     }
 }
 
 /* ---- bounds ---- */
 
 /* `head`, `count` times `open`, `middle`, `count` times `close`, `tail`. */
-static char *nested(const char *head, const char *open, const char *middle, const char *close, const char *tail,
-                    size_t count) {
+static char *nested(const char *head, const char *open, const char *middle, const char *close,
+                    const char *tail, size_t count) {
     size_t size = strlen(head) + strlen(middle) + strlen(tail) + count * (strlen(open) + strlen(close)) + 1;
     char *text = malloc(size), *at = text;
     cr_assert(text);
@@ -141,7 +149,9 @@ Test(idl_parse, nesting) {
             idl_error error;
             bool good = idl_parse(text, strlen(text), "test.rs", &file, &error);
             cr_expect_eq(good, count <= most, "%zu of %s", count, n[1]);
-            cr_expect(good || strstr(error.text, n[5]) || strstr(error.text, "values of this type are nested"), "%s", error.text);
+            cr_expect(good || strstr(error.text, n[5]) ||
+                          strstr(error.text, "values of this type are nested"),
+                      "%s", error.text);
             if (good) idl_free(file);
             free(text);
         }
@@ -171,7 +181,8 @@ Test(idl_parse, size) {
     idl *file;
     idl_error error;
     cr_expect_not(idl_parse(text, len, "test.rs", &file, &error));
-    cr_expect_str_eq(error.text, "test.rs: error: the file is too large; an interface file has at most 8388608 bytes");
+    cr_expect_str_eq(error.text,
+                     "test.rs: error: the file is too large; an interface file has at most 8388608 bytes");
     cr_assert(idl_parse(text, len - 1, "test.rs", &file, &error));
     idl_free(file);
     free(text);
@@ -215,7 +226,8 @@ static uint64_t next(uint64_t *state) {
 }
 
 Test(idl_parse, mutations) {
-    static const char pieces[] = "<>(){}[];:,#!'\"/*&= \n\\\x80""abT0r";
+    static const char pieces[] = "<>(){}[];:,#!'\"/*&= \n\\\x80"
+                                 "abT0r";
     uint64_t state = 20260801;
     char text[2 * sizeof sample];
     for (int round = 0; round < 20000; round++) {
@@ -263,8 +275,9 @@ Test(idl_parse, layout_is_that_of_c) {
             } three;
         };
     };
-    idl *file = parse("struct Inner { a: u8, nothing: (), b: f64 } struct Outer { o: Option<Inner>, s: Shape, t: [u16; 3] }"
-                      "enum Shape { Zero, One(Inner), Two(i128), Three { x: u8, y: String } }");
+    idl *file = parse(
+        "struct Inner { a: u8, nothing: (), b: f64 } struct Outer { o: Option<Inner>, s: Shape, t: [u16; 3] }"
+        "enum Shape { Zero, One(Inner), Two(i128), Three { x: u8, y: String } }");
     const choir_unit *u = idl_unit(file);
     size_t found = 0;
     for (uint32_t i = 0; i < u->types_len; i++) {
@@ -284,7 +297,8 @@ Test(idl_parse, layout_is_that_of_c) {
 }
 
 Test(idl_parse, services) {
-    idl *file = parse("trait A { async fn f(&self); } trait B { async fn g(&self, x: u8) -> Result<u8, String>; }");
+    idl *file =
+        parse("trait A { async fn f(&self); } trait B { async fn g(&self, x: u8) -> Result<u8, String>; }");
     cr_assert_eq(idl_services_len(file), 2);
     const choir_service *b = idl_find(file, CHOIR_STR("B"));
     cr_assert_eq(b, idl_service(file, 1));
@@ -298,8 +312,9 @@ Test(idl_parse, services) {
 
 /* Aliases of results end a method in two ways too; names of the file go before those of the library. */
 Test(idl_parse, names) {
-    idl *file = parse("type Answer<T> = Result<T, String>; struct Duration { x: u8 } mod m { pub struct D(super::Duration); }"
-                      "trait A { async fn f(&self, d: Duration, e: std::time::Duration, g: m::D) -> Answer<u8>; }");
+    idl *file = parse(
+        "type Answer<T> = Result<T, String>; struct Duration { x: u8 } mod m { pub struct D(super::Duration); }"
+        "trait A { async fn f(&self, d: Duration, e: std::time::Duration, g: m::D) -> Answer<u8>; }");
     const choir_unit *u = idl_unit(file);
     const choir_method *m = idl_service(file, 0)->methods;
     uint32_t first = u->types[m->args].first;

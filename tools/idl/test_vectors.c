@@ -54,7 +54,8 @@ Test(idl_vectors, types) {
         cr_assert_eq(choiri_announcement_new(env, u, type, &made), CHOIR_OK, "%s", rust_types[i].name);
         char *payload = payload_of(&made);
         bool equal = strcmp(payload, rust_types[i].payload) == 0;
-        cr_expect(equal, "%s: announced\n%s instead of\n%s", rust_types[i].name, payload, rust_types[i].payload);
+        cr_expect(equal, "%s: announced\n%s instead of\n%s", rust_types[i].name, payload,
+                  rust_types[i].payload);
         same += equal;
         free(payload);
         choiri_announcement_free(env, &made);
