@@ -205,6 +205,7 @@ class Test:
 
     def diff(self, old, new):
         """The plain and the evolved Testbed, and each kind of verdict."""
+        tap = self.tap
         result = run(self.choir, "schema", "diff", old, old)
         lines = result.stdout.splitlines()
         tap.check(result.returncode == 0 and lines[0] == "Testbed" and len(lines) == 37
