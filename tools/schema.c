@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* choir schema: what an interface file says, as text for people and as a snapshot for later comparison. */
+/* choir schema: what an interface file says, as text for people and as a snapshot for later comparison; and how two
+ * versions of one get along. */
 #include "idl/idl.h"
 #include "tool.h"
 
@@ -132,23 +133,76 @@ static int export(int argc, char **argv) {
     return TOOL_OK;
 }
 
+/* ---- diff ---- */
+
+/* The two files of the command line; false: a message was printed. */
+static bool read_two(int argc, char **argv, idl *ret_files[2], bool *ret_allow, int *ret_status) {
+    static const tool_option known[] = {{"allow", TOOL_FLAG}, {NULL, 0}};
+    tool_options o = {.command = &tool_schema, .known = known, .argc = argc, .argv = argv};
+    const char *paths[2];
+    int count = 0;
+    *ret_status = TOOL_USAGE;
+    for (int option; (option = tool_next(&o)) != TOOL_END;) {
+        if (option == TOOL_BAD) return false;
+        if (option == TOOL_OPERAND && count < 2)
+            paths[count++] = o.value;
+        else if (option == TOOL_OPERAND)
+            return tool_usage(&tool_schema, "more than two interface files"), false;
+        else
+            *ret_allow = true;
+    }
+    if (count < 2)
+        return tool_usage(&tool_schema, "two interface files are needed: the old and the new one"), false;
+    *ret_status = TOOL_FAILED;
+    for (int i = 0; i < 2; i++) {
+        idl_error error;
+        if (idl_read(paths[i], &ret_files[i], &error)) continue;
+        fprintf(stderr, "%s\n", error.text);
+        return false;
+    }
+    return true;
+}
+
+static int diff(int argc, char **argv) {
+    idl *files[2] = {NULL, NULL};
+    idl_diff_counts counts = {0};
+    idl_error error;
+    bool allow = false;
+    int status;
+    if (read_two(argc, argv, files, &allow, &status)) {
+        if (!idl_diff(files[0], files[1], stdout, &counts, &error))
+            fprintf(stderr, "choir: %s\n", error.text);
+        else
+            status = counts.breaking > 0 && !allow ? TOOL_USER_ERROR : TOOL_OK;
+        if (counts.breaking > 0)
+            tool_say("breaking: %u of %u methods", (unsigned)counts.breaking, (unsigned)counts.methods);
+    }
+    for (int i = 0; i < 2; i++)
+        if (files[i]) idl_free(files[i]);
+    return status;
+}
+
 /* ---- the command ---- */
 
-static const action actions[] = {{"show", show}, {"export", export}};
+static const action actions[] = {{"show", show}, {"export", export}, {"diff", diff}};
 
 static int run(int argc, char **argv) {
-    if (argc < 1) return tool_usage(&tool_schema, "what to do is missing: show or export");
+    if (argc < 1) return tool_usage(&tool_schema, "what to do is missing: show, export or diff");
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
         if (strcmp(argv[0], actions[i].name) == 0) return actions[i].run(argc - 1, argv + 1);
-    return tool_usage(&tool_schema, "\"%s\" is neither show nor export", argv[0]);
+    return tool_usage(&tool_schema, "\"%s\" is neither show, export nor diff", argv[0]);
 }
 
 const tool_command tool_schema = {
-    "schema", "look at an interface file",
+    "schema", "look at interface files and compare them",
     "usage: choir schema show FILE.rs\n"
     "       choir schema export FILE.rs\n"
+    "       choir schema diff [--allow] OLD.rs NEW.rs\n"
     "\n"
     "Reads an interface file: a trait with async methods and its types, as vox services are written in Rust.\n"
     "show prints each method with its id, the type ids of its arguments and its response, and its flags.\n"
-    "export prints a snapshot as JSON: beside that, the schemas that are announced, as hexadecimal CBOR.\n",
+    "export prints a snapshot as JSON: beside that, the schemas that are announced, as hexadecimal CBOR.\n"
+    "diff says of each method whether programs made from the old and from the new file can call each other:\n"
+    "same, compatible, one-way, breaking, added or removed. The exit status is 1 when a method is breaking or\n"
+    "removed; with --allow it is 0.\n",
     run};

@@ -243,6 +243,48 @@ class Test:
         for arguments in (["schema"], ["schema", "what"], ["schema", "show"], ["schema", "show", "a", "b"]):
             tap.check(run(self.choir, *arguments).returncode == 2, f"wrong usage: choir {' '.join(arguments)}")
         tap.check(run(self.choir, "schema", "show", "none.rs").returncode == 3, "choir schema: no such file")
+        self.diff(source, os.path.join(self.source, "conformance/vectors/schema/testbed-evolved.rs"))
+
+    def diff(self, old, new):
+        """The plain and the evolved Testbed, and each kind of verdict."""
+        tap = self.tap
+        result = run(self.choir, "schema", "diff", old, old)
+        lines = result.stdout.splitlines()
+        tap.check(result.returncode == 0 and lines[0] == "Testbed" and len(lines) == 37
+                  and all(line.startswith("  same ") for line in lines[1:]), "choir schema diff: nothing has changed",
+                  result.stdout + result.stderr)
+        result = run(self.choir, "schema", "diff", old, new)
+        expected = ["removed    echo", "compatible echo_profile", "compatible echo_record", "compatible echo_status",
+                    'arguments, old reads new: all but args.0: variant "Suspended"', "breaking   echo_tag",
+                    "breaking   echo_measurement", "breaking   echo_config",
+                    "answer, new reads old: Ok.owner: missing in the peer's type; ours is struct Config"]
+        tap.check(result.returncode == 1 and all(text in result.stdout for text in expected)
+                  and result.stderr == "choir: breaking: 33 of 36 methods\n", "choir schema diff: the evolved Testbed",
+                  result.stdout + result.stderr)
+        result = run(self.choir, "schema", "diff", "--allow", old, new)
+        tap.check(result.returncode == 0 and "breaking   echo_tag" in result.stdout, "choir schema diff --allow")
+        result = run(self.choir, "schema", "diff", new, old)
+        tap.check("added      echo\n" in result.stdout, "choir schema diff: methods that are new")
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [os.path.join(folder, name) for name in ("v1.rs", "v2.rs")]
+            for path, field, rest in zip(paths, ("", ", b: u8"), ("", "trait C { async fn go(&self); }")):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write("trait A { async fn put(&self, s: S); async fn get(&self) -> S; }\n"
+                               f"struct S {{ a: u8{field} }}\n{rest}\n")
+            result = run(self.choir, "schema", "diff", *paths)
+            tap.check(result.returncode == 0 and result.stdout == (
+                "A\n"
+                "  one-way    put: only new programs can call old ones\n"
+                "      arguments, new reads old: args.0.b: missing in the peer's type; ours is struct S, "
+                "the peer's is struct \"S\" (type 0x8a5cd0498ab74f2e)\n"
+                "  one-way    get: only old programs can call new ones\n"
+                "      answer, new reads old: Ok.b: missing in the peer's type; ours is struct S, "
+                "the peer's is struct \"S\" (type 0x8a5cd0498ab74f2e)\n"
+                "\nC\n  added      go\n"), "choir schema diff: one way", result.stdout + result.stderr)
+        for arguments in ([], [old], [old, new, old], ["--what", old, new]):
+            tap.check(run(self.choir, "schema", "diff", *arguments).returncode == 2,
+                      "choir schema diff: usage " + " ".join(os.path.basename(a) for a in arguments))
+        tap.check(run(self.choir, "schema", "diff", old, "none.rs").returncode == 3, "choir schema diff: no such file")
 
 
 def main(choir_gen, choir, source, build):

@@ -4,6 +4,7 @@
  * recommends: a missing Option is none. */
 #include "rpc/driver.h"
 #include "schema/schema_vectors.h"
+#include "schema/test_schema.h"
 #include "testing/pair.h"
 
 #include <criterion/criterion.h>
@@ -207,4 +208,104 @@ Test(evolution, no_memory) {
         world_close(&w);
     } while (failed > 0);
     cr_assert_geq(n, 3);
+}
+
+/* --- what all plans of a connection may take --- */
+
+#define METHODS  8u
+#define VARIANTS 2500
+
+static const char limit_strings[] = "\0Svc\0m0\0m1\0m2\0m3\0m4\0m5\0m6\0m7\0S\0A";
+enum { LIMIT_M0 = 5, LIMIT_S = 29, LIMIT_A = 31 };
+static const choir_variant limit_variants[] = {{.name = LIMIT_A}};
+static const choir_field limit_fields[] = {{.type = 0}};
+static const choir_type limit_types[] = {
+    {.kind = CHOIR_KIND_ENUM, .name = LIMIT_S, .size = 4, .align = 4, .count = 1},
+    {.kind = CHOIR_KIND_TUPLE, .size = 4, .align = 4, .count = 1},
+    {.kind = CHOIR_KIND_UNIT, .align = 1},
+    {.kind = CHOIR_KIND_NEVER, .align = 1},
+};
+static const choir_unit limit_unit = {CHOIR_UNIT_HEADER,
+                                      .types_len = 4,
+                                      .fields_len = 1,
+                                      .variants_len = 1,
+                                      .strings_len = sizeof limit_strings,
+                                      .types = limit_types,
+                                      .fields = limit_fields,
+                                      .variants = limit_variants,
+                                      .strings = limit_strings};
+
+static void put(test_bytes *b, const char *text) {
+    test_bytes one = test_cbor(text);
+    b->data = realloc(b->data, b->len + one.len);
+    memcpy(b->data + b->len, one.data, one.len);
+    b->len += one.len;
+    free(one.data);
+}
+
+/* (S,) with an S of many variants that we do not have, whose names a plan keeps for its texts. */
+static test_bytes large_enum(void) {
+    test_bytes b = {NULL, 0};
+    static const uint8_t open[] = {0xa2, 0x67, 's', 'c', 'h', 'e', 'm', 'a', 's', 0x82}, body[] = {0xa2},
+                         head[] = {0xa3};
+    test_cbor_text c = {0};
+    test_put(&c, open, sizeof open);
+    test_put(&c, body, sizeof body);
+    test_put_item(&c, "id");
+    test_put_item(&c, "1");
+    test_put_item(&c, "kind");
+    test_put(&c, head, sizeof head);
+    test_put_item(&c, "tag");
+    test_put_item(&c, "enum");
+    test_put_item(&c, "name");
+    test_put_item(&c, "S");
+    test_put_item(&c, "variants");
+    test_put_head(&c, 4, VARIANTS + 1);
+    test_put_item(&c, "{name: A, index: 0, payload: unit}");
+    for (int i = 1; i <= VARIANTS; i++) {
+        char text[160];
+        snprintf(text, sizeof text, "{name: N%058d, index: %d, payload: unit}", i, i);
+        test_put_item(&c, text);
+    }
+    b.data = c.data;
+    b.len = c.len;
+    put(&b, "{id: 2, kind: {tag: tuple, elements: [{tag: concrete, type_id: 1, args: []}]}}");
+    put(&b, "root");
+    put(&b, "{tag: concrete, type_id: 2, args: []}");
+    return b;
+}
+
+Test(evolution, plans_of_a_connection_are_limited) {
+    choir_method methods[METHODS];
+    const choir_service service = {&limit_unit, 1, METHODS, methods};
+    test_pair p;
+    size_t good = 0;
+    for (uint32_t i = 0; i < METHODS; i++)
+        methods[i] = (choir_method){
+            .name = LIMIT_M0 + 3 * i,
+            .args = 1,
+            .ok = 2,
+            .err = 3,
+            .id = choiri_method_id(CHOIR_STR("Svc"), (choir_str){limit_strings + LIMIT_M0 + 3 * i, 2})};
+    test_pair_init(&p);
+    p.server_options.serve = &service;
+    cr_assert(test_pair_open(&p));
+    choiri_conn *c = p.server.session->root;
+    test_bytes b = large_enum();
+    for (uint32_t i = 0; i < METHODS; i++) {
+        const choiri_binding *bound = &c->serve_bound[i];
+        cr_assert(choiri_conn_bind(c, i, false, (choir_bytes){b.data, b.len}, p.now));
+        if (bound->peer == CHOIRI_BOUND_OK) {
+            cr_assert(bound->plan);
+            good++;
+            continue;
+        }
+        cr_assert(strstr(bound->text, "too many types of this peer differ from ours"), "%s", bound->text);
+        cr_assert_null(bound->plan);
+    }
+    printf("plans of %zu bytes: %zu of %u\n", choiri_plan_size(c->serve_bound[0].plan), good, METHODS);
+    cr_assert_eq(good, CHOIRI_PLANS_MAX_BYTES / choiri_plan_size(c->serve_bound[0].plan));
+    cr_assert_eq(c->plan_bytes, good * choiri_plan_size(c->serve_bound[0].plan));
+    free(b.data);
+    cr_assert_eq(test_pair_deinit(&p), 0);
 }

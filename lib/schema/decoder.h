@@ -18,7 +18,14 @@ typedef struct choiri_decoder {
 } choiri_decoder;
 
 /* Not initialised as a whole: the path is a kilobyte that is rarely used. */
-void choiri_decoder_init(choiri_decoder *d, choiri_reader *r, const choir_unit *u, choiri_arena *arena);
+static inline void choiri_decoder_init(choiri_decoder *d, choiri_reader *r, const choir_unit *u,
+                                       choiri_arena *arena) {
+    d->r = r;
+    d->u = u;
+    d->arena = arena;
+    d->failed = NULL;
+    d->path.len = 0;
+}
 /* Decodes a value that is `depth` levels inside another one. false: the reader has the status. */
 bool choiri_decoder_read(choiri_decoder *d, uint32_t type, void *out, uint32_t depth);
 /* Memory of the arena, or NULL with the status in the reader. */

@@ -14,7 +14,7 @@
 
 #include "schema/extract.h"
 #include "schema/recv_tracker.h"
-#include "wire/reader.h"
+#include "schema/value.h"
 
 /* One plan: some thousands of fields that differ. */
 #define CHOIRI_PLAN_MAX_BYTES (256u * 1024u)
@@ -56,8 +56,14 @@ size_t choiri_plan_size(const choiri_plan *plan); /* 0 for NULL */
 
 /* As choiri_value_decode, for a value that the peer encoded by its own type; `plan` may be NULL. `which` is
  * CHOIRI_PLAN_OK or _ERR for the plan of a response, else _ROOT. */
-int choiri_plan_decode(const choiri_plan *plan, uint32_t which, choiri_reader *r, const choir_unit *u,
-                       uint32_t type, choiri_arena *arena, void *ret_value, choiri_text *ret_text);
+int choiri_plan_run(const choiri_plan *plan, uint32_t which, choiri_reader *r, const choir_unit *u,
+                    uint32_t type, choiri_arena *arena, void *ret_value, choiri_text *ret_text);
+static inline int choiri_plan_decode(const choiri_plan *plan, uint32_t which, choiri_reader *r,
+                                     const choir_unit *u, uint32_t type, choiri_arena *arena, void *ret_value,
+                                     choiri_text *ret_text) {
+    if (!plan) return choiri_value_decode(r, u, type, arena, ret_value, ret_text);
+    return choiri_plan_run(plan, which, r, u, type, arena, ret_value, ret_text);
+}
 
 /* Wire schema against wire schema, for what is not translated: the same layout? (More variants on either side, behind
  * the common ones, are.) Statuses of choiri_plan_make. */

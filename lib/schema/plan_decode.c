@@ -166,9 +166,9 @@ static void explain(const runner *x, choiri_text *text) {
     choiri_text_add(text, ", which ours does not have");
 }
 
-int choiri_plan_decode(const choiri_plan *plan, uint32_t which, choiri_reader *r, const choir_unit *u,
-                       uint32_t type, choiri_arena *arena, void *ret_value, choiri_text *ret_text) {
-    if (!plan || plan->roots[which] == CHOIRI_PLAN_NONE)
+int choiri_plan_run(const choiri_plan *plan, uint32_t which, choiri_reader *r, const choir_unit *u,
+                    uint32_t type, choiri_arena *arena, void *ret_value, choiri_text *ret_text) {
+    if (plan->roots[which] == CHOIRI_PLAN_NONE)
         return choiri_value_decode(r, u, type, arena, ret_value, ret_text);
     runner x; /* as the value decoder: not initialised as a whole */
     choiri_decoder_init(&x.d, r, u, arena);

@@ -348,35 +348,6 @@ static int read_wire(choiri_shapes *s, choiri_shape *shape) {
 
 /* --- from descriptors --- */
 
-static bool has_zero(const choir_unit *u, uint32_t type, uint32_t depth) {
-    const choir_type *t = choiri_unit_type(u, type);
-    uint32_t first = t->first, count = t->count;
-    if (depth == CHOIRI_VALUE_DEPTH) return false;
-    switch (t->kind) {
-    case CHOIR_KIND_NEVER:
-    case CHOIR_KIND_BOX:
-    case CHOIR_KIND_TX:
-    case CHOIR_KIND_RX: return false;
-    case CHOIR_KIND_ARRAY: return count == 0 || has_zero(u, t->elem, depth + 1);
-    case CHOIR_KIND_RESULT: return has_zero(u, t->elem, depth + 1);
-    case CHOIR_KIND_ENUM:
-        if (count == 0) return false;
-        first = choiri_unit_variant(u, t->first)->first;
-        count = choiri_unit_variant(u, t->first)->count;
-        break;
-    case CHOIR_KIND_TUPLE:
-    case CHOIR_KIND_STRUCT: break;
-    default: return true;
-    }
-    for (uint32_t i = first; i < first + count; i++)
-        if (!has_zero(u, choiri_unit_field(u, i)->type, depth + 1)) return false;
-    return true;
-}
-
-bool choiri_type_has_zero(const choir_unit *u, uint32_t type) {
-    return has_zero(u, type, 0);
-}
-
 static int own_fields(choiri_shapes *s, uint32_t first, uint32_t count, choiri_shape_variant *ret) {
     const choir_unit *u = s->root->unit;
     int status = choiri_shapes_charge(s, count / STEP_HOPS);
@@ -385,7 +356,7 @@ static int own_fields(choiri_shapes *s, uint32_t first, uint32_t count, choiri_s
         const choir_field *f = choiri_unit_field(u, first + i);
         parts[i].name = bytes_of(choiri_unit_name(u, f->name));
         parts[i].optional = choiri_unit_type(u, f->type)->kind == CHOIR_KIND_OPTION ||
-                            ((f->flags & CHOIR_FIELD_DEFAULT) && choiri_type_has_zero(u, f->type));
+                            ((f->flags & CHOIR_FIELD_DEFAULT) && choiri_value_has_zero(u, f->type));
         status = choiri_shape_of_type(s, f->type, &parts[i].shape);
     }
     return status;

@@ -98,7 +98,4 @@ int choiri_shape_read(choiri_shapes *s, choiri_shape *shape);
 /* Reads everything that our announcement's root refers to and finds its twins. */
 int choiri_shapes_find_twins(choiri_shapes *s, choiri_shape **ret_root);
 
-/* Is zero a value of this type? Not of never, nor of what holds a box, which must point somewhere. */
-bool choiri_type_has_zero(const choir_unit *u, uint32_t type);
-
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Trackers: what is announced when, against recorded sessions, and what a peer can send us. */
-#include "schema/schema_vectors.h"
 #include "schema/plan.h"
+#include "schema/schema_vectors.h"
 #include "schema/test_schema.h"
 #include "schema/unit.h"
 

@@ -236,14 +236,6 @@ int choiri_value_decode(choiri_reader *r, const choir_unit *u, uint32_t type, ch
 
 /* --- for plans --- */
 
-void choiri_decoder_init(decoder *d, choiri_reader *r, const choir_unit *u, choiri_arena *arena) {
-    d->r = r;
-    d->u = u;
-    d->arena = arena;
-    d->failed = NULL;
-    d->path.len = 0;
-}
-
 bool choiri_decoder_read(decoder *d, uint32_t type, void *out, uint32_t depth) {
     return decode(d, type, out, depth);
 }

@@ -12,6 +12,8 @@
 
 #include "choir/type.h"
 
+#include <stdio.h>
+
 #define IDL_FILE_MAX  ((size_t)8 << 20)
 #define IDL_DEPTH_MAX 64u
 #define IDL_TYPES_MAX 65536u
@@ -43,5 +45,16 @@ const choir_unit *idl_unit(const idl *file);
 bool idl_announce(idl *file, idl_error *ret_error);
 /* After that: the type id of what is announced, by choir_method.args_announcement or response_announcement. */
 uint64_t idl_announced_id(const idl *file, uint32_t announcement);
+
+/* How the methods of two versions of a file get along. */
+typedef struct idl_diff_counts {
+    uint32_t methods;
+    uint32_t one_way;  /* only new programs can call old ones, or the other way round */
+    uint32_t breaking; /* removed, or neither can call the other */
+} idl_diff_counts;
+
+/* Prints each method of both with what has become of it, and why: same, compatible, one-way, breaking, added, removed. */
+bool idl_diff(const idl *before, const idl *after, FILE *out, idl_diff_counts *ret_counts,
+              idl_error *ret_error);
 
 #endif

@@ -286,4 +286,7 @@ static inline choir_variant *idl_variant_at(const idl *f, uint32_t i) {
     return (choir_variant *)f->variants.items + i;
 }
 
+/* service.c: an env for the layers, NULL without memory. */
+struct choir_env *idl_env(void);
+
 #endif

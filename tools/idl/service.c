@@ -197,16 +197,20 @@ static bool announce_all(idl *f, choir_env *env) {
     return true;
 }
 
-bool idl_announce(idl *f, idl_error *ret_error) {
+choir_env *idl_env(void) {
     choir_env *env;
     choir_env_options options;
     choir_env_options_init(&options);
     options.allocator = (choir_allocator){env_alloc, env_realloc, env_free, NULL};
     options.random = no_random;
+    return choir_env_new(&options, &env) == CHOIR_OK ? env : NULL;
+}
+
+bool idl_announce(idl *f, idl_error *ret_error) {
+    choir_env *env = idl_env();
     f->error = ret_error;
     f->failed = false;
-    if (choir_env_new(&options, &env) != CHOIR_OK)
-        return idl_fail(f, IDL_NONE, 0, NULL, "%s", choir_status_text(CHOIR_ERR_NO_MEMORY));
+    if (!env) return idl_fail(f, IDL_NONE, 0, NULL, "%s", choir_status_text(CHOIR_ERR_NO_MEMORY));
     bool good = f->announcements.len > 0 || announce_all(f, env);
     choir_env_free(env);
     fill_unit(f);
