@@ -121,6 +121,8 @@ pub trait Zoo {
     async fn two(&self, two: Two, wrapper: Wrapper) -> (Two, Wrapper);
     async fn array(&self, array: [u32; 3]) -> [u32; 3];
     async fn bytes(&self, bytes: Vec<u8>) -> Vec<u8>;
+    async fn boxed(&self, boxes: [Box<u8>; 2]) -> Box<u8>;
+    async fn boxes(&self, boxed: Box<Animal>) -> [Box<()>; 2];
     async fn fails(&self, why: String) -> Result<(), String>;
     /// Names of arguments that are those of the generated functions.
     async fn delete(&self, client: u8, options: u16, done: bool) -> Option<u8>;

@@ -2,16 +2,20 @@
 /* Functions for each method. They are inline, so that a program links libchoir-net only if it uses what needs it. */
 #include "gen/gen.h"
 
+/* A pointer to values that are not changed: of an array, to its elements. */
+static const char *declare_pointer(gen *g, uint32_t type, const char *name) {
+    uint32_t base = type;
+    while (idl_type_at(g->file, base)->kind == CHOIR_KIND_ARRAY) base = idl_type_at(g->file, base)->elem;
+    if (gen_is_struct(g, base)) return gen_format(g, "const %s *%s", g->names[base], name);
+    if (idl_type_at(g->file, base)->kind == CHOIR_KIND_BOX)
+        return gen_declare(g, base, gen_format(g, "const *%s", name));
+    return gen_format(g, "const %s", gen_declare(g, base, gen_format(g, "*%s", name)));
+}
+
 /* A value as a parameter: structs and arrays by pointer. */
 static const char *declare_param(gen *g, uint32_t type, const char *name) {
-    const choir_type *t = idl_type_at(g->file, type);
-    if (t->kind == CHOIR_KIND_ARRAY) {
-        uint32_t elem = t->elem;
-        while (idl_type_at(g->file, elem)->kind == CHOIR_KIND_ARRAY) elem = idl_type_at(g->file, elem)->elem;
-        return gen_format(g, "const %s", gen_declare(g, elem, gen_format(g, "*%s", name)));
-    }
-    if (gen_is_struct(g, type)) return gen_format(g, "const %s *%s", g->names[type], name);
-    return gen_declare(g, type, name);
+    bool pointer = idl_type_at(g->file, type)->kind == CHOIR_KIND_ARRAY || gen_is_struct(g, type);
+    return pointer ? declare_pointer(g, type, name) : gen_declare(g, type, name);
 }
 
 typedef struct method {
@@ -99,14 +103,9 @@ static void add_value(const method *x, const char *what, uint32_t type, const ch
                 head, outcome);
         return;
     }
-    uint32_t base = type; /* of an array: its elements */
-    while (idl_type_at(g->file, base)->kind == CHOIR_KIND_ARRAY) base = idl_type_at(g->file, base)->elem;
-    gen_add(&g->header, "static inline const %s(const choir_event *done) {\n",
-            gen_is_struct(g, base) ? gen_format(g, "%s *%s", g->names[base], head)
-                                   : gen_declare(g, base, gen_format(g, "*%s", head)));
+    gen_add(&g->header, "static inline %s(const choir_event *done) {\n", declare_pointer(g, type, head));
     gen_add(&g->header, "    if (done->outcome != %s) return NULL;\n", outcome);
-    gen_add(&g->header, "    return CHOIR_CAST(const %s, done->value);\n}\n",
-            gen_is_struct(g, base) ? gen_format(g, "%s *", g->names[base]) : gen_declare(g, base, "*"));
+    gen_add(&g->header, "    return CHOIR_CAST(%s, done->value);\n}\n", declare_pointer(g, type, ""));
 }
 
 static void add_reply(const method *x, const char *what, uint32_t type, const char *call) {
