@@ -459,9 +459,12 @@ static int read_own(choiri_shapes *s, choiri_shape *shape) {
     int status = CHOIR_OK;
     choiri_shape_variant *only;
     switch (t->kind) {
-    case CHOIR_KIND_BYTES: shape->name = word("bytes"); /* fallthrough */
+    case CHOIR_KIND_BYTES:
     case CHOIR_KIND_LIST:
-    case CHOIR_KIND_SET: shape->form = CHOIRI_WIRE_LIST; return own_elements(s, shape, t);
+    case CHOIR_KIND_SET:
+        if (t->kind == CHOIR_KIND_BYTES) shape->name = word("bytes");
+        shape->form = CHOIRI_WIRE_LIST;
+        return own_elements(s, shape, t);
     case CHOIR_KIND_OPTION: shape->form = CHOIRI_WIRE_OPTION; return own_elements(s, shape, t);
     case CHOIR_KIND_MAP: shape->form = CHOIRI_WIRE_MAP; return own_elements(s, shape, t);
     case CHOIR_KIND_ARRAY: shape->form = CHOIRI_WIRE_ARRAY; return own_elements(s, shape, t);

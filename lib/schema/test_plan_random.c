@@ -492,9 +492,10 @@ static void value(pair *p, const type *r, const type *l, text *to_r, text *to_l,
         else
             value(p, r->a, l ? l->a : NULL, to_r, to_l, depth + 1);
         break;
-    case ARRAY: count = 2; /* fallthrough */
+    case ARRAY:
     case VEC:
     case MAP:
+        if (r->kind == ARRAY) count = 2;
         both(to_r, to_l, r->kind == MAP ? "{" : "[");
         for (uint32_t i = 0; i < count; i++) {
             char key[16];
