@@ -3,6 +3,7 @@
 #include "rpc/driver.h"
 
 #include "base/log.h"
+#include "wire/msgpack.h"
 
 #include "base/assert.h"
 
@@ -185,11 +186,34 @@ static bool set_binding(choiri_conn *c, uint32_t method, bool response, choir_by
     return true;
 }
 
+/* In msgpack mode the schemas are remembered, no more: values name their fields, so two layouts need not be compared. */
+static int take_msgpack(choiri_conn *c, choir_bytes schemas, choir_bytes *ret_root, choiri_text *ret_why) {
+    choir_env *env = c->session->env;
+    size_t size = choiri_msgpack_cbor_size(schemas);
+    if (size == 0) {
+        choiri_text_add(ret_why, "not one msgpack value");
+        return CHOIR_ERR_MALFORMED;
+    }
+    if (size > CHOIRI_SCHEMA_MAX_PAYLOAD) {
+        choiri_text_add(ret_why, "more than a connection may hold");
+        return CHOIR_ERR_TOO_LARGE;
+    }
+    uint8_t *cbor = choiri_alloc(env, size);
+    if (!cbor) return CHOIR_ERR_NO_MEMORY;
+    choiri_msgpack_to_cbor(schemas, cbor);
+    int status = choiri_recv_tracker_add(&c->received, (choir_bytes){cbor, size}, ret_root, ret_why);
+    choiri_free(env, cbor, size);
+    return status;
+}
+
 bool choiri_conn_bind(choiri_conn *c, uint32_t method, bool response, choir_bytes schemas, choir_time now) {
+    bool msgpack = c->session->msgpack;
     choir_bytes root;
     choiri_text why, text;
     choiri_text_init(&why);
-    int status = choiri_recv_tracker_add(&c->received, schemas, &root, &why);
+    int status = msgpack ? take_msgpack(c, schemas, &root, &why)
+                         : choiri_recv_tracker_add(&c->received, schemas, &root, &why);
+    if (status == CHOIR_OK && msgpack) return true;
     if (status == CHOIR_OK) return method == CHOIR_METHOD_NONE || set_binding(c, method, response, root, now);
     if (status == CHOIR_ERR_NO_MEMORY) {
         choiri_conn_out_of_memory(c, now);
@@ -201,18 +225,30 @@ bool choiri_conn_bind(choiri_conn *c, uint32_t method, bool response, choir_byte
     return false;
 }
 
+/* The member `schemas`, which the message was begun with. */
+static void announce_msgpack(choiri_conn *c, const choiri_announcement *a, choiri_writer *w) {
+    choiri_msgpack_write_key(w, "schemas");
+    choiri_hole hole = choiri_msgpack_write_hole(w);
+    choiri_send_tracker_write_msgpack(&c->sent, a, w);
+    choiri_msgpack_fill_hole(w, hole);
+}
+
 int choiri_conn_announce(choiri_conn *c, choiri_binding *b, const choiri_announcement *a, choiri_writer *w) {
+    if (c->session->msgpack && !choiri_conn_will_announce(c, b)) return CHOIR_OK;
     if (b->announced) {
         choiri_write_u8(w, 0);
         return CHOIR_OK;
     }
     int status = choiri_send_tracker_reserve(&c->sent, a);
-    if (status == CHOIR_OK) choiri_send_tracker_write(&c->sent, a, w);
+    if (status == CHOIR_OK && c->session->msgpack)
+        announce_msgpack(c, a, w);
+    else if (status == CHOIR_OK)
+        choiri_send_tracker_write(&c->sent, a, w);
     return status;
 }
 
 void choiri_conn_announced(choiri_conn *c, choiri_binding *b, const choiri_announcement *a) {
-    if (b->announced) return;
+    if (!choiri_conn_will_announce(c, b)) return;
     choiri_send_tracker_commit(&c->sent, a);
     b->announced = true;
 }
