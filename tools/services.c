@@ -49,13 +49,14 @@ static void print_tuple(FILE *out, const choir_unit *u, const choir_type *t, int
 }
 
 static void print_type(FILE *out, const choir_unit *u, uint32_t index, int depth) {
-    static const char names[][8] = {"?",     "bool",  "u8",     "u16",    "u32",   "u64", "u128", "i8",
-                                    "i16",   "i32",   "i64",    "i128",   "f32",   "f64", "char", "string",
-                                    "bytes", "unit",  "never",  "Option", "list",  "set", "map",  "array",
-                                    "Box",   "tuple", "struct", "enum",   "Result"};
+    static const char names[][9] = {
+        "?",    "bool",  "u8",  "u16",   "u32",    "u64",   "u128",   "i8",    "i16",    "i32",     "i64",
+        "i128", "f32",   "f64", "char",  "string", "bytes", "unit",   "never", "Option", "list",    "set",
+        "map",  "array", "Box", "tuple", "struct", "enum",  "Result", "Tx",    "Rx",     "Duration"};
     const choir_type *t = &u->types[index];
     bool result = t->kind == CHOIR_KIND_RESULT;
-    bool has_element = (t->kind >= CHOIR_KIND_OPTION && t->kind <= CHOIR_KIND_BOX) || result;
+    bool has_element = (t->kind >= CHOIR_KIND_OPTION && t->kind <= CHOIR_KIND_BOX) || result ||
+                       t->kind == CHOIR_KIND_TX || t->kind == CHOIR_KIND_RX;
     if (t->kind == CHOIR_KIND_TUPLE) {
         print_tuple(out, u, t, depth);
         return;

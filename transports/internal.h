@@ -322,7 +322,6 @@ struct net_link {
     net_link_state state;
     bool marked;       /* in loop->dirty */
     bool held;         /* an event is out (loop->held): no poll, no receive */
-    bool feeding;      /* output is flushed in the middle of a burst of input */
     bool over;         /* the session has reported its end */
     bool established;  /* the session has been established */
     bool handshaking;  /* a server's: among those that have not finished their handshake */

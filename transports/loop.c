@@ -63,10 +63,13 @@ void choiri_net_release(choir_loop *loop, void *ptr, size_t size) {
     if (ptr) loop->allocator.free(loop->allocator.ctx, ptr, size);
 }
 
+/* No options struct comes near it: a larger number is one that was never initialised. */
+#define SIZE_PLAUSIBLE 4096u
+
 int choiri_net_options_copy(void *dst, size_t dst_size, const void *src) {
     size_t size;
     memcpy(&size, src, sizeof size);
-    if (size < sizeof size || size > 4096) return CHOIR_ERR_INVALID; /* never initialised */
+    if (size < sizeof size || size > SIZE_PLAUSIBLE) return CHOIR_ERR_INVALID;
     for (size_t i = dst_size; i < size; i++)
         if (((const uint8_t *)src)[i] != 0) return CHOIR_ERR_INVALID;
     memcpy(dst, src, size < dst_size ? size : dst_size);
@@ -75,9 +78,10 @@ int choiri_net_options_copy(void *dst, size_t dst_size, const void *src) {
 }
 
 void choiri_net_options_give(void *dst, size_t size, const void *defaults, size_t defaults_size) {
-    if (size > defaults_size) size = defaults_size;
-    if (size < sizeof size) return;
-    memcpy(dst, defaults, size);
+    if (size < sizeof size || size > SIZE_PLAUSIBLE) return;
+    size_t known = size < defaults_size ? size : defaults_size;
+    memcpy(dst, defaults, known);
+    if (size > known) memset((uint8_t *)dst + known, 0, size - known);
     memcpy(dst, &size, sizeof size);
 }
 

@@ -181,22 +181,25 @@ static void on_session_over(choir_server *s, net_link *link, const choir_event *
     if (s->options.closed) s->options.closed(s->options.ctx, link->handle, event->status, event->text);
 }
 
+static choir_responder responder_of(const net_link *link, const choir_event *event) {
+    return (choir_responder){link->loop, link->handle, event->request};
+}
+
 static void on_event(net_link *link, const choir_event *event) {
     choir_server *s = server_of(link);
     const choir_server_options *o = &s->options;
-    choir_responder to = {link->loop, link->handle, event->request};
     switch (event->kind) {
     case CHOIR_EVENT_REQUEST:
         if (event->method < o->service->methods_len && o->handlers[event->method])
-            o->handlers[event->method](o->ctx, to, event->value, event);
+            o->handlers[event->method](o->ctx, responder_of(link, event), event->value, event);
         else
             choir_request_drop(link->session, event->request, link->loop->now);
         return;
     case CHOIR_EVENT_REQUEST_CANCELLED:
-        if (o->cancelled) o->cancelled(o->ctx, to, event->user_data);
+        if (o->cancelled) o->cancelled(o->ctx, responder_of(link, event), event->user_data);
         return;
     case CHOIR_EVENT_REQUEST_DONE:
-        if (o->ended) o->ended(o->ctx, to, event->user_data, event->outcome);
+        if (o->ended) o->ended(o->ctx, responder_of(link, event), event->user_data, event->outcome);
         return;
     case CHOIR_EVENT_SESSION_ESTABLISHED:
         end_handshake(s, link, &s->sessions);

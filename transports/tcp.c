@@ -152,8 +152,6 @@ static void tcp_flush(net_link *link) {
         ssize_t written = write_iov(link->fd, iov, n);
         if (written < 0 && errno == EINTR) continue;
         if (written < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-            /* In the middle of a burst the rest of it comes first; the flush at the end of the turn fails again. */
-            if (link->feeding) return;
             write_failed(link, errno);
             return;
         }

@@ -222,8 +222,34 @@ Test(hostile, A23_answers_for_a_peer_that_does_not_read) {
         cr_assert_eq(test_peer_call(&p, id, TRIAL_ECHO, args, 9002), CHOIR_OK);
     cr_assert_lt(id, 400, "1 MiB of answers");
     cr_assert_lt(p.alloc.peak, 1500 * KIB);
-    test_peer_sleep(&p, 30 * CHOIR_SECOND);
+    /* A second later it is read again, but no request of it runs, and pings stop that for good. */
+    test_peer_sleep(&p, CHOIR_SECOND);
+    cr_assert(choir_attachment_interest(p.attachment) & CHOIR_WANTS_INPUT);
+    uint32_t held = choir_session_held_requests(p.session);
+    uint64_t started = p.events.started;
+    for (int i = 0; i < 200; i++, id += 2)
+        cr_assert_eq(test_peer_call(&p, id, TRIAL_ECHO, args, 9002), CHOIR_OK);
+    cr_assert(p.events.started == started && choir_session_held_requests(p.session) == held);
+    cr_assert_lt(p.alloc.peak, 5000 * KIB, "the answers, and 200 requests that wait");
+    for (int i = 0; choir_attachment_interest(p.attachment) & CHOIR_WANTS_INPUT; i++) {
+        cr_assert_lt(i, 64);
+        test_peer_message(&p, &(choiri_message){.kind = CHOIRI_MSG_PING, .id = 1});
+    }
+    test_peer_sleep(&p, 29 * CHOIR_SECOND);
     expect_end(&p, CHOIR_ERR_WRITE_STALLED, "");
+    close_peer(&p);
+}
+
+/* The same, and then silence. */
+Test(hostile, A23_answers_for_a_peer_that_says_nothing_more) {
+    test_peer p;
+    open_peer(&p, false);
+    p.deaf = true;
+    static uint8_t args[9003] = {0xa8, 0x46};
+    for (uint64_t id = 1; choir_attachment_interest(p.attachment) & CHOIR_WANTS_INPUT; id += 2)
+        cr_assert_eq(test_peer_call(&p, id, TRIAL_ECHO, args, 9002), CHOIR_OK);
+    test_peer_sleep(&p, 16 * CHOIR_SECOND);
+    expect_end(&p, CHOIR_ERR_PEER_UNRESPONSIVE, "silent");
     close_peer(&p);
 }
 

@@ -350,9 +350,19 @@ static void test_newer_program(choir_env *env, uint32_t *seed) {
         if (attachment) choir_attachment_free(attachment, now);
     }
     choir_session *session = NULL;
-    choir_session_options *longer = canary_new(sizeof *longer);
-    choir_session_options_init_sized(longer, sizeof *longer + CANARY);
-    free(canary_end(longer, sizeof *longer, "the init of a longer struct fills in what the library knows"));
+    struct {
+        choir_session_options known;
+        uint64_t unknown;
+    } *longer = canary_new(sizeof *longer);
+    choir_session_options_init_sized(&longer->known, sizeof *longer);
+    check(choir_session_new(env, &longer->known, &session, now) == CHOIR_OK,
+          "a longer struct, as init has left it");
+    choir_session_free(session);
+    session = NULL;
+    longer->unknown = 1;
+    check(choir_session_new(env, &longer->known, &session, now) == CHOIR_ERR_INVALID && !session,
+          "a longer struct with an unknown member that was set after init");
+    free(canary_end(longer, sizeof *longer, "the init of a longer struct stays inside it"));
     choir_session_options_init(&options.today.session);
     options.today.size = 0;
     check(choir_session_new(env, &options.today.session, &session, now) == CHOIR_ERR_INVALID && !session,

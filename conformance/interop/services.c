@@ -51,15 +51,15 @@ static const choir_unit unit = {
     .types = types, .fields = fields, .variants = variants, .strings = (const char *)&names};
 
 static const choir_method newer_methods[] = {
-    [NEWER_ECHO] = {N(echo), 0, STRING_ARGS, STRING, NEVER, 0, UINT64_C(0x880bc4eee23574be)},
-    [NEWER_NOT_THERE] = {N(not_there), 0, STRING_ARGS, STRING, NEVER, 0, UINT64_C(0x3daac1da903c41ee)},
-    [NEWER_NOT_THERE_UNIT] = {N(not_there_unit), 0, STRING_ARGS, UNIT, NEVER, 0, UINT64_C(0x22de0fe3acdacf75)},
-    [NEWER_NOT_THERE_FALLIBLE] = {N(not_there_fallible), 0, STRING_ARGS, U32, MATH_ERROR, 0, UINT64_C(0x9820aa0f90810549)},
+    [NEWER_ECHO] = {N(echo), 0, STRING_ARGS, STRING, NEVER, 0, UINT64_C(0x880bc4eee23574be), 0, 0},
+    [NEWER_NOT_THERE] = {N(not_there), 0, STRING_ARGS, STRING, NEVER, 0, UINT64_C(0x3daac1da903c41ee), 0, 0},
+    [NEWER_NOT_THERE_UNIT] = {N(not_there_unit), 0, STRING_ARGS, UNIT, NEVER, 0, UINT64_C(0x22de0fe3acdacf75), 0, 0},
+    [NEWER_NOT_THERE_FALLIBLE] = {N(not_there_fallible), 0, STRING_ARGS, U32, MATH_ERROR, 0, UINT64_C(0x9820aa0f90810549), 0, 0},
 };
 static const choir_method mistyped_methods[] = {
-    [MISTYPED_ECHO] = {N(echo), 0, U64_ARGS, STRING, NEVER, 0, UINT64_C(0x880bc4eee23574be)},
-    [MISTYPED_DIVIDE] = {N(divide), 0, WORDS_ARGS, I64, MATH_ERROR, 0, UINT64_C(0xfb68d9318f830875)},
-    [MISTYPED_REVERSE] = {N(reverse), 0, STRING_ARGS, STRING, NEVER, 0, UINT64_C(0x1c223f30e180392a)},
+    [MISTYPED_ECHO] = {N(echo), 0, U64_ARGS, STRING, NEVER, 0, UINT64_C(0x880bc4eee23574be), 0, 0},
+    [MISTYPED_DIVIDE] = {N(divide), 0, WORDS_ARGS, I64, MATH_ERROR, 0, UINT64_C(0xfb68d9318f830875), 0, 0},
+    [MISTYPED_REVERSE] = {N(reverse), 0, STRING_ARGS, STRING, NEVER, 0, UINT64_C(0x1c223f30e180392a), 0, 0},
 };
 /* clang-format on */
 

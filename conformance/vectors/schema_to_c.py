@@ -5,8 +5,8 @@
 usage: schema_to_c.py FOLDER MESSAGE_SCHEMA.hex OUTPUT.h
 
 FOLDER is conformance/vectors/schema; its README says what is in it. Each type text becomes a unit of its own, with
-real C types behind it, so that sizes and offsets are the compiler's. Types that descriptors cannot say (generics of
-the user, channels, hash sets with their hasher, foreign types) are left out and counted.
+real C types behind it, so that sizes and offsets are the compiler's. Types that descriptors cannot say (foreign
+ones) are left out and counted.
 """
 import json
 import os
@@ -15,12 +15,14 @@ import sys
 
 SCALARS = {name: name.upper() for name in
            "bool u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 f32 f64 char".split()}
-SCALARS.update(usize="U64", isize="I64", String="STRING", str="STRING", Infallible="NEVER")
+SCALARS.update(usize="U64", isize="I64", String="STRING", str="STRING", Infallible="NEVER", Duration="DURATION")
 C_TYPES = {"BOOL": "bool", "U8": "uint8_t", "U16": "uint16_t", "U32": "uint32_t", "U64": "uint64_t",
            "U128": "choir_u128", "I8": "int8_t", "I16": "int16_t", "I32": "int32_t", "I64": "int64_t",
            "I128": "choir_u128", "F32": "float", "F64": "double", "CHAR": "uint32_t", "STRING": "choir_str",
            "BYTES": "choir_bytes", "LIST": "choir_list", "SET": "choir_list", "MAP": "choir_list",
-           "BOX": "const void *"}
+           "BOX": "const void *", "TX": "choir_tx", "RX": "choir_rx", "DURATION": "choir_timespan"}
+# Types that share a kind with another: what their member `count` says.
+FORMS = {"slice": "CHOIR_COUNT_SLICE", "HashSet": "CHOIR_COUNT_HASH_SET", "BTreeMap": "CHOIR_COUNT_BTREE_MAP"}
 
 
 class Unsupported(Exception):
@@ -30,7 +32,8 @@ class Unsupported(Exception):
 # ---- Rust text ----
 
 class Parser:
-    """Types are tuples: (name, argument...). Definitions are {name: (kind, ...)}."""
+    """Types are tuples: (name, argument...), numbers where they stand for constants. Definitions are
+    {name: (kind, content, is transparent, [(parameter, is a constant)])}."""
 
     def __init__(self, text):
         text = re.sub(r"//[^\n]*", "", text)
@@ -74,11 +77,9 @@ class Parser:
             if self.accept(";"):
                 length = self.take()
                 self.expect("]")
-                if not length.isdigit():
-                    raise Unsupported("const generics")
-                return ("array", element, int(length))
+                return ("array", element, int(length) if length.isdigit() else (length,))
             self.expect("]")
-            return ("Vec", element)
+            return ("slice", element)
         name = self.take()
         while self.accept("::"):
             name += "::" + self.take()
@@ -86,11 +87,11 @@ class Parser:
             return (name,)
 
         def argument():
-            if self.peek().startswith("'") or self.peek().isdigit():
+            if self.peek().startswith("'"):
                 self.take()
                 return None
-            return self.type()
-        return (name, *[a for a in self.until(">", argument) if a])
+            return int(self.take()) if self.peek().isdigit() else self.type()
+        return (name, *[a for a in self.until(">", argument) if a is not None])
 
     def attributes(self):
         text = ""
@@ -139,9 +140,7 @@ class Parser:
         self.expect("(", "&", "self")
         self.accept(",")
         while not self.accept(")"):
-            if self.take() == "_":
-                args = None
-                continue
+            self.take()
             self.expect(":")
             args.append(self.type())
             self.accept(",")
@@ -151,13 +150,20 @@ class Parser:
         ok, err = ok[1:] if ok[0] == "Result" else (ok, ("Infallible",))
         return (name, "idem" in attributes, args, ok, err)
 
+    def parameter(self):
+        constant = self.accept("const")
+        name = self.take()
+        if constant:
+            self.expect(":")
+            self.take()
+        return (name, constant)
+
     def items(self, module=""):
         """All definitions of a text or module: (types, services)."""
         types, services = {}, {}
         while self.peek() not in (None, "}"):
             attributes, kind, name = self.attributes(), self.take(), module + self.take()
-            if self.peek() == "<":
-                raise Unsupported("generics")
+            params = self.until(">", self.parameter) if self.accept("<") else []
             if kind == "mod":
                 self.expect("{")
                 types.update(self.items(name + "::")[0])
@@ -167,19 +173,28 @@ class Parser:
                 services[name] = self.until("}", self.method)
             elif kind == "enum":
                 self.expect("{")
-                types[name] = ("enum", self.until("}", self.variant))
+                types[name] = ("enum", self.until("}", self.variant), False, params)
             elif self.accept("{"):
-                types[name] = ("struct", self.fields())
+                types[name] = ("struct", self.fields(), False, params)
             elif self.accept("("):
-                types[name] = ("tuple", self.unnamed(), "transparent" in attributes)
+                types[name] = ("tuple", self.unnamed(), "transparent" in attributes, params)
                 self.expect(";")
             else:
                 self.expect(";")
-                types[name] = ("unit",)
+                types[name] = ("unit", [], False, params)
         return types, services
 
 
 # ---- descriptors ----
+
+def substitute(t, arguments):
+    """A type in which parameters are replaced by what they stand for."""
+    if isinstance(t, int):
+        return t
+    if len(t) == 1 and t[0] in arguments:
+        return arguments[t[0]]
+    return (t[0], *[substitute(a, arguments) for a in t[1:]])
+
 
 class Unit:
     """One choir_unit. `shared`: equal builtin types share a record, and Vec<u8> is bytes; otherwise each use of
@@ -189,6 +204,7 @@ class Unit:
         self.prefix, self.definitions, self.shared = prefix, definitions, shared
         self.known, self.types, self.fields, self.variants = {}, [], [], []
         self.strings, self.offsets, self.plain_bytes = "", {"": 0}, False
+        self.params, self.declarations = [], []
         self.typedefs, self.done = [], set()
 
     def string(self, text):
@@ -200,12 +216,12 @@ class Unit:
     def type(self, t):
         """The index of a type's record."""
         name, *args = t
-        while name in ("Arc", "Rc", "Cow"):
+        while name in ("Arc", "Rc", "Cow") or (name == "Box" and args[0][0] in ("slice", "str")):
             name, *args = args[0]
         if name not in self.definitions:
             name = name.split("::")[-1]
         definition = self.definitions.get(name)
-        if definition and definition[0] == "tuple" and definition[2]:
+        if definition and definition[2]:
             return self.type(definition[1][0][1])
         key = (name, *args)
         if (self.shared or definition) and key in self.known:
@@ -213,47 +229,56 @@ class Unit:
         index = len(self.types)
         self.types.append(None)
         self.known[key] = index
-        self.types[index] = self.record(name, args, definition)
+        self.types[index] = self.named(name, args, definition) if definition else self.builtin(name, args)
         return index
 
-    def record(self, name, args, definition):
-        if definition:
-            return self.named(name, definition)
+    def builtin(self, name, args):
         if name == "tuple" and not args:
             return dict(kind="UNIT")
         if name in SCALARS and not args:
             return dict(kind=SCALARS[name])
-        if name == "Vec" and args == [("u8",)]:
+        if name in ("Vec", "slice") and args == [("u8",)]:
             self.plain_bytes = self.shared or not self.plain_bytes
             if self.plain_bytes:
-                return dict(kind="BYTES")
-        single = dict(Vec="LIST", BTreeSet="SET", Option="OPTION", Box="BOX", array="ARRAY").get(name)
+                return dict(kind="BYTES", form=FORMS.get(name))
+        single = dict(Vec="LIST", slice="LIST", BTreeSet="SET", HashSet="SET", Option="OPTION", Box="BOX",
+                      array="ARRAY", Tx="TX", Rx="RX").get(name)
         if single:
-            return dict(kind=single, elem=self.type(args[0]), count=args[1] if name == "array" else 0)
+            return dict(kind=single, elem=self.type(args[0]), form=FORMS.get(name),
+                        count=args[1] if name == "array" else 0)
         if name in ("HashMap", "BTreeMap"):
-            return dict(kind="MAP", elem=self.type(("tuple", *args)))
+            return dict(kind="MAP", elem=self.type(("tuple", *args)), form=FORMS.get(name))
         if name == "Result":
             return dict(kind="RESULT", elem=self.type(args[0]), elem2=self.type(args[1]))
         if name == "tuple":
-            return dict(kind="TUPLE", fields=self.fields_of([("", a, False) for a in args]))
+            return dict(kind="TUPLE", fields=self.fields_of([("", a, False) for a in args], {}))
         raise Unsupported(name)
 
-    def fields_of(self, fields):
-        made = [dict(name=self.string(n), type=self.type(t), flags="CHOIR_FIELD_DEFAULT" if d else "0")
-                for n, t, d in fields]
+    def fields_of(self, fields, arguments):
+        made = [dict(name=self.string(n), type=self.type(substitute(t, arguments)),
+                     flags="CHOIR_FIELD_DEFAULT" if d else "0") for n, t, d in fields]
         self.fields += made
         return made
 
-    def named(self, name, definition):
-        if definition[0] == "unit":
+    def named(self, name, args, definition):
+        kind, content, _, params = definition
+        if kind == "unit":
             return dict(kind="UNIT")
-        record = dict(kind=definition[0].upper(), name=self.string(name.split("::")[-1]))
-        if definition[0] == "enum":
-            record["variants"] = [dict(name=self.string(n), shape=s, fields=self.fields_of(f))
-                                  for n, s, f in definition[1]]
+        record = dict(kind=kind.upper(), name=self.string(name.split("::")[-1]))
+        arguments = {param: arg for (param, _), arg in zip(params, args)}
+        if kind == "enum":
+            record["variants"] = [dict(name=self.string(n), shape=s, fields=self.fields_of(f, arguments))
+                                  for n, s, f in content]
             self.variants += record["variants"]
         else:
-            record["fields"] = self.fields_of(definition[1])
+            record["fields"] = self.fields_of(content, arguments)
+        if params:
+            if name not in self.declarations:
+                self.declarations.append(name)
+            record["decl"] = 1 + self.declarations.index(name)
+            record["params"] = [dict(name=self.string(n), type=self.type(arguments[n]))
+                                for n, constant in params if not constant]
+            self.params += record["params"]
         return record
 
     # -- the C types --
@@ -325,6 +350,7 @@ class Unit:
         out += self.typedefs
         position = {id(f): i for i, f in enumerate(self.fields)}
         variant_position = {id(v): i for i, v in enumerate(self.variants)}
+        param_position = {id(p): i for i, p in enumerate(self.params)}
         rows = []
         for i, t in enumerate(self.types):
             items, where = (t["variants"], variant_position) if "variants" in t else (t.get("fields", []), position)
@@ -333,9 +359,11 @@ class Unit:
             if t["kind"] == "ARRAY":
                 inner = t["elem"]
                 align = "1" if self.is_empty(inner) else f"_Alignof({self.c_name(inner)})"
+            params = t.get("params", [])
             rows.append(f"    {{CHOIR_KIND_{t['kind']}, {t.get('name', 0)}, {size}, {align}, {t.get('elem', 0)}, "
                         f"{t.get('elem2', 0)}, {where[id(items[0])] if items else 0}, "
-                        f"{t.get('count') or len(items)}, {t['offset']}, 0, 0, 0}},")
+                        f"{t.get('form') or t.get('count') or len(items)}, {t['offset']}, {t.get('decl', 0)}, "
+                        f"{param_position[id(params[0])] if params else 0}, {len(params)}}},")
         self.table(out, "choir_type", "types", rows)
         self.table(out, "choir_field", "fields",
                    [f"    {{{f['name']}, {f['type']}, {f['offset']}, {f['flags']}}}," for f in self.fields])
@@ -343,11 +371,13 @@ class Unit:
                    [f"    {{{v['name']}, CHOIR_VARIANT_{v['shape']}, "
                     f"{position[id(v['fields'][0])] if v['fields'] else 0}, {len(v['fields'])}}},"
                     for v in self.variants])
+        self.table(out, "choir_param", "params", [f"    {{{p['name']}, {p['type']}}}," for p in self.params])
         strings = "".join(f'"{s}\\0"' for s in self.strings.split("\0")[:-1])
         out.append(f'static const char {self.prefix}_strings[] = "\\0" {strings};')
         out.append(f"static const choir_unit {self.prefix} = {{CHOIR_UNIT_HEADER, "
                    f".types_len = {len(self.types)}, .fields_len = {len(self.fields)}, "
-                   f".variants_len = {len(self.variants)}, .strings_len = sizeof {self.prefix}_strings, "
+                   f".variants_len = {len(self.variants)}, .params_len = {len(self.params)}, "
+                   f".strings_len = sizeof {self.prefix}_strings, .params = {self.prefix}_params, "
                    f".types = {self.prefix}_types, .fields = {self.prefix}_fields, "
                    f".variants = {self.prefix}_variants, .strings = {self.prefix}_strings}};")
 
@@ -392,9 +422,15 @@ def write_types(out, folder, table, shared_of):
         unit.write(out)
         payload = bytes.fromhex(entry["payload_cbor_hex"])
         bytes_table(out, f"{table}_{i}_payload", payload)
+        values = [bytes.fromhex(v["postcard_hex"]) for v in entry.get("values", [])]
+        for k, value in enumerate(values):
+            bytes_table(out, f"{table}_{i}_value_{k}", value)
+        out.append(f"static const choir_bytes {table}_{i}_values[] = {{")
+        out.extend([f"    {{{table}_{i}_value_{k}, {len(v)}}}," for k, v in enumerate(values)] or ["    {0},"])
+        out.append("};")
         rows.append(f"    {{{json.dumps(entry['rust_type'])}, {{&{table}_{i}, "
                     f"{str(is_response).lower()}, {root}, {root}, {err}}}, "
-                    f"{{{table}_{i}_payload, {len(payload)}}}}},")
+                    f"{{{table}_{i}_payload, {len(payload)}}}, {len(values)}, {table}_{i}_values}},")
     out.append("/* left out: " + ", ".join(left_out).replace("*/", "* /") + " */")
     rows_table(out, "schema_vector_type", table, rows)
     out.append(f"enum {{ {table}_left_out = {len(left_out)} }};")
@@ -410,15 +446,13 @@ def write_service(out, folder, table):
     unit = Unit(table + "_unit", definitions, True)
     rows, expected = [], []
     for name, idem, args, ok, err in methods:
-        args_type = unit.type(("tuple", *(args or [])))
+        args_type = unit.type(("tuple", *args))
         rows.append(f"    {{{unit.string(name)}, {'CHOIR_METHOD_IDEM' if idem else '0'}, {args_type}, "
                     f"{unit.type(ok)}, {unit.type(err)}, 0, {schemas[name]['id']}u, 0, 0}},")
         for direction in ("args", "response"):
             made = f"{table}_{name}_{direction}"
             bytes_table(out, made, bytes.fromhex(schemas[name][direction + "_first_payload_cbor_hex"]))
-            known = direction == "response" or args is not None
-            expected.append(f'    {{"{name}", {int(direction == "response")}, {str(known).lower()}, '
-                            f"{{{made}, sizeof {made} - 1}}}},")
+            expected.append(f'    {{"{name}", {int(direction == "response")}, {{{made}, sizeof {made} - 1}}}},')
     service_name = unit.string(service)
     unit.write(out)
     out.append(f"static const choir_method {table}_methods[] = {{")
@@ -454,17 +488,18 @@ HEAD = """/* Generated by conformance/vectors/schema_to_c.py. */
 #ifndef SCHEMA_VECTORS_H
 #define SCHEMA_VECTORS_H
 #include "schema/extract.h"
-/* A type and the SchemaPayload that Rust announces for it. */
+/* A type, the SchemaPayload that Rust announces for it, and values in postcard. */
 typedef struct schema_vector_type {
     const char *name;
     choiri_root root;
     choir_bytes payload;
+    int values_len;
+    const choir_bytes *values;
 } schema_vector_type;
 /* One direction of a method; `payload` lists its schemas in another order than ours. */
 typedef struct schema_vector_method {
     const char *name;
     int direction;
-    bool is_described;
     choir_bytes payload;
 } schema_vector_method;
 typedef struct schema_vector_method_id {

@@ -47,7 +47,9 @@ typedef struct choir_attachment_options {
     choir_duration frame_timeout;
     /* write_stall_timeout: output waits and the link takes nothing; 30 s. */
     choir_duration write_stall_timeout;
-    /* max_output: with more bytes of answers waiting, interest stops asking for input until half is gone; 1 MiB. */
+    /* max_output: with more bytes of answers waiting, interest stops asking for input until half is gone; 1 MiB. If the
+     * link takes nothing for 1 s, input goes on and requests wait instead, within half of the session's quota, so that two
+     * ends never wait for each other. */
     uint64_t max_output;
     /* wake: called when output appears or the deadline moved earlier; may only take a note. For an attachment of a
      * session both wakes may come. */
@@ -121,8 +123,8 @@ CHOIR_API size_t choir_attachment_peek(choir_attachment *attachment, choir_iov *
 /* The link took `bytes` of what peek offered (framing NONE: all of it). OK · ERR_INVALID (more than was offered). */
 CHOIR_API int choir_attachment_consume(choir_attachment *attachment, size_t bytes, choir_time now);
 
-/* Bytes of output that wait, without answers to pings (they are made by peek). For a transport that writes in the middle
- * of a long burst of input, so that the peer can work meanwhile. */
+/* Bytes of output that wait, without answers to pings (they are made by peek). For a host that writes in the middle of a
+ * long burst of input, so that the peer can work meanwhile. */
 CHOIR_API uint64_t choir_attachment_pending(const choir_attachment *attachment);
 
 #define CHOIR_WANTS_INPUT 1u

@@ -59,8 +59,9 @@ typedef struct choir_env_options {
 
 /* Fills in the defaults. As with all options structs the program says how large its struct is: they grow at the end, so
  * that of a program which was compiled with an older header is smaller than the library's, and an init function that
- * filled in what the library knows would write behind it. At most `size` bytes are written; options->size becomes `size`,
- * or the size that the library knows if that is smaller. For the same reason options structs hold each other by pointer. */
+ * filled in what the library knows would write behind it. `size` bytes are written; what the library does not know, members
+ * of a newer header, becomes zero and is an error (ERR_INVALID) where it is set all the same. For the same reason options
+ * structs hold each other by pointer. */
 CHOIR_API void choir_env_options_init_sized(choir_env_options *options, size_t size);
 static inline void choir_env_options_init(choir_env_options *options) {
     choir_env_options_init_sized(options, sizeof *options);

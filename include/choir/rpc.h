@@ -42,7 +42,7 @@ static inline void choir_call_options_init(choir_call_options *options) {
  * arguments (NULL for none), borrowed. `options` may be NULL. Beyond the peer's max_concurrent_requests, or before the
  * session is established, the call waits its turn.
  * OK · ERR_INVALID (no such method, a value that cannot be encoded, bad metadata) · ERR_NOT_FOUND (connection) ·
- * ERR_CLOSED · ERR_BLOCKED (budgets; CONN_WRITABLE follows) · ERR_TOO_LARGE (over the message limit) · ERR_DEPTH ·
+ * ERR_CLOSED · ERR_UNSUPPORTED (a method with channels, not yet) · ERR_BLOCKED (budgets; CONN_WRITABLE follows) · ERR_TOO_LARGE (over the message limit) · ERR_DEPTH ·
  * ERR_ID_EXHAUSTED · ERR_NO_MEMORY. */
 CHOIR_API int choir_call(choir_session *session, choir_conn conn, uint32_t method, const void *args,
                          const choir_call_options *options, choir_call_id *ret_call, choir_time now);

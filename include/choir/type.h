@@ -110,7 +110,8 @@ typedef struct choir_type {
     uint32_t count;  /* fields, variants or array elements; CHOIR_COUNT_* */
     uint32_t offset; /* of the value inside an option or result */
     /* Instantiations of a generic declaration: its number in the unit from 1, the same for all of them, and its type
-     * parameters with what they stand for here. 0: the record is a declaration of its own. */
+     * parameters with what they stand for here; constant parameters are left out. 0: the record is a declaration of
+     * its own. Each instantiation has one record. */
     uint32_t decl;
     uint32_t first_param; /* param index */
     uint32_t params;      /* how many */
@@ -210,7 +211,7 @@ typedef struct choir_service {
 
 /* Index of the method with this name, as in the interface. OK · ERR_NOT_FOUND · ERR_ABI. */
 CHOIR_API int choir_service_find(const choir_service *service, choir_str name, uint32_t *ret_index);
-/* Names. Returns borrowed (valid as long as the unit). Empty when the index is none. */
+/* Names. Returns borrowed (valid as long as the unit). Empty when the index is none, or the unit cannot be read. */
 CHOIR_API choir_str choir_service_name(const choir_service *service);
 CHOIR_API choir_str choir_method_name(const choir_service *service, uint32_t index);
 

@@ -27,8 +27,9 @@ int choiri_options_copy(void *dst, size_t dst_size, const void *src) {
 }
 
 void choiri_options_give(void *dst, size_t size, const void *defaults, size_t defaults_size) {
-    if (size > defaults_size) size = defaults_size;
-    if (size < sizeof size) return;
-    memcpy(dst, defaults, size);
+    if (size < sizeof size || size > SIZE_PLAUSIBLE) return;
+    size_t known = size < defaults_size ? size : defaults_size;
+    memcpy(dst, defaults, known);
+    if (size > known) memset((uint8_t *)dst + known, 0, size - known);
     memcpy(dst, &size, sizeof size);
 }

@@ -12,8 +12,9 @@
  * OK · ERR_INVALID (NULL, a size that cannot be one, unknown bytes that are set); dst is then untouched. */
 int choiri_options_copy(void *dst, size_t dst_size, const void *src);
 
-/* Fills the caller's `dst`, which has `size` bytes, with as much of the defaults as fits; dst->size becomes what was
- * written. Nothing is written when not even that member fits. */
+/* Fills the caller's `dst`, which has `size` bytes, with as much of the defaults as fits, and what lies behind them, members
+ * of a newer program, with zeroes: if that sets one of them, choiri_options_copy refuses it. dst->size becomes `size`.
+ * Nothing is written when not even that member fits, or the size cannot be one. */
 void choiri_options_give(void *dst, size_t size, const void *defaults, size_t defaults_size);
 
 #endif

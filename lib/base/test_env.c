@@ -144,15 +144,36 @@ Test(env, options_give) {
         memset(bytes, 0xcc, sizeof bytes);
         memset(before, 0xcc, sizeof before);
         choiri_options_give(bytes, size, &defaults, sizeof defaults);
-        size_t expected = size < sizeof size ? 0 : size < sizeof defaults ? size : sizeof defaults, given;
+        size_t expected = size < sizeof size ? 0 : size, given;
         if (expected > 0) {
+            size_t known = expected < sizeof defaults ? expected : sizeof defaults;
             memcpy(&given, bytes, sizeof given);
             cr_assert_eq(given, expected);
             cr_assert_arr_eq(bytes + sizeof given, (const uint8_t *)&defaults + sizeof given,
-                             expected - sizeof given);
+                             known - sizeof given);
+            for (size_t i = known; i < expected; i++) cr_assert_eq(bytes[i], 0);
         }
         cr_assert_arr_eq(bytes + expected, before, sizeof bytes - expected, "size %zu", size);
     }
+}
+
+/* A newer program on this library: what it leaves alone is fine, what it sets is refused. */
+Test(env, options_of_a_newer_program) {
+    struct small {
+        size_t size;
+        uint32_t a, b;
+    };
+    struct {
+        struct small known;
+        uint64_t newer;
+    } newer;
+    const struct small defaults = {sizeof defaults, 1, 2};
+    struct small got;
+    choiri_options_give(&newer, sizeof newer, &defaults, sizeof defaults);
+    cr_assert_eq(choiri_options_copy(&got, sizeof got, &newer), CHOIR_OK);
+    cr_assert(got.size == sizeof got && got.a == 1 && got.b == 2);
+    newer.newer = 1;
+    cr_assert_eq(choiri_options_copy(&got, sizeof got, &newer), CHOIR_ERR_INVALID);
 }
 
 Test(env, memory_is_counted) {

@@ -292,8 +292,12 @@ void choiri_calls_pump(choiri_conn *c, choir_time now) {
 }
 
 static int check_options(const choir_call_options *in, choir_call_options *ret) {
-    *ret = defaults;
-    if (in && choiri_options_copy(ret, sizeof *ret, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
+    if (in && in->size == sizeof *in) { /* of our own size, as nearly always: nothing to look for */
+        *ret = *in;
+    } else {
+        *ret = defaults;
+        if (in && choiri_options_copy(ret, sizeof *ret, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
+    }
     if (ret->metadata_len > CHOIRI_REQUEST_ENTRIES || (ret->metadata_len > 0 && !ret->metadata))
         return CHOIR_ERR_INVALID;
     return CHOIR_OK;
@@ -317,6 +321,7 @@ int choir_call(choir_session *s, choir_conn conn, uint32_t method, const void *a
     if (conn.v != c->handle.v) return CHOIR_ERR_NOT_FOUND;
     if (s->state == CHOIRI_SESSION_CLOSING || s->state == CHOIRI_SESSION_ENDED) return CHOIR_ERR_CLOSED;
     if (!c->call || method >= c->call->methods_len) return CHOIR_ERR_INVALID;
+    if (c->call->methods[method].has_channels) return CHOIR_ERR_UNSUPPORTED;
     now = choiri_session_time(s, now);
     bool direct = may_send_next(c);
     if (!direct && !queue_has_room(c)) return blocked(c, 0);

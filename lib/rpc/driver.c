@@ -297,6 +297,7 @@ const choiri_driver choiri_rpc_driver = {
     .message = on_message,
     .expired = choiri_calls_expired,
     .drained = choiri_calls_pump,
+    .released = choiri_requests_pump,
     .shutdown = shutdown,
     .ended = ended,
     .free = free_conn,

@@ -152,6 +152,8 @@ void choiri_requests_deinit(choiri_conn *c);
 void choiri_requests_call(choiri_conn *c, const choiri_message *msg, const choiri_frame *frame,
                           choir_time now);
 void choiri_requests_cancel(choiri_conn *c, const choiri_message *msg, choir_time now);
+/* Starts what waits, as far as it may. */
+void choiri_requests_pump(choiri_conn *c, choir_time now);
 void choiri_requests_shutdown(choiri_conn *c, choir_time now);
 void choiri_requests_ended(choiri_conn *c);
 

@@ -266,15 +266,20 @@ static void dispatch(request *q, choir_time now) {
     choiri_session_report(c->session, &q->node, REQUEST_NEW);
 }
 
+static bool may_start(const choiri_conn *c) {
+    const choir_attachment *link = c->session->attachment;
+    return c->requests.running < c->session->max_concurrent_requests && !(link && link->holding);
+}
+
 static void leave_queue(request *q) {
     choiri_list_remove(&q->link);
     q->conn->requests.queued--;
     q->conn->requests.queued_bytes -= q->kept;
 }
 
-static void dispatch_queued(choiri_conn *c, choir_time now) {
-    while (c->requests.running < c->session->max_concurrent_requests &&
-           !choiri_list_is_empty(&c->requests.queue) && c->session->state == CHOIRI_SESSION_ESTABLISHED) {
+void choiri_requests_pump(choiri_conn *c, choir_time now) {
+    while (may_start(c) && !choiri_list_is_empty(&c->requests.queue) &&
+           c->session->state == CHOIRI_SESSION_ESTABLISHED) {
         request *q = CHOIRI_CONTAINER(c->requests.queue.next, request, link);
         leave_queue(q);
         dispatch(q, now);
@@ -296,7 +301,7 @@ static void finish(request *q, choir_time now) {
         choiri_conn_update_busy(c);
     }
     choiri_session_report(c->session, &q->node, REQUEST_DONE);
-    if (!choiri_list_is_empty(&c->requests.queue)) dispatch_queued(c, now);
+    if (!choiri_list_is_empty(&c->requests.queue)) choiri_requests_pump(c, now);
     /* wake is for what nobody expects: a handler that answers inside the poll loop is followed by another poll */
     if (c->session->wake) c->session->wake(c->session->wake_ctx, c->session);
 }
@@ -392,7 +397,10 @@ static void refuse_charged(choiri_conn *c, const choiri_message *msg, uint32_t m
 static bool is_impossible(choiri_conn *c, const choiri_message *msg, uint32_t method, choiri_text *text) {
     const choiri_binding *b = &c->serve_bound[method];
     choiri_text_init(text);
-    if (b->peer == CHOIRI_BOUND_BAD) {
+    if (c->serve->methods[method].has_channels) {
+        choiri_conn_method_text(c->serve, method, text);
+        choiri_text_add(text, ": channels are not supported yet");
+    } else if (b->peer == CHOIRI_BOUND_BAD) {
         choiri_text_add(text, b->text ? b->text : "arguments of another layout");
     } else if (b->peer == CHOIRI_BOUND_NO && !c->session->msgpack) {
         choiri_conn_method_text(c->serve, method, text);
@@ -408,9 +416,11 @@ static bool is_impossible(choiri_conn *c, const choiri_message *msg, uint32_t me
     return text->len > 0;
 }
 
+/* Requests held back because of our own answers are not the peer's excess: half of the session's quota is theirs. */
 static bool queue_has_room(const choiri_conn *c, size_t bytes) {
-    return c->requests.queued < c->requests.max_queued &&
-           bytes <= c->requests.max_queued_bytes - c->requests.queued_bytes;
+    uint64_t max = c->session->attachment->holding ? c->session->quota / 2 : c->requests.max_queued_bytes;
+    return c->requests.queued < c->requests.max_queued && c->requests.queued_bytes <= max &&
+           bytes <= max - c->requests.queued_bytes;
 }
 
 /* rule: rpc.call */
@@ -428,7 +438,7 @@ void choiri_requests_call(choiri_conn *c, const choiri_message *msg, const choir
         refuse_charged(c, msg, method, CHOIR_OUTCOME_INVALID_PAYLOAD, &text, now);
         return;
     }
-    bool run = c->requests.running < c->session->max_concurrent_requests;
+    bool run = may_start(c);
     if (!run && !queue_has_room(c, frame->payload.len)) {
         refuse_charged(c, msg, method, CHOIR_OUTCOME_SEND_FAILED, NULL, now);
         return;

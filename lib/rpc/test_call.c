@@ -57,6 +57,25 @@ static void expect_nothing(test_peer *p) {
 
 /* ---- what choir_call answers ---- */
 
+/* A method whose arguments have channels is described and announced, but cannot be called yet. */
+Test(call, channels_are_not_supported_yet) {
+    test_peer p;
+    open_peer(&p);
+    choir_conn root = choir_session_root(p.session);
+    choir_tx args = {0};
+    choir_call_id id = {42};
+    cr_assert_eq(choir_call(p.session, root, TRIAL_WATCH, &args, NULL, &id, p.now), CHOIR_ERR_UNSUPPORTED);
+    cr_assert_eq(id.v, 42, "untouched on failure");
+    expect_nothing(&p);
+    uint32_t number = 1;
+    cr_assert_eq(choir_call(p.session, root, TRIAL_LATER, &number, NULL, &id, p.now), CHOIR_OK);
+    expect_call(&p, 1, TRIAL_LATER); /* nothing was used up */
+    choir_session_free(p.session);
+    p.session = NULL;
+    p.attachment = NULL;
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
 Test(call, wrong_arguments) {
     test_peer p;
     open_peer(&p);

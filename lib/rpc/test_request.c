@@ -281,6 +281,28 @@ Test(request, unknown_method) {
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
+/* The peer learns the true root of the answer with the refusal, and nothing else is disturbed. */
+Test(request, channels_are_not_supported_yet) {
+    static const char text[] = "Trial.watch: channels are not supported yet";
+    test_peer p;
+    handlers h;
+    choiri_message m;
+    char expected[64] = {1, 2, (char)(sizeof text - 1)};
+    open_peer(&p, &h);
+    memcpy(expected + 3, text, sizeof text - 1);
+    cr_assert_eq(test_peer_call(&p, 1, TRIAL_WATCH, "\x05", 1), CHOIR_OK);
+    m = expect_response(&p, 1, expected, sizeof text + 2);
+    cr_assert_gt(m.schemas.len, 0);
+    cr_assert_eq(test_peer_call(&p, 3, TRIAL_WATCH, "", 0), CHOIR_OK);
+    expect_response(&p, 3, expected, sizeof text + 2);
+    cr_assert_eq(h.count, 0, "no handler saw it");
+    cr_assert_eq(test_peer_call(&p, 5, TRIAL_LATER, "\x05", 1), CHOIR_OK);
+    cr_assert_eq(h.count, 1);
+    reply(&p, h.ids[0], 5, CHOIR_OK);
+    EXPECT_RESPONSE(&p, 5, "\x00\x05");
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
 Test(request, a_session_that_serves_nothing) {
     test_peer p;
     handlers h;

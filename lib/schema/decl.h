@@ -37,10 +37,10 @@ struct choiri_decl {
     bool emitted;       /* the members below are final */
     bool recursive; /* refers to itself or to something emitted later, or is what such a reference means */
     uint32_t kind;  /* CHOIRI_WIRE_* */
-    choir_str name; /* struct and enum: its name; primitive: which */
+    choir_str name; /* struct and enum: its name; primitive: which; channel: its direction */
     const choir_str *params;
     uint32_t params_len;
-    const choiri_item *items; /* list, option, array: the element; map: key and value */
+    const choiri_item *items; /* list, option, array, channel: the element; map: key and value */
     uint32_t items_len;
     uint64_t length; /* array */
 };

@@ -6,8 +6,9 @@
  * looks like an optimisation here (not looking at a body again) is what peers do and compare against.
  *
  * A type is a number: an index into the unit, or one of the few that descriptors cannot name. Boxes are looked
- * through where a type is visited, but they are part of what a type argument is, as in Rust. A named declaration is
- * its record; a builtin one is its kind, and two records of it with equal arguments are the same instantiation.
+ * through where a type is visited, but they are part of what a type argument is, as in Rust. An instantiation of a
+ * named declaration is its record, since const arguments are not in it to tell two of them apart; a builtin one is
+ * its kind, and two records of it with equal arguments are the same instantiation.
  *
  * Bounds: descriptors are the program's own, yet a type may contain itself in ways that Rust could not say
  * (an option of itself), and arguments are written out in full, so that tuples of tuples grow exponentially.
@@ -28,9 +29,12 @@
 #define TYPE_STRING    (UINT32_MAX - 1) /* in VoxError */
 #define TYPE_RESPONSE  (UINT32_MAX - 2) /* Result<ok, VoxError<err>> */
 #define TYPE_VOX_ERROR (UINT32_MAX - 3) /* VoxError<err> */
-#define TYPE_NONE      (UINT32_MAX - 4) /* of a unit variant */
-#define KIND_VOX_ERROR (CHOIR_KIND_RX + 1)
+#define TYPE_HASHER    (UINT32_MAX - 4) /* of a HashSet */
+#define TYPE_NONE      (UINT32_MAX - 5) /* of a unit variant */
+#define KIND_VOX_ERROR (CHOIR_KIND_DURATION + 1)
+#define KIND_HASHER    (CHOIR_KIND_DURATION + 2)
 #define KEY_NAMED      (UINT64_C(1) << 63) /* | index: struct, enum, tuple struct */
+#define KEY_GENERIC    (UINT64_C(3) << 62) /* | number of the declaration */
 #define COUNT(array)   ((uint32_t)(sizeof(array) / sizeof(array)[0]))
 
 /* The types being visited, innermost first. */
@@ -91,6 +95,7 @@ static uint32_t kind_of(const extraction *x, uint32_t type) {
     case TYPE_STRING: return CHOIR_KIND_STRING;
     case TYPE_RESPONSE: return CHOIR_KIND_RESULT;
     case TYPE_VOX_ERROR: return KIND_VOX_ERROR;
+    case TYPE_HASHER: return KIND_HASHER;
     default: return record(x, type)->kind;
     }
 }
@@ -101,18 +106,26 @@ static bool is_named(const extraction *x, uint32_t type) {
            (kind == CHOIR_KIND_TUPLE && record(x, type)->name != 0);
 }
 
+static bool is_channel(const extraction *x, uint32_t type) {
+    uint32_t kind = kind_of(x, type);
+    return kind == CHOIR_KIND_TX || kind == CHOIR_KIND_RX;
+}
+
 /* How many type arguments the instantiation has. */
 static uint32_t args_count(const extraction *x, uint32_t type) {
+    if (is_named(x, type)) return record(x, type)->params;
     switch (kind_of(x, type)) {
     case CHOIR_KIND_BYTES:
     case CHOIR_KIND_LIST:
-    case CHOIR_KIND_SET:
     case CHOIR_KIND_OPTION:
     case CHOIR_KIND_ARRAY:
+    case CHOIR_KIND_TX:
+    case CHOIR_KIND_RX:
     case KIND_VOX_ERROR: return 1;
+    case CHOIR_KIND_SET: return record(x, type)->count == CHOIR_COUNT_HASH_SET ? 2 : 1;
     case CHOIR_KIND_MAP:
     case CHOIR_KIND_RESULT: return 2;
-    case CHOIR_KIND_TUPLE: return is_named(x, type) ? 0 : record(x, type)->count;
+    case CHOIR_KIND_TUPLE: return record(x, type)->count;
     default: return 0;
     }
 }
@@ -121,8 +134,10 @@ static uint32_t arg_of(const extraction *x, uint32_t type, uint32_t i) {
     if (type == TYPE_RESPONSE) return i == 0 ? x->root->ok : TYPE_VOX_ERROR;
     if (type == TYPE_VOX_ERROR) return x->root->err;
     const choir_type *t = record(x, type);
+    if (is_named(x, type)) return choiri_unit_param(x->unit, t->first_param + i)->type;
     switch (t->kind) {
     case CHOIR_KIND_BYTES: return TYPE_U8;
+    case CHOIR_KIND_SET: return i == 0 ? t->elem : TYPE_HASHER;
     case CHOIR_KIND_MAP: return choiri_unit_field(x->unit, record(x, t->elem)->first + i)->type;
     case CHOIR_KIND_TUPLE: return choiri_unit_field(x->unit, t->first + i)->type;
     case CHOIR_KIND_RESULT: return i == 0 ? t->elem : t->elem2;
@@ -135,16 +150,27 @@ static uint32_t class_of(const extraction *x, uint32_t type) {
     return kind == CHOIR_KIND_BYTES ? CHOIR_KIND_LIST : kind;
 }
 
+/* Which of the twin types that share a kind, which arity, which length: 0 where there is but one. */
+static uint32_t form_of(const extraction *x, uint32_t type) {
+    switch (class_of(x, type)) {
+    case CHOIR_KIND_LIST:
+    case CHOIR_KIND_SET:
+    case CHOIR_KIND_MAP:
+    case CHOIR_KIND_ARRAY:
+    case CHOIR_KIND_TUPLE: return record(x, type)->count;
+    default: return 0;
+    }
+}
+
 /* Are these the same Rust type? */
 static bool is_same(extraction *x, uint32_t a, uint32_t b, uint32_t depth) {
     if (a == b) return true;
     uint32_t class = class_of(x, a), count = args_count(x, a);
-    if (class != class_of(x, b) || is_named(x, a) || is_named(x, b) || count != args_count(x, b))
+    if (class != class_of(x, b) || is_named(x, a) || is_named(x, b) || form_of(x, a) != form_of(x, b))
         return false;
     if (depth == DEPTH_MAX) return fail(x, CHOIR_ERR_INVALID, too_deep);
     if (!step(x)) return false;
     if (class == CHOIR_KIND_BOX) return is_same(x, record(x, a)->elem, record(x, b)->elem, depth + 1);
-    if (class == CHOIR_KIND_ARRAY && record(x, a)->count != record(x, b)->count) return false;
     for (uint32_t i = 0; i < count; i++) {
         if (!is_same(x, arg_of(x, a, i), arg_of(x, b, i), depth + 1)) return false;
     }
@@ -170,9 +196,12 @@ static bool is_bytes(extraction *x, uint32_t type) {
 /* --- declarations --- */
 
 static uint64_t key_of(const extraction *x, uint32_t type) {
-    if (is_named(x, type)) return KEY_NAMED | type;
+    if (is_named(x, type)) {
+        uint32_t decl = record(x, type)->decl;
+        return decl != 0 ? KEY_GENERIC | decl : KEY_NAMED | type;
+    }
     uint32_t class = class_of(x, type);
-    return (uint64_t) class << 32 | (class == CHOIR_KIND_TUPLE ? record(x, type)->count : 0);
+    return (uint64_t) class << 32 | (class == CHOIR_KIND_ARRAY ? 0 : form_of(x, type));
 }
 
 static choiri_decl *find_decl(extraction *x, uint64_t key) {
@@ -221,21 +250,17 @@ static bool refer_args(extraction *x, uint32_t type, const visit *here, choiri_r
 
 /* --- bodies --- */
 
-/* The names of the type parameters of builtin declarations. */
-static bool name_params(extraction *x, uint32_t type, choiri_decl *body) {
-    static const choir_str of_t[] = {{"T", 1}}, of_error[] = {{"E", 1}};
-    static const choir_str of_result[] = {{"T", 1}, {"E", 1}}, of_map[] = {{"K", 1}, {"V", 1}};
-    body->params_len = args_count(x, type);
-    switch (kind_of(x, type)) {
-    case CHOIR_KIND_MAP: body->params = of_map; return true;
-    case CHOIR_KIND_RESULT: body->params = of_result; return true;
-    case KIND_VOX_ERROR: body->params = of_error; return true;
-    case CHOIR_KIND_TUPLE: break;
-    default: body->params = of_t; return true;
-    }
+/* The names of an anonymous tuple's type parameters, or of a declaration of the program. */
+static bool make_params(extraction *x, uint32_t type, choiri_decl *body) {
     choir_str *params = scratch(x, body->params_len, sizeof *params);
     if (!params) return false;
+    body->params = params;
     for (uint32_t i = 0; i < body->params_len; i++) {
+        if (is_named(x, type)) {
+            uint32_t name = choiri_unit_param(x->unit, record(x, type)->first_param + i)->name;
+            params[i] = choiri_unit_name(x->unit, name);
+            continue;
+        }
         choiri_text name; /* T0, T1, ... */
         choiri_text_init(&name);
         choiri_text_u64(choiri_text_add(&name, "T"), i);
@@ -243,8 +268,22 @@ static bool name_params(extraction *x, uint32_t type, choiri_decl *body) {
         if (!copy) return false;
         params[i] = (choir_str){memcpy(copy, name.data, name.len), name.len};
     }
-    body->params = params;
     return true;
+}
+
+/* The names of the type parameters of a declaration. */
+static bool name_params(extraction *x, uint32_t type, choiri_decl *body) {
+    static const choir_str of_t[] = {{"T", 1}, {"S", 1}}, of_error[] = {{"E", 1}}; /* S: the hasher */
+    static const choir_str of_result[] = {{"T", 1}, {"E", 1}}, of_map[] = {{"K", 1}, {"V", 1}};
+    body->params_len = args_count(x, type);
+    if (is_named(x, type)) return make_params(x, type, body);
+    switch (kind_of(x, type)) {
+    case CHOIR_KIND_MAP: body->params = of_map; return true;
+    case CHOIR_KIND_RESULT: body->params = of_result; return true;
+    case KIND_VOX_ERROR: body->params = of_error; return true;
+    case CHOIR_KIND_TUPLE: return make_params(x, type, body);
+    default: body->params = of_t; return true;
+    }
 }
 
 static choiri_ref variable(choir_str name) {
@@ -270,31 +309,32 @@ static choiri_item *items_of(extraction *x, uint32_t count) {
 }
 
 /* The fields of a struct, a tuple struct or a variant; NULL after a failure. */
-static choiri_item *fields(extraction *x, uint32_t first, uint32_t count, const visit *here) {
+static choiri_item *fields(extraction *x, uint32_t type, const choiri_decl *body, uint32_t first,
+                           uint32_t count, const visit *here) {
     choiri_item *items = items_of(x, count);
     for (uint32_t i = 0; items && i < count; i++) {
         const choir_field *f = choiri_unit_field(x->unit, first + i);
         items[i].name = choiri_unit_name(x->unit, f->name);
         items[i].required = !(f->flags & CHOIR_FIELD_DEFAULT);
-        if (!refer(x, f->type, here, &items[i].ref)) return NULL;
+        if (!component(x, type, body, f->type, here, &items[i].ref)) return NULL;
     }
     return items;
 }
 
-/* A struct, an enum or a tuple struct: declarations without type parameters. */
+/* A struct, an enum or a tuple struct. */
 static bool named_body(extraction *x, uint32_t type, const visit *here, choiri_decl *body) {
     const choir_type *t = record(x, type);
     body->name = choiri_unit_name(x->unit, t->name);
     body->items_len = t->count;
     if (t->kind != CHOIR_KIND_ENUM) {
         body->kind = t->kind == CHOIR_KIND_STRUCT ? CHOIRI_WIRE_STRUCT : CHOIRI_WIRE_TUPLE;
-        body->items = fields(x, t->first, t->count, here);
+        body->items = fields(x, type, body, t->first, t->count, here);
         return body->items != NULL;
     }
     choiri_item *variants = items_of(x, t->count);
     for (uint32_t i = 0; variants && i < t->count; i++) {
         const choir_variant *v = choiri_unit_variant(x->unit, t->first + i);
-        choiri_item *own = fields(x, v->first, v->count, here);
+        choiri_item *own = fields(x, type, body, v->first, v->count, here);
         if (!own) return false;
         for (uint32_t f = 0; f < v->count; f++)
             own[f].required = true; /* defaults do not count in variants */
@@ -351,10 +391,10 @@ static bool vox_error_body(extraction *x, const visit *here, choiri_decl *body) 
     return enum_body(x, TYPE_VOX_ERROR, variants, COUNT(variants), here, body);
 }
 
-/* List, set, option, array, map: every type argument is a component. */
+/* List, set, option, array, map: the type arguments are the components, but for a set's hasher. */
 static bool container_body(extraction *x, uint32_t type, uint32_t kind, const visit *here,
                            choiri_decl *body) {
-    uint32_t count = args_count(x, type);
+    uint32_t count = kind == CHOIRI_WIRE_MAP ? 2 : 1;
     choiri_item *items = items_of(x, count);
     for (uint32_t i = 0; items && i < count; i++) {
         if (!component(x, type, body, arg_of(x, type, i), here, &items[i].ref)) return false;
@@ -365,11 +405,11 @@ static bool container_body(extraction *x, uint32_t type, uint32_t kind, const vi
     return items != NULL;
 }
 
-/* Tuples are made of variables; their elements are visited only as arguments. */
-static bool tuple_body(extraction *x, choiri_decl *body) {
+/* Tuples and channels are made of variables; what these stand for is visited only as arguments. */
+static bool variables_body(extraction *x, uint32_t kind, choiri_decl *body) {
     choiri_item *items = items_of(x, body->params_len);
     for (uint32_t i = 0; items && i < body->params_len; i++) items[i].ref.var = body->params[i];
-    body->kind = CHOIRI_WIRE_TUPLE;
+    body->kind = kind;
     body->items = items;
     body->items_len = body->params_len;
     return items != NULL;
@@ -384,7 +424,7 @@ static const char *scalar_name(uint32_t kind) {
         [CHOIR_KIND_F64] = "f64",   [CHOIR_KIND_CHAR] = "char",   [CHOIR_KIND_STRING] = "string",
         [CHOIR_KIND_UNIT] = "unit", [CHOIR_KIND_NEVER] = "never",
     };
-    return kind < COUNT(names) ? names[kind] : NULL;
+    return kind < COUNT(names) ? names[kind] : "payload"; /* Duration, a hasher: foreign to the schemas */
 }
 
 static void primitive_body(const char *name, choiri_decl *body) {
@@ -392,8 +432,8 @@ static void primitive_body(const char *name, choiri_decl *body) {
 }
 
 static bool make_body(extraction *x, uint32_t type, const visit *here, choiri_decl *body) {
-    if (is_named(x, type)) return named_body(x, type, here, body);
     if (!name_params(x, type, body)) return false;
+    if (is_named(x, type)) return named_body(x, type, here, body);
     switch (kind_of(x, type)) {
     case CHOIR_KIND_LIST:
     case CHOIR_KIND_SET: return container_body(x, type, CHOIRI_WIRE_LIST, here, body);
@@ -402,7 +442,11 @@ static bool make_body(extraction *x, uint32_t type, const visit *here, choiri_de
     case CHOIR_KIND_ARRAY:
         body->length = record(x, type)->count;
         return container_body(x, type, CHOIRI_WIRE_ARRAY, here, body);
-    case CHOIR_KIND_TUPLE: return tuple_body(x, body);
+    case CHOIR_KIND_TUPLE: return variables_body(x, CHOIRI_WIRE_TUPLE, body);
+    case CHOIR_KIND_TX:
+    case CHOIR_KIND_RX:
+        body->name = kind_of(x, type) == CHOIR_KIND_TX ? CHOIR_STR("tx") : CHOIR_STR("rx");
+        return variables_body(x, CHOIRI_WIRE_CHANNEL, body);
     case CHOIR_KIND_RESULT: return result_body(x, type, here, body);
     case KIND_VOX_ERROR: return vox_error_body(x, here, body);
     default: primitive_body(scalar_name(kind_of(x, type)), body); return true;
@@ -424,7 +468,9 @@ static bool refer(extraction *x, uint32_t type, const visit *outer, choiri_ref *
     choiri_decl *d = find_decl(x, key_of(x, type));
     if (!d) return false;
     *ret = (choiri_ref){.decl = d};
-    if (d->emitted || is_visited(x, type, outer)) return refer_args(x, type, &here, ret);
+    /* A channel met again inside its own element is emitted there: only its element is looked at, so that ends. */
+    if (d->emitted || (!is_channel(x, type) && is_visited(x, type, outer)))
+        return refer_args(x, type, &here, ret);
     choiri_decl body = {0};
     if (is_bytes(x, type)) { /* the first Vec of an extraction, if it is one of bytes, has no arguments */
         primitive_body("bytes", &body);

@@ -71,18 +71,22 @@ static uint32_t bit_length(choir_u128 v) {
     return v.lo ? 64 - (uint32_t)__builtin_clzll(v.lo) : 0;
 }
 
+/* One more digit to a number of four limbs, lowest first; false when it takes more than 128 bits. */
+static bool add_digit(uint32_t limbs[4], char digit) {
+    uint64_t carry = (uint64_t)(digit - '0');
+    for (size_t i = 0; i < 4; i++) {
+        carry += (uint64_t)limbs[i] * 10;
+        limbs[i] = (uint32_t)carry;
+        carry >>= 32;
+    }
+    return carry == 0;
+}
+
 /* Decimal digits as a number; false when it takes more than 128 bits. */
 static bool parse_digits(const char *p, const char *end, choir_u128 *ret) {
-    uint32_t limbs[4] = {0}; /* lowest first */
-    for (; p < end; p++) {
-        uint64_t carry = (uint64_t)(*p - '0');
-        for (size_t i = 0; i < 4; i++) {
-            carry += (uint64_t)limbs[i] * 10;
-            limbs[i] = (uint32_t)carry;
-            carry >>= 32;
-        }
-        if (carry) return false;
-    }
+    uint32_t limbs[4] = {0};
+    for (; p < end; p++)
+        if (!add_digit(limbs, *p)) return false;
     *ret = (choir_u128){(uint64_t)limbs[1] << 32 | limbs[0], (uint64_t)limbs[3] << 32 | limbs[2]};
     return true;
 }
@@ -143,6 +147,51 @@ static bool read_float(input *in, const choir_type *t, double *ret_wide, float *
     return rc == CHOIR_OK || fail_range(in, t);
 }
 
+/* How many digits a number has in front of its point when it is written without an exponent and in billionths. */
+static int64_t count_whole_nanos(choir_str number) {
+    const char *p = number.data, *end = p + number.len;
+    int64_t whole = 0, exponent = 0;
+    while (p < end && *p >= '0' && *p <= '9') p++, whole++;
+    while (p < end && *p != 'e' && *p != 'E') p++;
+    bool negative = p < end && p[1] == '-';
+    for (p += p < end ? 1 : 0; p < end; p++)
+        if (*p >= '0' && exponent < 1000)
+            exponent = exponent * 10 + (*p - '0'); /* more is out of range anyway */
+    return whole + (negative ? -exponent : exponent) + 9;
+}
+
+/* Divides by 10^9 in place and returns the remainder. */
+static uint32_t split_nanos(uint32_t limbs[4]) {
+    uint64_t rest = 0;
+    for (size_t i = 4; i-- > 0;) {
+        rest = rest << 32 | limbs[i];
+        limbs[i] = (uint32_t)(rest / CHOIRI_NANOS);
+        rest %= CHOIRI_NANOS;
+    }
+    return (uint32_t)rest;
+}
+
+/* A number of seconds. It is read as a number of nanoseconds, digit by digit, so that nothing is rounded. */
+static bool read_duration(input *in, const choir_type *t, choir_timespan *out) {
+    choir_str text;
+    bool whole;
+    uint32_t limbs[4] = {0};
+    if (!choiri_json_read_number(&in->json, &text, &whole)) return false;
+    if (text.data[0] == '-') return fail_range(in, t);
+    int64_t keep = count_whole_nanos(text); /* how many digits; behind the last of the text follow zeros */
+    for (size_t i = 0; i < text.len && text.data[i] != 'e' && text.data[i] != 'E'; i++) {
+        if (text.data[i] == '.') continue;
+        if (keep-- > 0 ? !add_digit(limbs, text.data[i]) : text.data[i] != '0')
+            return keep >= 0 ? fail_range(in, t) : fail_name(in, t, "finer than a nanosecond: ", text);
+    }
+    while (keep-- > 0)
+        if (!add_digit(limbs, '0')) return fail_range(in, t);
+    uint32_t nanos = split_nanos(limbs);
+    if (limbs[2] | limbs[3]) return fail_range(in, t);
+    *out = (choir_timespan){(uint64_t)limbs[1] << 32 | limbs[0], nanos};
+    return true;
+}
+
 /* A string of one character. */
 static bool read_char(input *in, const choir_type *t, uint32_t *out) {
     choir_str s;
@@ -195,6 +244,11 @@ static bool read_scalar(input *in, const choir_type *t, void *out) {
     case CHOIR_KIND_UNIT:
         return choiri_json_take_word(&in->json, "null") || choiri_json_fail_shape(&in->json, "null");
     case CHOIR_KIND_NEVER: return choiri_json_fail_shape(&in->json, "nothing");
+    case CHOIR_KIND_TX:
+    case CHOIR_KIND_RX:
+        choiri_text_add(choiri_json_fail(&in->json, CHOIR_ERR_UNSUPPORTED), "a channel end has no JSON");
+        return false;
+    case CHOIR_KIND_DURATION: return read_duration(in, t, out);
     default: return read_integer(in, t, out);
     }
 }
@@ -388,7 +442,7 @@ static bool read_box(input *in, const choir_type *t, void *out, uint32_t depth) 
 
 static bool read_value(input *in, uint32_t type, void *out, uint32_t depth) {
     const choir_type *t = choiri_unit_type(in->u, type);
-    if (t->kind < CHOIR_KIND_OPTION) return read_scalar(in, t, out);
+    if (!choiri_kind_nests(t->kind)) return read_scalar(in, t, out);
     if (depth++ == CHOIRI_VALUE_DEPTH) return fail_depth(in);
     parts ps = {t, 0, t->first, t->count};
     switch (t->kind) {

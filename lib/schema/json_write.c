@@ -5,8 +5,8 @@
  * give back a buffer that turned out too small. What JSON has no word for: infinities and NaN are the strings
  * "Infinity", "-Infinity" and "NaN"; an option in an option is null whichever of the two is empty. */
 #include "base/assert.h"
-#include "schema/decimal.h"
 #include "schema/json.h"
+#include "schema/number.h"
 #include "schema/unit.h"
 #include "schema/value.h"
 
@@ -82,64 +82,33 @@ static void put_char(output *o, uint32_t c) {
         put_string(o, (choir_str){utf8, choiri_json_utf8(c, utf8)}); /* which refuses surrogates */
 }
 
-static void put_u64(output *o, uint64_t v) {
-    char digits[20];
-    size_t from = sizeof digits;
-    do {
-        digits[--from] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v > 0);
-    put(o, digits + from, sizeof digits - from);
+static void put_number(output *o, uint32_t kind, const void *p) {
+    char digits[CHOIRI_NUMBER_MAX];
+    put(o, digits, choiri_number_write(kind, p, digits));
 }
 
-static void put_i64(output *o, int64_t v) {
-    if (v < 0) put(o, "-", 1);
-    put_u64(o, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
-}
-
-static void put_u128(output *o, choir_u128 v) {
-    uint32_t limbs[4] = {(uint32_t)(v.hi >> 32), (uint32_t)v.hi, (uint32_t)(v.lo >> 32), (uint32_t)v.lo};
-    char digits[40];
-    size_t from = sizeof digits;
-    uint32_t left;
-    do { /* the remainder of a division by ten is the last digit that is missing */
-        uint64_t rest = 0;
-        left = 0;
-        for (size_t i = 0; i < 4; i++) {
-            rest = rest << 32 | limbs[i];
-            limbs[i] = (uint32_t)(rest / 10);
-            rest %= 10;
-            left |= limbs[i];
-        }
-        digits[--from] = (char)('0' + rest);
-    } while (left > 0);
-    put(o, digits + from, sizeof digits - from);
-}
-
-static void put_i128(output *o, choir_u128 v) {
-    if (v.hi >> 63) {
-        put(o, "-", 1);
-        v = (choir_u128){0 - v.lo, ~v.hi + (v.lo == 0)};
-    }
-    put_u128(o, v);
-}
-
-static void put_f64(output *o, double v, bool narrow) {
-    char digits[CHOIRI_DECIMAL_MAX];
+static void put_float(output *o, uint32_t kind, const void *p) {
+    double v = kind == CHOIR_KIND_F32 ? (double)*(const float *)p : *(const double *)p;
     if (v != v)
         put_text(o, "\"" CHOIRI_JSON_NAN "\"");
     else if (v - v != 0)
         put_text(o, v > 0 ? "\"" CHOIRI_JSON_INFINITY "\"" : "\"" CHOIRI_JSON_NEGATIVE_INFINITY "\"");
     else
-        put(o, digits,
-            narrow ? choiri_decimal_from_f32((float)v, digits) : choiri_decimal_from_f64(v, digits));
+        put_number(o, kind, p);
+}
+
+static void put_duration(output *o, const choir_timespan *v) {
+    if (v->nanoseconds < CHOIRI_NANOS)
+        put_number(o, CHOIR_KIND_DURATION, v);
+    else
+        fail(o, CHOIR_ERR_INVALID);
 }
 
 static void put_bytes(output *o, choir_bytes b) {
     put(o, "[", 1);
     for (size_t i = 0; i < b.len && o->status == CHOIR_OK; i++) {
         if (i > 0) put(o, ",", 1);
-        put_u64(o, b.data[i]);
+        put_number(o, CHOIR_KIND_U8, &b.data[i]);
     }
     put(o, "]", 1);
 }
@@ -234,30 +203,24 @@ static bool flag(output *o, const void *p) {
 static void write_scalar(output *o, uint32_t kind, const void *p) {
     switch (kind) {
     case CHOIR_KIND_BOOL: put_text(o, flag(o, p) ? "true" : "false"); break;
-    case CHOIR_KIND_U8: put_u64(o, *(const uint8_t *)p); break;
-    case CHOIR_KIND_U16: put_u64(o, *(const uint16_t *)p); break;
-    case CHOIR_KIND_U32: put_u64(o, *(const uint32_t *)p); break;
-    case CHOIR_KIND_U64: put_u64(o, *(const uint64_t *)p); break;
-    case CHOIR_KIND_U128: put_u128(o, *(const choir_u128 *)p); break;
-    case CHOIR_KIND_I8: put_i64(o, *(const int8_t *)p); break;
-    case CHOIR_KIND_I16: put_i64(o, *(const int16_t *)p); break;
-    case CHOIR_KIND_I32: put_i64(o, *(const int32_t *)p); break;
-    case CHOIR_KIND_I64: put_i64(o, *(const int64_t *)p); break;
-    case CHOIR_KIND_I128: put_i128(o, *(const choir_u128 *)p); break;
-    case CHOIR_KIND_F32: put_f64(o, (double)*(const float *)p, true); break;
-    case CHOIR_KIND_F64: put_f64(o, *(const double *)p, false); break;
+    case CHOIR_KIND_F32:
+    case CHOIR_KIND_F64: put_float(o, kind, p); break;
     case CHOIR_KIND_CHAR: put_char(o, *(const uint32_t *)p); break;
     case CHOIR_KIND_STRING: put_string(o, *(const choir_str *)p); break;
     case CHOIR_KIND_BYTES: put_bytes(o, *(const choir_bytes *)p); break;
     case CHOIR_KIND_UNIT: put_text(o, "null"); break;
-    default: fail(o, CHOIR_ERR_INVALID); break; /* never */
+    case CHOIR_KIND_DURATION: put_duration(o, p); break;
+    case CHOIR_KIND_TX:
+    case CHOIR_KIND_RX: fail(o, CHOIR_ERR_UNSUPPORTED); break;
+    case CHOIR_KIND_NEVER: fail(o, CHOIR_ERR_INVALID); break;
+    default: put_number(o, kind, p); break; /* integers */
     }
 }
 
 static void write_value(output *o, uint32_t type, const void *p, uint32_t depth) {
     const choir_type *t = choiri_unit_type(o->u, type);
     const choir_list *list = p;
-    if (t->kind >= CHOIR_KIND_OPTION && depth++ == CHOIRI_VALUE_DEPTH) {
+    if (choiri_kind_nests(t->kind) && depth++ == CHOIRI_VALUE_DEPTH) {
         fail(o, CHOIR_ERR_DEPTH);
         return;
     }

@@ -7,8 +7,6 @@
 #include "schema/value.h"
 #include "wire/msgpack.h"
 
-/* Nanoseconds of a Duration are below. */
-#define CHOIRI_NANOSECONDS 1000000000u
 /* Comparing a key that is not known costs a step for each field. A value may take this many, and some for each byte: it
  * bounds what a few megabytes of wrong keys can cost. A struct of 1,000 fields in any order is far below. */
 #define CHOIRI_MSGPACK_STEPS      (1u << 20)

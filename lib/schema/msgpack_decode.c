@@ -210,8 +210,7 @@ static bool to_duration(decoder *d, const choir_type *t, const choiri_msgpack_to
             which = key_is(key.bytes, "nanos");
         }
         if (!choiri_msgpack_read(&d->r, &value)) return false;
-        if (!to_unsigned(d, t, &value, which ? CHOIRI_NANOSECONDS - 1 : UINT64_MAX, &parts[which]))
-            return false;
+        if (!to_unsigned(d, t, &value, which ? CHOIRI_NANOS - 1 : UINT64_MAX, &parts[which])) return false;
         seen |= 1u << which;
     }
     if (seen != 3) return mismatch(d, t, "a map with other keys");

@@ -168,7 +168,7 @@ static void encode_string(encoder *e, const choir_str *s) {
 }
 
 static void encode_duration(encoder *e, const choir_timespan *d) {
-    if (d->nanoseconds >= CHOIRI_NANOSECONDS) {
+    if (d->nanoseconds >= CHOIRI_NANOS) {
         fail(e, CHOIR_ERR_INVALID);
     } else if (open_map(e, 2)) {
         choiri_msgpack_write_key(e->w, "secs");

@@ -54,10 +54,10 @@ void choiri_path_write(const choiri_path *p, const choir_unit *u, choiri_text *t
 }
 
 void choiri_type_write(const choir_unit *u, const choir_type *t, choiri_text *text) {
-    static const char names[][8] = {"?",     "bool",  "u8",     "u16",    "u32",   "u64", "u128", "i8",
-                                    "i16",   "i32",   "i64",    "i128",   "f32",   "f64", "char", "string",
-                                    "bytes", "unit",  "never",  "option", "list",  "set", "map",  "array",
-                                    "box",   "tuple", "struct", "enum",   "result"};
+    static const char names[][9] = {
+        "?",    "bool",  "u8",  "u16",   "u32",    "u64",   "u128",   "i8",    "i16",    "i32",     "i64",
+        "i128", "f32",   "f64", "char",  "string", "bytes", "unit",   "never", "option", "list",    "set",
+        "map",  "array", "box", "tuple", "struct", "enum",  "result", "tx",    "rx",     "duration"};
     if (t->kind == CHOIR_KIND_STRUCT || t->kind == CHOIR_KIND_ENUM)
         choiri_text_str(text, choiri_unit_name(u, t->name));
     else

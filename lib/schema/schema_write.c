@@ -101,6 +101,11 @@ static void write_kind(choiri_writer *w, const choiri_decl *d) {
         write_tag(w, 1, tag);
         write_text(w, "primitive_type", d->name);
         break;
+    case CHOIRI_WIRE_CHANNEL:
+        write_tag(w, 2, tag);
+        write_text(w, "direction", d->name);
+        write_ref(w, "element", &d->items[0]);
+        break;
     default: /* list, option, array */
         write_tag(w, d->kind == CHOIRI_WIRE_ARRAY ? 2 : 1, tag);
         write_ref(w, "element", &d->items[0]);

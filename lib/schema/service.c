@@ -6,6 +6,7 @@
 #include "schema/service.h"
 
 #include "schema/extract.h"
+#include "schema/precomputed.h"
 #include "schema/unit.h"
 
 #include <string.h>
@@ -72,6 +73,8 @@ static int check_method(const choir_service *desc, uint32_t i, choiri_text *text
     if (args->kind != CHOIR_KIND_UNIT && (args->kind != CHOIR_KIND_TUPLE || args->name != 0)) {
         return bad_method(text, desc, i, "its arguments are neither a tuple nor unit");
     }
+    if (m->args_announcement > u->announcements_len || m->response_announcement > u->announcements_len)
+        return bad_method(text, desc, i, "what it announces is not in the unit");
     if ((m->flags & ~KNOWN_FLAGS) || m->reserved != 0) return bad_method(text, desc, i, "unknown flags");
     uint64_t id = choiri_method_id(choir_service_name(desc), choir_method_name(desc, i));
     if (m->id != id) {
@@ -123,6 +126,14 @@ static int make_lookup(prepared *p, choiri_text *text) {
     return CHOIR_OK;
 }
 
+/* `precomputed` is one more than the index of the unit's announcement, 0 for none. */
+static int make_announcement(prepared *p, choiri_map *known, const choiri_root *root, uint32_t precomputed,
+                             choiri_announcement *ret, choiri_text *text) {
+    choiri_text_init(text);
+    if (precomputed == 0) return choiri_extract(&p->arena, known, root, ret, text);
+    return choiri_announcement_precomputed(&p->arena, root->unit, precomputed - 1, ret, text);
+}
+
 static int make_method(prepared *p, choiri_map *known, const choir_method *desc, choiri_method *ret,
                        choiri_text *text) {
     const choir_unit *u = p->service.desc->unit;
@@ -130,8 +141,13 @@ static int make_method(prepared *p, choiri_map *known, const choir_method *desc,
     const choiri_root response = {.unit = u, .is_response = true, .ok = desc->ok, .err = desc->err};
     ret->desc = desc;
     ret->id = desc->id;
-    int status = choiri_extract(&p->arena, known, &args, &ret->args, text);
-    return status == CHOIR_OK ? choiri_extract(&p->arena, known, &response, &ret->response, text) : status;
+    int status = make_announcement(p, known, &args, desc->args_announcement, &ret->args, text);
+    if (status != CHOIR_OK) return status;
+    ret->has_channels = choiri_announcement_has_channels(&ret->args);
+    status = make_announcement(p, known, &response, desc->response_announcement, &ret->response, text);
+    if (status != CHOIR_OK || !choiri_announcement_has_channels(&ret->response)) return status;
+    choiri_text_add(text, "an end of a channel in its answer, where none can be");
+    return CHOIR_ERR_INVALID;
 }
 
 static int make_methods(choir_env *env, prepared *p, choiri_text *text) {

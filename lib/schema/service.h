@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Prepared services: what a service's descriptors mean on the wire, computed once per env: method ids, a lookup
- * table from id to index, and for both directions of each method its announcement, that is the wire schemas with
+ * table from id to index, and for both directions of each method its announcement (the unit's own, if it has one;
+ * else it is computed), that is the wire schemas with
  * their content hashes exactly as vox 0.4.0's extraction makes them (its defects included, rule: schema.extraction;
  * peers compare against the distorted form). */
 #ifndef CHOIRI_SERVICE_H
@@ -23,11 +24,20 @@ typedef struct choiri_announcement {
     choir_bytes root; /* CBOR TypeRef */
 } choiri_announcement;
 
+/* The part with this id, NULL if there is none. */
+static inline const choiri_schema_part *choiri_announcement_find(const choiri_announcement *a, uint64_t id) {
+    for (uint32_t i = 0; i < a->parts_len; i++) {
+        if (a->parts[i].id == id) return &a->parts[i];
+    }
+    return NULL;
+}
+
 typedef struct choiri_method {
     const choir_method *desc;
     uint64_t id;
     choiri_announcement args;     /* root: the tuple of arguments, or unit */
     choiri_announcement response; /* root: Result<T, VoxError<E>> */
+    bool has_channels;            /* in its arguments; in an answer there are none */
 } choiri_method;
 
 typedef struct choiri_service {
@@ -40,8 +50,8 @@ typedef struct choiri_service {
 } choiri_service;
 
 /* Finds or prepares. The result lives as long as the env. OK · ERR_ABI · ERR_INVALID (bad descriptor, more than
- * 4096 methods, an id in the descriptor that is not the hash of its name, two methods with one id; text says
- * which) · ERR_NO_MEMORY. */
+ * 4096 methods, an id in the descriptor that is not the hash of its name, two methods with one id, a channel in an
+ * answer, a precomputed announcement that cannot be read; text says which) · ERR_NO_MEMORY. */
 int choiri_service_prepare(choir_env *env, const choir_service *desc, const choiri_service **ret_service,
                            choiri_text *ret_text);
 

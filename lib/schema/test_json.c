@@ -10,7 +10,7 @@ static const char *const declarations[] = {
     "enum Expr { Num(i64), Neg(Box<Expr>), Add { l: Box<Expr>, r: Box<Expr> }, Call(String, Vec<Expr>) }",
     "enum Shapes { Unit, New(u32), Tup(u32, String), Named { a: u32, b: Option<String> }, Nothing(), Empty {} }",
     "struct Scalars { a: bool, b: u8, c: u16, d: u32, e: u64, f: u128, g: i8, h: i16, i: i32, j: i64, k: i128, l: f32, "
-    "m: f64, n: char, o: String, p: Vec<u8>, q: () }",
+    "m: f64, n: char, o: String, p: Vec<u8>, q: (), r: Duration }",
     "struct Parts { a: Vec<Person>, b: HashSet<i32>, c: HashMap<String, Tree>, d: BTreeMap<u16, Expr>, e: [Shapes; 3], "
     "f: (u8, (), i128), g: Result<Person, Shapes>, h: Option<Box<Scalars>>, i: Vec<()>, j: Box<[u8; 2]> }",
     "struct Defaults { a: u32, b: u32 = default, c: Option<u8>, d: Vec<u8> = default }",
@@ -98,6 +98,83 @@ Test(json, random_round_trips) {
             choiri_arena_reset(&v->arena);
         }
     }
+    values_free(v);
+}
+
+Test(json, durations) {
+    static const struct {
+        const char *json;
+        choir_timespan span;
+        const char *printed;
+    } good[] = {
+        {"0", {0, 0}, "0"},
+        {"0.0e7", {0, 0}, "0"},
+        {"1.5", {1, 500000000}, "1.5"},
+        {"1.50000000000", {1, 500000000}, "1.5"},
+        {"1e-9", {0, 1}, "0.000000001"},
+        {"1500000000e-9", {1, 500000000}, "1.5"},
+        {"1.234567891E+3", {1234, 567891000}, "1234.567891"},
+        {"0.000000000000000001e19", {10, 0}, "10"},
+        {"18446744073709551615.999999999", {UINT64_MAX, 999999999}, "18446744073709551615.999999999"},
+        {"0e9999", {0, 0}, "0"},
+    };
+    static const struct {
+        const char *json;
+        int status;
+        const char *why;
+    } bad[] = {
+        {"-1", CHOIR_ERR_TOO_LARGE, "out of range for duration"},
+        {"18446744073709551616", CHOIR_ERR_TOO_LARGE, "out of range for duration"},
+        {"1e20", CHOIR_ERR_TOO_LARGE, "out of range for duration"},
+        {"1e999999999999", CHOIR_ERR_TOO_LARGE, "out of range for duration"},
+        {"0.0000000001", CHOIR_ERR_LAYOUT, "finer than a nanosecond: \"0.0000000001\" in duration"},
+        {"1e-10", CHOIR_ERR_LAYOUT, "finer than a nanosecond"},
+        {"1e-999999999999", CHOIR_ERR_LAYOUT, "finer than a nanosecond"},
+        {"\"1\"", CHOIR_ERR_LAYOUT, "number"},
+        {"{}", CHOIR_ERR_LAYOUT, "number"},
+    };
+    values *v = setup();
+    uint32_t type = type_of(v, "Duration");
+    choir_str text = {NULL, 0};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        choir_timespan span = {7, 7};
+        int rc = parse(v, type, good[i].json, strlen(good[i].json), &span, &text);
+        cr_assert_eq(rc, CHOIR_OK, "%s: %.*s", good[i].json, (int)text.len, text.data);
+        cr_assert_eq(span.seconds, good[i].span.seconds, "%s", good[i].json);
+        cr_assert_eq(span.nanoseconds, good[i].span.nanoseconds, "%s: %u", good[i].json, span.nanoseconds);
+        cr_assert_eq(print(v, type, &span, &text), CHOIR_OK);
+        cr_assert_str_eq(text.data, good[i].printed);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        choir_timespan span;
+        cr_assert_eq(parse(v, type, bad[i].json, strlen(bad[i].json), &span, &text), bad[i].status, "%s",
+                     bad[i].json);
+        char error[128];
+        snprintf(error, sizeof error, "%.*s", (int)text.len, text.data);
+        cr_assert(strstr(error, bad[i].why), "%s: %s", bad[i].json, error);
+    }
+    cr_assert_eq(print(v, type, &(choir_timespan){0, 1000000000}, &text), CHOIR_ERR_INVALID);
+    values_free(v);
+}
+
+Test(json, channel_ends_have_none) {
+    values *v = setup();
+    uint32_t type = type_of(v, "(u8, Tx<u32>)"), other = type_of(v, "Option<Rx<u32>>");
+    struct {
+        uint8_t byte;
+        choir_tx tx;
+    } value = {1, {2}};
+    choir_str text;
+    cr_assert_eq(print(v, type, &value, &text), CHOIR_ERR_UNSUPPORTED);
+    cr_assert_eq(parse(v, type, "[1, 2]", 6, &value, &text), CHOIR_ERR_UNSUPPORTED);
+    cr_assert_eq(text.len, strlen("args.1: a channel end has no JSON"));
+    cr_assert_arr_eq(text.data, "args.1: a channel end has no JSON", text.len);
+    struct {
+        bool has;
+        choir_rx rx;
+    } option = {true, {2}};
+    cr_assert_eq(parse(v, other, "null", 4, &option, &text), CHOIR_OK); /* no end, no trouble */
+    cr_assert(!option.has);
     values_free(v);
 }
 

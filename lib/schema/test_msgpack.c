@@ -306,7 +306,7 @@ Test(msgpack, durations_and_channel_ends) {
                                       "82 a4'secs' 05 a1'n' 05", "81 a4'secs' 05", "05"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_assert_eq(unpack(v, 0, spelled(v, bad[i]), &back, NULL), CHOIR_ERR_MALFORMED, "%s", bad[i]);
-    time.nanoseconds = CHOIRI_NANOSECONDS;
+    time.nanoseconds = CHOIRI_NANOS;
     cr_assert_eq(pack(v, 0, &time, &out), CHOIR_ERR_INVALID);
     for (uint32_t type = 1; type <= 2; type++) {
         choir_tx end = {300}, got = {0};

@@ -5,9 +5,9 @@
  *     test_types_declare(ts, "struct Tree { v: u32, children: Vec<Tree> }");
  *     uint32_t type = test_types_find(ts, "(Tree, Option<[u8; 4]>)");
  *
- * Known: bool, u8..u128, i8..i128, f32, f64, char, String, Vec, HashSet, BTreeSet, HashMap, BTreeMap, [T; N], Option,
- * Result, Box, tuples, (), ! and what was declared; a declared type may be used before inside Box and Vec. Fields with
- * "= default" may be missing in JSON. Errors in the text end the test. */
+ * Known: bool, u8..u128, i8..i128, f32, f64, char, String, Duration, Vec, HashSet, BTreeSet, HashMap, BTreeMap, [T; N],
+ * [T], Option, Result, Box, Tx, Rx, tuples, (), ! and what was declared; a declared type may be used before inside Box
+ * and Vec. Fields with "= default" may be missing in JSON. Errors in the text end the test. */
 #ifndef CHOIRI_TEST_TYPES_H
 #define CHOIRI_TEST_TYPES_H
 
@@ -24,6 +24,7 @@
 #define TEST_TYPES    1024
 #define TEST_FIELDS   1024
 #define TEST_VARIANTS 256
+#define TEST_PARAMS   16
 #define TEST_STRINGS  16384
 
 typedef struct test_types {
@@ -31,6 +32,7 @@ typedef struct test_types {
     choir_type types[TEST_TYPES];
     choir_field fields[TEST_FIELDS];
     choir_variant variants[TEST_VARIANTS];
+    choir_param params[TEST_PARAMS];
     char strings[TEST_STRINGS];
     struct {
         char name[32];
@@ -44,7 +46,8 @@ static inline test_types *test_types_new(void) {
     test_types *ts = calloc(1, sizeof *ts);
     cr_assert(ts);
     ts->unit = (choir_unit){CHOIR_UNIT_HEADER,    .strings_len = 1,         .types = ts->types,
-                            .fields = ts->fields, .variants = ts->variants, .strings = ts->strings};
+                            .fields = ts->fields, .variants = ts->variants, .strings = ts->strings,
+                            .params = ts->params};
     return ts;
 }
 
@@ -118,6 +121,7 @@ static inline uint32_t test_types_named(test_types *ts, const char *name) {
 }
 
 static inline uint32_t test_types_parse(test_types *ts);
+static inline uint32_t test_types_find(test_types *ts, const char *text);
 
 typedef struct test_types_layout {
     uint32_t size, align;
@@ -183,6 +187,7 @@ static inline uint32_t test_types_scalar(test_types *ts, const char *word) {
         {"f64", CHOIR_KIND_F64, 8, _Alignof(double)},
         {"char", CHOIR_KIND_CHAR, 4, 4},
         {"String", CHOIR_KIND_STRING, sizeof(choir_str), _Alignof(choir_str)},
+        {"Duration", CHOIR_KIND_DURATION, sizeof(choir_timespan), _Alignof(choir_timespan)},
     };
     for (size_t i = 0; i < sizeof scalars / sizeof scalars[0]; i++)
         if (strcmp(scalars[i].name, word) == 0)
@@ -214,7 +219,14 @@ static inline void test_types_finish(test_types *ts, uint32_t type) {
     entry->size = test_types_align(value->offset + v->size, entry->align);
 }
 
-static inline uint32_t test_types_list(test_types *ts, uint32_t kind) {
+static inline uint32_t test_types_add_list(test_types *ts, uint32_t kind, uint32_t form, uint32_t elem) {
+    choir_type t = {
+        .kind = kind, .size = sizeof(choir_list), .align = _Alignof(choir_list), .elem = elem, .count = form};
+    if (kind == CHOIR_KIND_LIST && ts->types[elem].kind == CHOIR_KIND_U8) t.kind = CHOIR_KIND_BYTES;
+    return test_types_add(ts, t);
+}
+
+static inline uint32_t test_types_list(test_types *ts, uint32_t kind, uint32_t form) {
     test_types_need(ts, "<");
     uint32_t elem = test_types_parse(ts);
     if (test_types_take(ts, ",")) { /* a map */
@@ -227,9 +239,7 @@ static inline uint32_t test_types_list(test_types *ts, uint32_t kind) {
         test_types_finish(ts, elem);
     }
     test_types_need(ts, ">");
-    choir_type t = {.kind = kind, .size = sizeof(choir_list), .align = _Alignof(choir_list), .elem = elem};
-    if (kind == CHOIR_KIND_LIST && ts->types[elem].kind == CHOIR_KIND_U8) t.kind = CHOIR_KIND_BYTES;
-    return test_types_add(ts, t);
+    return test_types_add_list(ts, kind, form, elem);
 }
 
 static inline uint32_t test_types_option(test_types *ts) {
@@ -259,6 +269,7 @@ static inline uint32_t test_types_result(test_types *ts) {
 
 static inline uint32_t test_types_array(test_types *ts) { /* behind '[' */
     choir_type t = {.kind = CHOIR_KIND_ARRAY, .elem = test_types_parse(ts)};
+    if (test_types_take(ts, "]")) return test_types_add_list(ts, CHOIR_KIND_LIST, CHOIR_COUNT_SLICE, t.elem);
     test_types_need(ts, ";");
     test_types_space(ts);
     char *end;
@@ -277,20 +288,25 @@ static inline uint32_t test_types_parse(test_types *ts) {
         return test_types_add(ts, (choir_type){.kind = CHOIR_KIND_NEVER, .align = 1});
     char word[32];
     test_types_word(ts, word);
-    if (strcmp(word, "Vec") == 0) return test_types_list(ts, CHOIR_KIND_LIST);
-    if (strcmp(word, "HashSet") == 0 || strcmp(word, "BTreeSet") == 0)
-        return test_types_list(ts, CHOIR_KIND_SET);
-    if (strcmp(word, "HashMap") == 0 || strcmp(word, "BTreeMap") == 0)
-        return test_types_list(ts, CHOIR_KIND_MAP);
+    if (strcmp(word, "Vec") == 0) return test_types_list(ts, CHOIR_KIND_LIST, CHOIR_COUNT_VEC);
+    if (strcmp(word, "HashSet") == 0) return test_types_list(ts, CHOIR_KIND_SET, CHOIR_COUNT_HASH_SET);
+    if (strcmp(word, "BTreeSet") == 0) return test_types_list(ts, CHOIR_KIND_SET, CHOIR_COUNT_BTREE_SET);
+    if (strcmp(word, "HashMap") == 0) return test_types_list(ts, CHOIR_KIND_MAP, CHOIR_COUNT_HASH_MAP);
+    if (strcmp(word, "BTreeMap") == 0) return test_types_list(ts, CHOIR_KIND_MAP, CHOIR_COUNT_BTREE_MAP);
     if (strcmp(word, "Option") == 0) return test_types_option(ts);
     if (strcmp(word, "Result") == 0) return test_types_result(ts);
-    if (strcmp(word, "Box") != 0) return test_types_scalar(ts, word);
+    choir_type t = {.size = sizeof(void *), .align = _Alignof(void *)};
+    if (strcmp(word, "Box") == 0)
+        t.kind = CHOIR_KIND_BOX;
+    else if (strcmp(word, "Tx") == 0 || strcmp(word, "Rx") == 0)
+        t = (choir_type){word[0] == 'T' ? CHOIR_KIND_TX : CHOIR_KIND_RX, .size = sizeof(choir_tx),
+                         .align = _Alignof(choir_tx)};
+    else
+        return test_types_scalar(ts, word);
     test_types_need(ts, "<");
-    uint32_t elem = test_types_parse(ts);
+    t.elem = test_types_parse(ts);
     test_types_need(ts, ">");
-    return test_types_add(
-        ts, (choir_type){
-                .kind = CHOIR_KIND_BOX, .size = sizeof(void *), .align = _Alignof(void *), .elem = elem});
+    return test_types_add(ts, t);
 }
 
 static inline choir_type test_types_enum(test_types *ts) { /* behind '{' */
@@ -352,6 +368,20 @@ static inline void test_types_declare(test_types *ts, const char *text) {
     ts->types[index] = t;
     for (uint32_t i = 0; i < ts->unit.types_len; i++)
         if (ts->types[i].kind == CHOIR_KIND_MAP) test_types_finish(ts, ts->types[i].elem);
+}
+
+/* Makes a declared type an instantiation of declaration `decl`, named `name`, with one parameter. */
+static inline void test_types_instance(test_types *ts, const char *declared, uint32_t decl, const char *name,
+                                       const char *param, const char *arg) {
+    uint32_t n = ts->unit.params_len, argument = test_types_find(ts, arg);
+    cr_assert(n < TEST_PARAMS);
+    ts->params[n] = (choir_param){test_types_string(ts, param), argument};
+    ts->unit.params_len++;
+    choir_type *t = &ts->types[test_types_named(ts, declared)];
+    t->name = test_types_string(ts, name);
+    t->decl = decl;
+    t->first_param = n;
+    t->params = 1;
 }
 
 static inline uint32_t test_types_find(test_types *ts, const char *text) {

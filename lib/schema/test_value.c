@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The value codec: recorded bytes, damaged bytes, limits, values that must not be sent, random round trips. */
 #include "choir/chunk.h"
+#include "schema/schema_vectors.h"
 #include "schema/test_values.h"
 
 static const char *const declarations[] = {
@@ -12,7 +13,7 @@ static const char *const declarations[] = {
     "enum Expr { Num(i64), Neg(Box<Expr>), Add { l: Box<Expr>, r: Box<Expr> }, Call(String, Vec<Expr>) }",
     "enum Shapes { Unit, New(u32), Tup(u32, String), Named { a: u32, b: Option<String> }, Nothing(), Empty {} }",
     "struct Scalars { a: bool, b: u8, c: u16, d: u32, e: u64, f: u128, g: i8, h: i16, i: i32, j: i64, k: i128, l: f32, "
-    "m: f64, n: char, o: String, p: Vec<u8>, q: () }",
+    "m: f64, n: char, o: String, p: Vec<u8>, q: (), r: Duration }",
     "struct Parts { a: Vec<Person>, b: HashSet<i32>, c: HashMap<String, Tree>, d: BTreeMap<u16, Expr>, e: [Shapes; 3], "
     "f: (u8, (), i128), g: Result<Person, Shapes>, h: Option<Box<Scalars>>, i: Vec<()>, j: Box<[u8; 2]> }",
 };
@@ -45,6 +46,30 @@ static void check_recorded(values *v, const values_vector *vector) {
 Test(value, recorded) {
     values *v = values_new();
     cr_assert_gt(values_each_vector(v, check_recorded), 160);
+    values_free(v);
+}
+
+/* Every value that Rust was seen to write, of every type that descriptors can say. */
+Test(value, rust_types) {
+    values *v = values_new();
+    size_t checked = 0;
+    for (size_t i = 0; i < rust_types_count; i++) {
+        const schema_vector_type *type = &rust_types[i];
+        if (type->root.is_response) continue; /* of a VoxError, which rpc encodes by itself */
+        v->ts->unit = *type->root.unit;
+        for (int k = 0; k < type->values_len; k++) {
+            choiri_text text;
+            choir_bytes again;
+            void *value = values_alloc(v, choiri_unit_type(type->root.unit, type->root.type)->size + 1);
+            int rc = values_decode(v, type->root.type, type->values[k], value, &text);
+            cr_assert_eq(rc, CHOIR_OK, "%s, value %d: %s", type->name, k, text.data);
+            cr_assert_eq(values_encode(v, type->root.type, value, &again), CHOIR_OK);
+            cr_assert(values_equal(type->values[k], again), "%s, value %d", type->name, k);
+            checked++;
+        }
+    }
+    printf("values as Rust writes them: %zu\n", checked);
+    cr_assert_gt(checked, 150);
     values_free(v);
 }
 
@@ -186,6 +211,64 @@ Test(value, errors_say_where_and_what) {
         cr_expect_eq(rc, cases[i].status, "%s %s: %d", cases[i].type, cases[i].hex, rc);
         cr_expect_str_eq(text.data, cases[i].text);
     }
+    values_free(v);
+}
+
+Test(value, durations) {
+    values *v = setup();
+    uint32_t type = type_of(v, "(Duration, u8)");
+    static const struct {
+        choir_timespan span;
+        const char *hex;
+    } good[] = {
+        {{0, 0}, "000007"},
+        {{0, 999999999}, "00ff93ebdc0307"},
+        {{UINT64_MAX, 1}, "ffffffffffffffffff010107"},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        choir_bytes bytes = values_hex(v, good[i].hex), again;
+        struct {
+            choir_timespan span;
+            uint8_t byte;
+        } value;
+        choiri_text text;
+        cr_assert_eq(values_decode(v, type, bytes, &value, &text), CHOIR_OK, "%s", text.data);
+        cr_assert_eq(value.span.seconds, good[i].span.seconds);
+        cr_assert_eq(value.span.nanoseconds, good[i].span.nanoseconds);
+        cr_assert_eq(value.byte, 7);
+        cr_assert_eq(values_encode(v, type, &value, &again), CHOIR_OK);
+        cr_assert(values_equal(bytes, again));
+        for (size_t len = 0; len < bytes.len; len++)
+            cr_assert_eq(values_decode(v, type, (choir_bytes){bytes.data, len}, &value, &text),
+                         CHOIR_ERR_TRUNCATED);
+    }
+    choir_bytes second = values_hex(v, "008094ebdc0307"), none; /* a second in nanoseconds */
+    uint8_t room[32];
+    choiri_text text;
+    cr_assert_eq(values_decode(v, type, second, room, &text), CHOIR_ERR_MALFORMED);
+    cr_assert_str_eq(text.data, "args.0: malformed duration");
+    cr_assert_eq(values_encode(v, type_of(v, "Duration"), &(choir_timespan){0, 1000000000}, &none),
+                 CHOIR_ERR_INVALID);
+    values_free(v);
+}
+
+/* On the wire an end of a channel is the channel's id. */
+Test(value, channel_ends) {
+    values *v = setup();
+    uint32_t type = type_of(v, "(Tx<u32>, Rx<String>)");
+    choir_bytes bytes = values_hex(v, "ac02ffffffffffffffffff01"), again;
+    struct {
+        choir_tx tx;
+        choir_rx rx;
+    } value = {{0}, {0}};
+    choiri_text text;
+    cr_assert_eq(values_decode(v, type, bytes, &value, &text), CHOIR_OK, "%s", text.data);
+    cr_assert_eq(value.tx.v, 300);
+    cr_assert_eq(value.rx.v, UINT64_MAX);
+    cr_assert_eq(values_encode(v, type, &value, &again), CHOIR_OK);
+    cr_assert(values_equal(bytes, again));
+    cr_assert_eq(values_decode(v, type, (choir_bytes){bytes.data, 3}, &value, &text), CHOIR_ERR_TRUNCATED);
+    cr_assert_str_eq(text.data, "args.1: truncated rx");
     values_free(v);
 }
 

@@ -65,6 +65,7 @@ static inline int values_encode(values *v, uint32_t type, const void *value, cho
     choiri_outq q;
     choiri_writer w;
     choir_iov iov[256];
+    *ret = (choir_bytes){NULL, 0};
     choiri_outq_init(&q, v->env);
     choiri_writer_init(&w, &q, NULL);
     choiri_value_encode(&w, &v->ts->unit, type, value);
@@ -173,6 +174,12 @@ static inline void values_random_scalar(values *v, const choir_type *t, uint8_t 
         text = values_random_text(v);
         memcpy(out, &text, sizeof text);
         break;
+    case CHOIR_KIND_DURATION: {
+        choir_timespan span = {n, (uint32_t)(values_random(v) % 1000000000)};
+        if (n % 3 == 0) span.nanoseconds = 0;
+        memcpy(out, &span, sizeof span);
+        break;
+    }
     default: memcpy(out, &n, t->size); break; /* integers; little-endian machines only */
     }
 }
@@ -181,7 +188,7 @@ static inline void values_random_value(values *v, uint32_t type, uint8_t *out, u
     const choir_type *t = &v->ts->types[type];
     bool deep = depth > 12;
     uint64_t n = values_random(v);
-    if (t->kind < CHOIR_KIND_OPTION) {
+    if (!choiri_kind_nests(t->kind)) {
         values_random_scalar(v, t, out);
     } else if (t->kind == CHOIR_KIND_OPTION) {
         *out = !deep && n % 3 > 0;

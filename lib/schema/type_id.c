@@ -76,6 +76,7 @@ static uint64_t hash_decl(const choiri_decl *d) {
         }
         break;
     default:
+        if (d->kind == CHOIRI_WIRE_CHANNEL) hash_word(&h, d->name.data[0] == 't' ? "send" : "recv");
         hash_items(&h, d->items, d->items_len, false);
         if (d->kind == CHOIRI_WIRE_ARRAY) hash_u64(&h, d->length);
         break;

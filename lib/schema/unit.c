@@ -39,7 +39,7 @@ choir_str choiri_unit_name(const choir_unit *u, uint32_t offset) {
 typedef struct place {
     const choir_unit *unit;
     choiri_text *text;
-    const char *record; /* "type", "variant" */
+    const char *record; /* "type", "variant", "schema", "announcement" */
     uint32_t index;
 } place;
 
@@ -133,8 +133,15 @@ static size_t fixed_size(uint32_t kind) {
     case CHOIR_KIND_BOX: return sizeof(void *);
     case CHOIR_KIND_TX:
     case CHOIR_KIND_RX: return sizeof(choir_tx);
+    case CHOIR_KIND_DURATION: return sizeof(choir_timespan);
     default: return 0;
     }
+}
+
+/* The kinds that stand for two types each. */
+static bool is_collection(uint32_t kind) {
+    return kind == CHOIR_KIND_LIST || kind == CHOIR_KIND_BYTES || kind == CHOIR_KIND_SET ||
+           kind == CHOIR_KIND_MAP;
 }
 
 static bool is_pair(const choir_type *t) {
@@ -196,9 +203,48 @@ static int check_parts(const place *p, const choir_type *t) {
     return CHOIR_OK;
 }
 
+static bool is_named(const choir_type *t) {
+    return t->kind == CHOIR_KIND_STRUCT || t->kind == CHOIR_KIND_ENUM ||
+           (t->kind == CHOIR_KIND_TUPLE && t->name != 0);
+}
+
+/* The first record of the declaration of record `i`. */
+static const choir_type *first_of(const choir_unit *u, uint32_t i) {
+    uint32_t decl = choiri_unit_type(u, i)->decl, k = 0;
+    while (choiri_unit_type(u, k)->decl != decl) k++;
+    return choiri_unit_type(u, k);
+}
+
+static bool is_same_name(const choir_unit *u, uint32_t a, uint32_t b) {
+    choir_str x = choiri_unit_name(u, a), y = choiri_unit_name(u, b);
+    return x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
+}
+
+/* Instantiations share what is announced about the first of them, which is wrong if they differ. */
+static int check_generic(const place *p, const choir_type *t) {
+    const choir_unit *u = p->unit;
+    if (t->decl == 0) return t->params == 0 ? CHOIR_OK : bad(p, "type parameters without a declaration");
+    if (!is_named(t)) return bad(p, "a declaration's number, which only named types have");
+    if ((uint64_t)t->first_param + t->params > u->params_len)
+        return bad(p, "its type parameters are not in the unit");
+    const choir_type *first = first_of(u, p->index);
+    if (first->kind != t->kind || !is_same_name(u, first->name, t->name) || first->params != t->params)
+        return bad(p,
+                   "not of the kind, name and number of type parameters that its declaration has elsewhere");
+    for (uint32_t i = 0; i < t->params; i++) {
+        const choir_param *param = choiri_unit_param(u, t->first_param + i);
+        if (!has_name(u, param->name)) return bad(p, "a type parameter without a proper name");
+        if (param->type >= u->types_len) return bad(p, "a type argument is not in the unit");
+        /* The first record's parameters have been checked when that was. */
+        if (!is_same_name(u, choiri_unit_param(u, first->first_param + i)->name, param->name))
+            return bad(p, "a type parameter with another name than elsewhere");
+    }
+    return CHOIR_OK;
+}
+
 static int check_type(const place *p) {
     const choir_type *t = choiri_unit_type(p->unit, p->index);
-    if (t->kind < CHOIR_KIND_BOOL || t->kind > CHOIR_KIND_RESULT) return bad(p, "unknown kind");
+    if (t->kind < CHOIR_KIND_BOOL || t->kind > CHOIR_KIND_DURATION) return bad(p, "unknown kind");
     if (!is_power_of_two(t->align) || t->align > ALIGN_MAX) return bad(p, "bad alignment");
     if (t->size % t->align != 0) return bad(p, "its size is no multiple of its alignment");
     size_t fixed = fixed_size(t->kind);
@@ -206,16 +252,51 @@ static int check_type(const place *p) {
     if ((t->kind == CHOIR_KIND_UNIT || t->kind == CHOIR_KIND_NEVER) && t->size != 0) {
         return bad(p, "unit and never have no size");
     }
-    return check_parts(p, t);
+    if (is_collection(t->kind) && t->count > 1) return bad(p, "an unknown form of its collection");
+    int status = check_generic(p, t);
+    return status == CHOIR_OK ? check_parts(p, t) : status;
+}
+
+/* --- what is announced --- */
+
+static int check_schema(const place *p) {
+    const choir_schema *s = choiri_unit_schema(p->unit, p->index);
+    if (s->len == 0 || (uint64_t)s->at + s->len > p->unit->schema_bytes_len)
+        return bad(p, "its bytes are not in the unit");
+    return CHOIR_OK;
+}
+
+static int check_announcement(const place *p) {
+    const choir_unit *u = p->unit;
+    const choir_announcement *a = choiri_unit_announcement(u, p->index);
+    if ((uint64_t)a->first + a->count > u->parts_len) return bad(p, "its parts are not in the unit");
+    if (a->root_len == 0 || (uint64_t)a->root + a->root_len > u->schema_bytes_len)
+        return bad(p, "its root is not in the unit");
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (u->parts[a->first + i] >= u->schemas_len) return bad(p, "one of its schemas is not in the unit");
+    }
+    return CHOIR_OK;
 }
 
 static bool is_stride(uint32_t stride, size_t least, size_t align) {
     return stride >= least && stride % align == 0;
 }
 
-int choiri_unit_check(const choir_unit *u, choiri_text *ret_text) {
+static int check_each(const choir_unit *u, const char *record, uint32_t count, int (*check)(const place *),
+                      choiri_text *text) {
+    int status = CHOIR_OK;
+    for (uint32_t i = 0; i < count && status == CHOIR_OK; i++) status = check(&(place){u, text, record, i});
+    return status;
+}
+
+int choiri_unit_check_version(const choir_unit *u, choiri_text *ret_text) {
     choiri_text_init(ret_text);
-    if (u->abi != CHOIR_TYPE_ABI || u->size < sizeof *u || u->reserved != 0 ||
+    if (u->abi != CHOIR_TYPE_ABI) {
+        choiri_text_u64(choiri_text_add(ret_text, "the unit was made for descriptor version "), u->abi);
+        choiri_text_u64(choiri_text_add(ret_text, ", this library reads version "), CHOIR_TYPE_ABI);
+        return CHOIR_ERR_ABI;
+    }
+    if (u->size < sizeof *u || u->reserved != 0 ||
         !is_stride(u->type_stride, TYPE_V1, _Alignof(choir_type)) ||
         !is_stride(u->field_stride, FIELD_V1, _Alignof(choir_field)) ||
         !is_stride(u->variant_stride, VARIANT_V1, _Alignof(choir_variant)) ||
@@ -223,12 +304,20 @@ int choiri_unit_check(const choir_unit *u, choiri_text *ret_text) {
         !is_stride(u->param_stride, PARAM_V1, _Alignof(choir_param)) ||
         !is_stride(u->schema_stride, SCHEMA_V1, _Alignof(choir_schema)) ||
         !is_stride(u->announcement_stride, ANNOUNCEMENT_V1, _Alignof(choir_announcement))) {
-        choiri_text_u64(choiri_text_add(ret_text, "the unit was made for descriptor version "), u->abi);
-        choiri_text_u64(choiri_text_add(ret_text, ", this library reads version "), CHOIR_TYPE_ABI);
+        choiri_text_add(ret_text, "the unit's records have not the sizes of descriptor version ");
+        choiri_text_u64(ret_text, CHOIR_TYPE_ABI);
         return CHOIR_ERR_ABI;
     }
+    return CHOIR_OK;
+}
+
+int choiri_unit_check(const choir_unit *u, choiri_text *ret_text) {
+    int status = choiri_unit_check_version(u, ret_text);
+    if (status != CHOIR_OK) return status;
     if ((u->types_len > 0 && !u->types) || (u->fields_len > 0 && !u->fields) ||
-        (u->variants_len > 0 && !u->variants)) {
+        (u->variants_len > 0 && !u->variants) || (u->params_len > 0 && !u->params) ||
+        (u->schemas_len > 0 && !u->schemas) || (u->announcements_len > 0 && !u->announcements) ||
+        (u->parts_len > 0 && !u->parts) || (u->schema_bytes_len > 0 && !u->schema_bytes)) {
         choiri_text_add(ret_text, "the unit lacks records it counts");
         return CHOIR_ERR_INVALID;
     }
@@ -237,18 +326,18 @@ int choiri_unit_check(const choir_unit *u, choiri_text *ret_text) {
         choiri_text_add(ret_text, "the unit's strings do not start with the empty name and end with NUL");
         return CHOIR_ERR_INVALID;
     }
-    for (uint32_t i = 0; i < u->types_len; i++) {
-        int status = check_type(&(place){u, ret_text, "type", i});
-        if (status != CHOIR_OK) return status;
-    }
-    return CHOIR_OK;
+    status = check_each(u, "type", u->types_len, check_type, ret_text);
+    if (status == CHOIR_OK) status = check_each(u, "schema", u->schemas_len, check_schema, ret_text);
+    if (status == CHOIR_OK)
+        status = check_each(u, "announcement", u->announcements_len, check_announcement, ret_text);
+    return status;
 }
 
 /* --- names, for programs --- */
 
 int choir_service_find(const choir_service *service, choir_str name, uint32_t *ret_index) {
-    const choir_unit *u = service->unit;
-    if (u->abi != CHOIR_TYPE_ABI || u->method_stride < METHOD_V1) return CHOIR_ERR_ABI;
+    choiri_text text;
+    if (choiri_unit_check_version(service->unit, &text) != CHOIR_OK) return CHOIR_ERR_ABI;
     for (uint32_t i = 0; i < service->methods_len; i++) {
         choir_str have = choir_method_name(service, i);
         if (have.len != name.len || (name.len > 0 && memcmp(have.data, name.data, name.len) != 0)) continue;
@@ -259,10 +348,14 @@ int choir_service_find(const choir_service *service, choir_str name, uint32_t *r
 }
 
 choir_str choir_service_name(const choir_service *service) {
+    choiri_text text;
+    if (choiri_unit_check_version(service->unit, &text) != CHOIR_OK) return (choir_str){"", 0};
     return choiri_unit_name(service->unit, service->name);
 }
 
 choir_str choir_method_name(const choir_service *service, uint32_t index) {
-    if (index >= service->methods_len) return (choir_str){"", 0};
+    choiri_text text;
+    if (index >= service->methods_len || choiri_unit_check_version(service->unit, &text) != CHOIR_OK)
+        return (choir_str){"", 0};
     return choiri_unit_name(service->unit, choiri_service_method(service, index)->name);
 }

@@ -6,14 +6,20 @@
 
 /* A bound of this many bytes is as good as a larger one: memory has limits of its own. It keeps the walk short. */
 #define ENOUGH 64u
+/* Types looked at for one bound. Tuples of tuples that take no bytes grow exponentially; what was found so far is a bound,
+ * too. */
+#define STEPS 1024u
 
-static size_t min_size(const choir_unit *u, uint32_t index, uint32_t depth) {
+static size_t min_size(const choir_unit *u, uint32_t index, uint32_t depth, uint32_t *steps) {
     const choir_type *t = choiri_unit_type(u, index);
+    if (*steps == 0) return 0;
+    --*steps;
     switch (t->kind) {
     case CHOIR_KIND_UNIT: return 0;
     case CHOIR_KIND_F32: return 4;
     case CHOIR_KIND_F64: return 8;
-    case CHOIR_KIND_CHAR: return 2;
+    case CHOIR_KIND_CHAR:
+    case CHOIR_KIND_DURATION: return 2;
     case CHOIR_KIND_BOX:
     case CHOIR_KIND_ARRAY:
     case CHOIR_KIND_TUPLE:
@@ -22,19 +28,20 @@ static size_t min_size(const choir_unit *u, uint32_t index, uint32_t depth) {
     }
     /* A type that contains itself without an option, list or enum between has no finite value. */
     if (depth == CHOIRI_VALUE_DEPTH) return 1;
-    if (t->kind == CHOIR_KIND_BOX) return min_size(u, t->elem, depth + 1);
+    if (t->kind == CHOIR_KIND_BOX) return min_size(u, t->elem, depth + 1, steps);
     if (t->kind == CHOIR_KIND_ARRAY) {
-        size_t each = t->count == 0 ? 0 : min_size(u, t->elem, depth + 1);
+        size_t each = t->count == 0 ? 0 : min_size(u, t->elem, depth + 1, steps);
         return each > 0 && t->count > ENOUGH ? ENOUGH : each * t->count;
     }
     size_t sum = 0;
     for (uint32_t i = 0; i < t->count && sum < ENOUGH; i++)
-        sum += min_size(u, choiri_unit_field(u, t->first + i)->type, depth + 1);
+        sum += min_size(u, choiri_unit_field(u, t->first + i)->type, depth + 1, steps);
     return sum;
 }
 
 size_t choiri_value_min_size(const choir_unit *u, uint32_t type) {
-    return min_size(u, type, 0);
+    uint32_t steps = STEPS;
+    return min_size(u, type, 0, &steps);
 }
 
 int choir_arena_new(choir_env *env, size_t limit, choir_arena **ret_arena) {

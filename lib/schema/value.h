@@ -12,6 +12,12 @@
 #include "wire/writer.h"
 
 #define CHOIRI_VALUE_DEPTH 64u
+#define CHOIRI_NANOS       1000000000u /* in a second */
+
+/* Kinds that hold other values, each of which is a level of nesting. */
+static inline bool choiri_kind_nests(uint32_t kind) {
+    return kind - CHOIR_KIND_OPTION <= CHOIR_KIND_RESULT - CHOIR_KIND_OPTION;
+}
 /* What decoding one payload may take from an arena: rule memory.decode (64 KiB + 16 x payload). */
 static inline size_t choiri_value_arena_limit(size_t payload) {
     return 65536u + 16u * payload;
@@ -29,6 +35,12 @@ int choiri_value_decode(choiri_reader *r, const choir_unit *u, uint32_t type, ch
 
 /* Fewest bytes a value of this type takes on the wire (0 for zero-sized ones); bounds list counts. */
 size_t choiri_value_min_size(const choir_unit *u, uint32_t type);
+
+/* Does a value take neither memory nor bytes? Then there is nothing to do for it, and nothing must be done: a few bytes of
+ * nested lists could announce billions of such values, and a few types be made of billions of such parts. */
+static inline bool choiri_value_is_nothing(const choir_unit *u, uint32_t type, size_t size) {
+    return size == 0 && choiri_value_min_size(u, type) == 0;
+}
 
 struct choir_arena {
     choiri_arena arena;

@@ -40,8 +40,7 @@ static bool decode_fields(decoder *d, const choir_type *t, uint32_t variant, uin
 
 static bool decode_items(decoder *d, const choir_type *t, void *out, size_t count, uint32_t depth) {
     size_t size = choiri_unit_type(d->u, t->elem)->size;
-    /* Neither memory nor bytes: a few bytes of nested lists could announce billions of these. */
-    if (size == 0 && choiri_value_min_size(d->u, t->elem) == 0) return true;
+    if (choiri_value_is_nothing(d->u, t->elem, size)) return true;
     for (size_t i = 0; i < count; i++) {
         if (decode(d, t->elem, at(out, i * size), depth)) continue;
         choiri_path_add(&d->path, t, 0, i);
@@ -123,6 +122,13 @@ static bool decode_i128(choiri_reader *r, choir_u128 *out) {
     return true;
 }
 
+static bool decode_duration(choiri_reader *r, choir_timespan *out) {
+    uint64_t nanos;
+    if (!choiri_read_varint(r, &out->seconds) || !decode_unsigned(r, CHOIRI_NANOS - 1, &nanos)) return false;
+    out->nanoseconds = (uint32_t)nanos;
+    return true;
+}
+
 static bool decode_scalar(choiri_reader *r, uint32_t kind, void *out) {
     uint64_t u;
     int64_t i;
@@ -153,6 +159,9 @@ static bool decode_scalar(choiri_reader *r, uint32_t kind, void *out) {
     case CHOIR_KIND_STRING: return choiri_read_string(r, out);
     case CHOIR_KIND_BYTES: return choiri_read_bytes(r, out);
     case CHOIR_KIND_UNIT: return true;
+    case CHOIR_KIND_TX: return choiri_read_varint(r, &((choir_tx *)out)->v);
+    case CHOIR_KIND_RX: return choiri_read_varint(r, &((choir_rx *)out)->v);
+    case CHOIR_KIND_DURATION: return decode_duration(r, out);
     default: return choiri_reader_fail(r, CHOIR_ERR_MALFORMED); /* never */
     }
 }
@@ -176,7 +185,7 @@ static bool decode(decoder *d, uint32_t type, void *out, uint32_t depth) {
     for (;; depth++) {
         const choir_type *t = choiri_unit_type(d->u, type);
         bool ok;
-        if (t->kind < CHOIR_KIND_OPTION) {
+        if (!choiri_kind_nests(t->kind)) {
             ok = decode_scalar(d->r, t->kind, out);
         } else if (depth == CHOIRI_VALUE_DEPTH) {
             ok = choiri_reader_fail(d->r, CHOIR_ERR_DEPTH);
@@ -193,6 +202,8 @@ static bool decode(decoder *d, uint32_t type, void *out, uint32_t depth) {
                 type = t->elem;
                 continue;
             }
+        } else if (choiri_value_is_nothing(d->u, type, t->size)) {
+            ok = true;
         } else {
             ok = decode_parts(d, t, out, depth + 1);
         }

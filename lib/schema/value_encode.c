@@ -27,8 +27,7 @@ static void encode_fields(choiri_writer *w, const choir_unit *u, uint32_t first,
 static void encode_items(choiri_writer *w, const choir_unit *u, uint32_t elem, const void *p, size_t count,
                          uint32_t depth) {
     size_t size = choiri_unit_type(u, elem)->size;
-    /* Neither memory nor bytes: there may be any number of these, and nothing to do for one. */
-    if (size == 0 && choiri_value_min_size(u, elem) == 0) return;
+    if (choiri_value_is_nothing(u, elem, size)) return;
     for (size_t i = 0; i < count && w->status == CHOIR_OK; i++) encode(w, u, elem, at(p, i * size), depth);
 }
 
@@ -74,10 +73,16 @@ static void encode_i128(choiri_writer *w, choir_u128 v) {
     choiri_write_varint128(w, v.lo << 1 ^ sign, (v.hi << 1 | v.lo >> 63) ^ sign);
 }
 
+static void encode_duration(choiri_writer *w, const choir_timespan *v) {
+    if (v->nanoseconds >= CHOIRI_NANOS) choiri_writer_fail(w, CHOIR_ERR_INVALID);
+    choiri_write_varint(w, v->seconds);
+    choiri_write_varint(w, v->nanoseconds);
+}
+
 static void encode(choiri_writer *w, const choir_unit *u, uint32_t type, const void *p, uint32_t depth) {
     for (;; depth++) {
         const choir_type *t = choiri_unit_type(u, type);
-        if (t->kind >= CHOIR_KIND_OPTION && depth == CHOIRI_VALUE_DEPTH) {
+        if (choiri_kind_nests(t->kind) && depth == CHOIRI_VALUE_DEPTH) {
             choiri_writer_fail(w, CHOIR_ERR_DEPTH);
             return;
         }
@@ -121,8 +126,14 @@ static void encode(choiri_writer *w, const choir_unit *u, uint32_t type, const v
         case CHOIR_KIND_MAP: encode_list(w, u, t->elem, p, depth + 1); return;
         case CHOIR_KIND_ARRAY: encode_items(w, u, t->elem, p, t->count, depth + 1); return;
         case CHOIR_KIND_TUPLE:
-        case CHOIR_KIND_STRUCT: encode_fields(w, u, t->first, t->count, p, depth + 1); return;
+        case CHOIR_KIND_STRUCT:
+            if (!choiri_value_is_nothing(u, type, t->size))
+                encode_fields(w, u, t->first, t->count, p, depth + 1);
+            return;
         case CHOIR_KIND_ENUM: encode_enum(w, u, t, p, depth + 1); return;
+        case CHOIR_KIND_TX: choiri_write_varint(w, ((const choir_tx *)p)->v); return;
+        case CHOIR_KIND_RX: choiri_write_varint(w, ((const choir_rx *)p)->v); return;
+        case CHOIR_KIND_DURATION: encode_duration(w, p); return;
         default: break; /* never */
         }
         choiri_writer_fail(w, CHOIR_ERR_INVALID);

@@ -19,6 +19,9 @@
 /* An advance that comes so much later than its deadline means that the process slept. */
 #define SLEPT  (5 * CHOIR_SECOND)
 #define CODECS ((1u << CHOIR_CODEC_POSTCARD) | (1u << CHOIR_CODEC_MSGPACK))
+/* So long a link may take none of our answers before we read on all the same: see choiri_attachment_answered. Longer than an
+ * honest peer is busy with one message, much shorter than the time after which calls in flight make it count as dead. */
+#define ANSWERS_PATIENCE CHOIR_SECOND
 
 static const choir_attachment_options defaults = {
     .size = sizeof defaults,
@@ -43,19 +46,28 @@ static choir_time later(choir_time t, choir_duration d) {
 
 /* ---- output ---- */
 
-void choiri_attachment_pause(choir_attachment *a) {
-    if (a->paused || a->stage != CHOIRI_STAGE_OPEN) return;
-    a->paused = true;
+void choiri_attachment_pause(choir_attachment *a, uint8_t reason) {
+    if (a->stage != CHOIRI_STAGE_OPEN) return;
+    a->paused |= reason;
     a->frame_started = CHOIR_TIME_NEVER;
 }
 
+static void resume(choir_attachment *a, choir_time now) {
+    a->paused = 0;
+    if (choiri_framer_is_partial(&a->framer)) a->frame_started = now;
+    /* Silence while we did not listen is not the peer's. */
+    if (a->session) choiri_session_alive(a->session, now);
+}
+
 /* Only answers hold input back. If our own calls did, a caller with large arguments and its callee would both stop reading
- * and wait for each other; calls have a budget of their own (choir_call answers BLOCKED). Two ends that both owe each other
- * more answers than max_output, behind calls the other does not read, still can; the write stall ends that. */
+ * and wait for each other; calls have a budget of their own (choir_call answers BLOCKED).
+ * Two ends that owe each other more answers than that, each behind calls which the other does not read, would still wait for
+ * each other. So when nothing has moved for a while we read on and hold new requests back: what the peer writes gets
+ * through, and then so does what we write (reliability case F15). */
 void choiri_attachment_answered(choir_attachment *a, uint64_t bytes) {
     a->answers += bytes;
     a->answers_end = a->written + a->out.bytes;
-    if (a->answers > a->max_output) choiri_attachment_pause(a);
+    if (a->answers > a->max_output && !a->holding) choiri_attachment_pause(a, CHOIRI_PAUSED_ANSWERS);
 }
 
 void choiri_attachment_wrote(choir_attachment *a, choir_time now) {
@@ -170,11 +182,12 @@ int choir_attachment_consume(choir_attachment *a, size_t bytes, choir_time now) 
      * end of the last one, whatever calls are behind it. */
     uint64_t left = a->answers_end > a->written ? a->answers_end - a->written : 0;
     if (a->answers > left) a->answers = left;
-    if (a->paused && a->answers <= a->max_output / 2) {
-        a->paused = false;
-        if (choiri_framer_is_partial(&a->framer)) a->frame_started = now;
-        /* Silence while we did not listen is not the peer's. */
-        if (a->session) choiri_session_alive(a->session, now);
+    if (a->answers <= a->max_output / 2 && (a->paused || a->holding)) {
+        if (a->paused) resume(a, now);
+        if (a->holding && a->stage == CHOIRI_STAGE_OPEN) {
+            a->holding = false;
+            a->session->driver->released(a->session->root, now);
+        }
     }
     if (a->session && a->stage == CHOIRI_STAGE_OPEN) choiri_session_drained(a->session, now);
     return CHOIR_OK;
@@ -513,11 +526,20 @@ static choir_time stall_deadline(const choir_attachment *a) {
     return later(a->output_moved, a->stall_timeout);
 }
 
+/* When input goes on although our answers do not. Who floods us with pings gets no such chance. */
+static choir_time resume_deadline(const choir_attachment *a) {
+    if (a->paused != CHOIRI_PAUSED_ANSWERS || a->output_moved == CHOIR_TIME_NEVER) return CHOIR_TIME_NEVER;
+    return later(a->output_moved, ANSWERS_PATIENCE);
+}
+
+static choir_time earlier(choir_time a, choir_time b) {
+    return a < b ? a : b;
+}
+
 choir_time choir_attachment_deadline(const choir_attachment *a) {
     if (!a) return CHOIR_TIME_NEVER;
-    choir_time t = a->handshake_deadline, frame = frame_deadline(a), stall = stall_deadline(a);
-    if (frame < t) t = frame;
-    return stall < t ? stall : t;
+    choir_time t = earlier(a->handshake_deadline, frame_deadline(a));
+    return earlier(t, earlier(stall_deadline(a), resume_deadline(a)));
 }
 
 void choir_attachment_advance(choir_attachment *a, choir_time now) {
@@ -531,6 +553,10 @@ void choir_attachment_advance(choir_attachment *a, choir_time now) {
         a->output_moved = now; /* nobody tried to write in that time */
     else if (now >= stall_deadline(a))
         fail_with(a, CHOIR_ERR_WRITE_STALLED, "the peer took nothing off our output for too long", now);
+    else if (now >= resume_deadline(a)) {
+        a->holding = true;
+        resume(a, now);
+    }
 }
 
 /* ---- life ---- */

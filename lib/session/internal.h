@@ -57,6 +57,8 @@ typedef struct choiri_driver {
     void (*expired)(choiri_conn *c, choiri_timer *timer, choir_time now);
     /* Output went below its limit. */
     void (*drained)(choiri_conn *c, choir_time now);
+    /* Requests that were held back may start. */
+    void (*released)(choiri_conn *c, choir_time now);
     /* Orderly end is wanted: answer what is running. */
     void (*shutdown)(choiri_conn *c, choir_time now);
     /* The link is gone for good: queue every terminal event. */
@@ -237,15 +239,18 @@ typedef enum choiri_stage {
     CHOIRI_STAGE_FINISHED /* takes nothing more; output is flushed, then the link is closed */
 } choiri_stage;
 
+enum { CHOIRI_PAUSED_ANSWERS = 1, CHOIRI_PAUSED_PONGS = 2 };
+
 struct choir_attachment {
     choir_env *env;
     choir_session *session;
     choiri_stage stage;
     bool initiator;
     bool none_framing;
-    bool msgpack; /* the codec that the prologue settled on */
-    bool paused;  /* input is not wanted: too many answers or pongs wait */
-    bool woken;   /* wake was called and nothing was peeked since */
+    bool msgpack;   /* the codec that the prologue settled on */
+    uint8_t paused; /* input is not wanted, because of: CHOIRI_PAUSED_* */
+    bool holding;   /* too many answers wait: until they are gone, requests that come in do not start */
+    bool woken;     /* wake was called and nothing was peeked since */
     choiri_framer framer;
     choiri_outq out;      /* every payload with its length in front, whatever the framing */
     uint64_t written;     /* bytes ever consumed */
@@ -271,8 +276,9 @@ struct choir_attachment {
 void choiri_attachment_fail(choir_attachment *a, int status, const choiri_text *text, choir_time now);
 /* Takes no more input and flushes; the session is not told. */
 void choiri_attachment_finish(choir_attachment *a, int status, const choiri_text *text);
-/* No more input until the link has taken some output and answers of at most half of max_output are left. */
-void choiri_attachment_pause(choir_attachment *a);
+/* No more input until the link has taken some output and answers of at most half of max_output are left; `reason` is one of
+ * CHOIRI_PAUSED_*. */
+void choiri_attachment_pause(choir_attachment *a, uint8_t reason);
 /* An answer of so many bytes was added. */
 void choiri_attachment_answered(choir_attachment *a, uint64_t bytes);
 /* Output was added. */

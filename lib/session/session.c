@@ -424,8 +424,9 @@ static void on_ping(choir_session *s, const choiri_message *msg) {
     uint32_t at = s->pongs.count < CHOIRI_PONGS_MAX ? s->pongs.count++ : CHOIRI_PONGS_MAX - 1;
     s->pongs.nonces[at] = msg->id;
     choir_attachment *a = s->attachment;
-    /* Behind pongs that the link does not take: who floods and does not read is not read either (reliability case A23). */
-    if (s->pongs.count == CHOIRI_PONGS_MAX && a->written < s->pongs.mark) choiri_attachment_pause(a);
+    /* Behind output that the link does not take: who floods and does not read is not read either (reliability case A23). */
+    if (s->pongs.count == CHOIRI_PONGS_MAX && a->out.bytes > 0)
+        choiri_attachment_pause(a, CHOIRI_PAUSED_PONGS);
     if (!a->woken) {
         a->woken = true;
         if (a->wake) a->wake(a->wake_ctx, a);

@@ -23,13 +23,15 @@ enum {
     I64_I64_ARGS,
     TREE_ARGS,
     BOOLS_ARGS,
+    TX,
+    TX_ARGS,
     TYPES
 };
 
 /* Names, each with a NUL behind it. The offsets below repeat them; preparing the services checks them, because the
  * hash of a wrong name is another method id. */
 static const char strings[] =
-    "\0Trial\0echo\0divide\0lookup\0echo_bytes\0nothing\0later\0keep\0measure\0flags\0grow\0absent\0"
+    "\0Trial\0echo\0divide\0lookup\0echo_bytes\0nothing\0later\0keep\0measure\0flags\0grow\0watch\0absent\0"
     "Person\0name\0age\0email\0MathError\0DivisionByZero\0Overflow\0LookupError\0NotFound\0AccessDenied\0"
     "Tree\0value\0children";
 enum {
@@ -44,7 +46,8 @@ enum {
     S_MEASURE = S_KEEP + sizeof "keep",
     S_FLAGS = S_MEASURE + sizeof "measure",
     S_GROW = S_FLAGS + sizeof "flags",
-    S_ABSENT = S_GROW + sizeof "grow",
+    S_WATCH = S_GROW + sizeof "grow",
+    S_ABSENT = S_WATCH + sizeof "watch",
     S_PERSON = S_ABSENT + sizeof "absent",
     S_NAME = S_PERSON + sizeof "Person",
     S_AGE = S_NAME + sizeof "name",
@@ -73,6 +76,7 @@ static const choir_field fields[] = {
     {.type = I64, .offset = offsetof(trial_divide_args, divisor)},
     {.type = TREE},
     {.type = BOOLS},
+    {.type = TX},
 };
 static const choir_variant variants[] = {
     {.name = S_DIVISION_BY_ZERO}, {.name = S_OVERFLOW}, {.name = S_NOT_FOUND}, {.name = S_ACCESS_DENIED}};
@@ -123,6 +127,8 @@ static const choir_type types[TYPES] = {
                       .count = 2},
     [TREE_ARGS] = ARGS(trial_tree, 10),
     [BOOLS_ARGS] = ARGS(choir_list, 11),
+    [TX] = {.kind = CHOIR_KIND_TX, .size = sizeof(choir_tx), .align = _Alignof(choir_tx), .elem = U32},
+    [TX_ARGS] = ARGS(choir_tx, 12),
 };
 
 static const choir_unit unit = {
@@ -168,6 +174,8 @@ static const choir_method methods[] = {
         {.name = S_FLAGS, .args = BOOLS_ARGS, .ok = U32, .err = NEVER, .id = UINT64_C(0xbff55bbbc0f64eb9)},
     [TRIAL_GROW] =
         {.name = S_GROW, .args = U32_ARGS, .ok = TREE, .err = NEVER, .id = UINT64_C(0xa8c33e33dc0507d4)},
+    [TRIAL_WATCH] =
+        {.name = S_WATCH, .args = TX_ARGS, .ok = U32, .err = NEVER, .id = UINT64_C(0xab4d3e6f0668b237)},
     [TRIAL_ABSENT] = {.name = S_ABSENT,
                       .args = STRING_ARGS,
                       .ok = STRING,

@@ -18,6 +18,7 @@ enum {                   /* methods */
        TRIAL_MEASURE,    /* (Tree) -> u32 */
        TRIAL_FLAGS,      /* (Vec<bool>) -> u32 */
        TRIAL_GROW,       /* (u32) -> Tree */
+       TRIAL_WATCH,      /* (Tx<u32>) -> u32 */
        TRIAL_ABSENT,     /* (String) -> String; only callers know it */
 };
 

@@ -33,7 +33,11 @@ static bool read_settings(choiri_reader *r, choiri_settings *ret) {
 static bool read_request(choiri_reader *r, choiri_message *m) {
     if (!choiri_read_varint(r, &m->id) || !read_tag(r, CHOIRI_BODY_CANCEL, &m->body)) return false;
     if (m->body == CHOIRI_BODY_CALL && !choiri_read_varint(r, &m->method)) return false;
-    if (!choiri_read_metadata(r, &m->metadata)) return false;
+    if (r->pos < r->end && *r->pos == 0) { /* as nearly always: none */
+        m->metadata.entries.data = ++r->pos;
+    } else if (!choiri_read_metadata(r, &m->metadata)) {
+        return false;
+    }
     if (m->body == CHOIRI_BODY_CANCEL) return true;
     return choiri_read_opaque(r, &m->payload) && choiri_read_bytes(r, &m->schemas);
 }
@@ -70,11 +74,8 @@ static bool read_message(choiri_reader *r, choiri_message *m) {
 
 int choiri_message_decode(choir_bytes payload, choiri_message *ret_msg) {
     choiri_reader r = choiri_reader_of(payload);
-    choiri_message m;
-    choiri_clear(&m, sizeof m);
-    if (!read_message(&r, &m)) return r.status;
-    *ret_msg = m;
-    return CHOIR_OK;
+    choiri_clear(ret_msg, sizeof *ret_msg);
+    return read_message(&r, ret_msg) ? CHOIR_OK : r.status;
 }
 
 /* What every message starts with takes at most this: connection id and variant, then for requests and

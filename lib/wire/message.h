@@ -46,7 +46,8 @@ typedef struct choiri_message {
 } choiri_message;
 
 /* Decodes one payload. Trailing bytes are ignored, as vox peers do (rule: message.trailing). All members
- * that the variant does not have are zero. OK, or ERR_TRUNCATED / ERR_MALFORMED: the session is then over. */
+ * that the variant does not have are zero. OK, or ERR_TRUNCATED / ERR_MALFORMED: the session is then over, and *ret_msg is
+ * undefined. */
 int choiri_message_decode(choir_bytes payload, choiri_message *ret_msg);
 
 /* Reads a metadata list, checking every entry; used by the message decoder. */

@@ -23,6 +23,27 @@ static const uint64_t numbers[] = {
     UINT64_MAX};
 #define NUMBERS (sizeof numbers / sizeof *numbers)
 
+/* Around every power of two, and numbers without a pattern: the bytes of the plain loop. */
+Test(writer, varints_of_every_length) {
+    uint64_t seed = 1;
+    for (unsigned bit = 0; bit < 64; bit++) {
+        for (int i = 0; i < 40; i++) {
+            seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            uint64_t v = i < 4 ? (UINT64_C(1) << bit) - 2 + (uint64_t)i : seed >> (63 - bit);
+            uint8_t got[16], want[16], *end = want;
+            memset(got, 0xcc, sizeof got);
+            for (uint64_t left = v;; left >>= 7) {
+                *end++ = (uint8_t)(left >= 0x80 ? left | 0x80 : left);
+                if (left < 0x80) break;
+            }
+            cr_assert_eq(choiri_put_varint(got, v) - got, end - want, "%llx", (unsigned long long)v);
+            cr_assert_arr_eq(got, want, (size_t)(end - want), "%llx", (unsigned long long)v);
+            for (size_t k = 10; k < sizeof got; k++)
+                cr_assert_eq(got[k], 0xcc, "more than ten bytes were touched");
+        }
+    }
+}
+
 static void write_everything(choiri_writer *w) {
     for (size_t i = 0; i < NUMBERS; i++) {
         choiri_write_varint(w, numbers[i]);

@@ -19,10 +19,6 @@
  * could not retain its spans is still gathered in few segments. */
 #define COPY_BLOCKS_MAX 4u
 
-void choiri_writer_init(choiri_writer *w, choiri_outq *q, choir_chunk *chunk) {
-    *w = (choiri_writer){.q = q, .chunk = chunk};
-}
-
 void choiri_writer_fail(choiri_writer *w, int status) {
     if (w->status == CHOIR_OK) w->status = status;
     w->end = w->pos;
@@ -104,7 +100,37 @@ void choiri_write_span(choiri_writer *w, const uint8_t *data, size_t len) {
     w->base = w->pos = w->end = NULL; /* what was reserved is no longer at the tail */
 }
 
-void choiri_write_bytes(choiri_writer *w, choir_bytes b) {
+static uint8_t *put_le(uint8_t *p, uint64_t v, size_t len) {
+    for (size_t i = 0; i < len; i++) *p++ = (uint8_t)(v >> (8 * i));
+    return p;
+}
+
+/* The low 56 bits as eight bytes of seven: halves, then pairs, then single ones move apart. */
+static uint64_t split_groups(uint64_t v) {
+    v = (v & UINT64_C(0x000000000fffffff)) | (v & UINT64_C(0x00fffffff0000000)) << 4;
+    v = (v & UINT64_C(0x00003fff00003fff)) | (v & UINT64_C(0x0fffc0000fffc000)) << 2;
+    return (v & UINT64_C(0x007f007f007f007f)) | (v & UINT64_C(0x3f803f803f803f80)) << 1;
+}
+
+uint8_t *choiri_put_varint_long(uint8_t *p, uint64_t v) {
+    uint64_t groups = split_groups(v) | UINT64_C(0x8080808080808080);
+    if (v >> 56 == 0) {
+        size_t last = (size_t)(63 - __builtin_clzll(v)) / 7;
+        groups ^= UINT64_C(0x80) << 8 * last; /* the last one has no mark; what follows it is written over */
+        put_le(p, groups, 8);
+        return p + last + 1;
+    }
+    p = put_le(p, groups, 8);
+    uint64_t high = v >> 56;
+    if (high >= 0x80) {
+        *p++ = (uint8_t)(high | 0x80);
+        high = 1;
+    }
+    *p++ = (uint8_t)high;
+    return p;
+}
+
+void choiri_write_bytes_slow(choiri_writer *w, choir_bytes b) {
     choiri_write_varint(w, b.len);
     choiri_write_span(w, b.data, b.len);
 }
@@ -123,11 +149,6 @@ void choiri_write_varint128(choiri_writer *w, uint64_t lo, uint64_t hi) {
 
 void choiri_write_zigzag(choiri_writer *w, int64_t v) {
     choiri_write_varint(w, (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0));
-}
-
-static uint8_t *put_le(uint8_t *p, uint64_t v, size_t len) {
-    for (size_t i = 0; i < len; i++) *p++ = (uint8_t)(v >> (8 * i));
-    return p;
 }
 
 void choiri_write_f32(choiri_writer *w, float v) {

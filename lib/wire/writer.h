@@ -24,8 +24,15 @@ typedef struct choiri_writer {
     int status; /* OK, ERR_NO_MEMORY, ERR_TOO_LARGE, ERR_INVALID, ERR_DEPTH; first wins */
 } choiri_writer;
 
-/* `chunk` may be NULL. */
-void choiri_writer_init(choiri_writer *w, choiri_outq *q, choir_chunk *chunk);
+/* `chunk` may be NULL. What is free at the tail is there at once. */
+static inline void choiri_writer_init(choiri_writer *w, choiri_outq *q, choir_chunk *chunk) {
+    w->q = q;
+    w->base = w->pos = q->tail ? q->tail->end : NULL;
+    w->end = q->tail ? q->tail->limit : NULL;
+    w->chunk = chunk;
+    w->splices = 0;
+    w->status = CHOIR_OK;
+}
 /* Commits what was written and returns the status. After a failure the caller rolls the queue back. */
 int choiri_writer_finish(choiri_writer *w);
 void choiri_writer_fail(choiri_writer *w, int status);
@@ -39,7 +46,10 @@ static inline bool choiri_writer_ensure(choiri_writer *w, size_t len) {
     return (size_t)(w->end - w->pos) >= len || choiri_writer_grow(w, len);
 }
 
+/* One of five bytes or more, such as a method id. */
+uint8_t *choiri_put_varint_long(uint8_t *p, uint64_t v);
 static inline uint8_t *choiri_put_varint(uint8_t *p, uint64_t v) { /* at most 10 bytes at p */
+    if (v >> 28) return choiri_put_varint_long(p, v);
     while (v >= 0x80) {
         *p++ = (uint8_t)(v | 0x80);
         v >>= 7;
@@ -64,7 +74,17 @@ void choiri_write_raw(choiri_writer *w, const void *data, size_t len);     /* co
 void choiri_write_span(choiri_writer *w, const uint8_t *data, size_t len); /* raw, retained if it can be */
 /* Everything queued in `from`, which is empty afterwards; blocks are handed over, not copied. */
 void choiri_write_queue(choiri_writer *w, choiri_outq *from);
-void choiri_write_bytes(choiri_writer *w, choir_bytes b);  /* varint length + span */
+void choiri_write_bytes_slow(choiri_writer *w, choir_bytes b);
+/* Varint length + span. */
+static inline void choiri_write_bytes(choiri_writer *w, choir_bytes b) {
+    if (b.len == 0 || b.len > CHOIRI_SPLICE_MIN || (size_t)(w->end - w->pos) < b.len + 10) {
+        choiri_write_bytes_slow(w, b);
+        return;
+    }
+    uint8_t *p = choiri_put_varint(w->pos, b.len);
+    memcpy(p, b.data, b.len);
+    w->pos = p + b.len;
+}
 void choiri_write_char(choiri_writer *w, uint32_t scalar); /* as a string of one scalar */
 void choiri_write_metadata(choiri_writer *w, const choir_metadata_entry *entries, size_t count);
 

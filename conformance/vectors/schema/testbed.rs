@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
-// The Testbed service of the vox project, as far as it needs no channels: of methods with channels only the
-// answer is described, their arguments are written as `_`.
+// The Testbed service of the vox project.
 trait Testbed {
     async fn echo(&self, message: String) -> String;
     async fn reverse(&self, message: String) -> String;
     async fn divide(&self, dividend: i64, divisor: i64) -> Result<i64, MathError>;
     async fn lookup(&self, id: u32) -> Result<Person, LookupError>;
-    async fn sum(&self, _) -> i64;
-    async fn generate(&self, _) -> ();
-    async fn generate_retry_non_idem(&self, _) -> ();
+    async fn sum(&self, numbers: Rx<i32>) -> i64;
+    async fn generate(&self, count: u32, output: Tx<i32>) -> ();
+    async fn generate_retry_non_idem(&self, count: u32, output: Tx<i32>) -> ();
     #[vox(idem)]
-    async fn generate_retry_idem(&self, _) -> ();
-    async fn transform(&self, _) -> ();
+    async fn generate_retry_idem(&self, count: u32, output: Tx<i32>) -> ();
+    async fn transform(&self, input: Rx<String>, output: Tx<String>) -> ();
     async fn echo_point(&self, point: Point) -> Point;
     async fn create_person(&self, name: String, age: u8, email: Option<String>) -> Person;
     async fn rectangle_area(&self, rect: Rectangle) -> f64;
@@ -26,8 +25,8 @@ trait Testbed {
     async fn echo_bool(&self, b: bool) -> bool;
     async fn echo_u64(&self, n: u64) -> u64;
     async fn echo_option_string(&self, s: Option<String>) -> Option<String>;
-    async fn sum_large(&self, _) -> i64;
-    async fn generate_large(&self, _) -> ();
+    async fn sum_large(&self, numbers: Rx<i32>) -> i64;
+    async fn generate_large(&self, count: u32, output: Tx<i32>) -> ();
     async fn all_colors(&self) -> Vec<Color>;
     async fn describe_point(&self, label: String, x: i32, y: i32, active: bool) -> TaggedPoint;
     async fn echo_shape(&self, shape: Shape) -> Shape;
