@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static const tool_command *const commands[] = {&tool_serve, &tool_call, &tool_ping};
+static const tool_command *const commands[] = {&tool_serve, &tool_call, &tool_ping, &tool_schema};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 static const char exit_help[] =
@@ -14,7 +14,7 @@ static const char exit_help[] =
     "  0  well\n"
     "  1  the method answered with its own error, which is on standard error as JSON\n"
     "  2  wrong usage; nothing was done\n"
-    "  3  could not connect or listen, or the session failed\n"
+    "  3  could not connect or listen, the session failed, or a file cannot be read\n"
     "  4  the call ended without an answer of the method: unknown method, invalid payload,\n"
     "     cancelled, timed out, ...\n";
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The services that are built in, and their methods in words. */
+/* The services that are known, and their methods in words. */
 #include "testbed/testbed.h"
 #include "tool.h"
 
@@ -11,30 +11,41 @@
 static const choir_service *const services[] = {&testbed_service};
 #define SERVICES (sizeof services / sizeof *services)
 
-static const choir_service *find_service(const char *name, size_t len) {
-    for (size_t i = 0; i < SERVICES; i++) {
-        choir_str have = choir_service_name(services[i]);
-        if (have.len == len && memcmp(have.data, name, len) == 0) return services[i];
+static uint32_t services_len(const idl *types) {
+    return types ? idl_services_len(types) : SERVICES;
+}
+static const choir_service *service_at(const idl *types, uint32_t i) {
+    return types ? idl_service(types, i) : services[i];
+}
+
+static const choir_service *find_service(const idl *types, choir_str name) {
+    for (uint32_t i = 0; i < services_len(types); i++) {
+        choir_str have = choir_service_name(service_at(types, i));
+        if (have.len == name.len && memcmp(have.data, name.data, name.len) == 0) return service_at(types, i);
     }
     return NULL;
 }
 
-bool tool_find_method(const tool_command *command, const char *name, const choir_service **ret_service,
-                      uint32_t *ret_method) {
-    const char *dot = strchr(name, '.');
-    if (!dot) {
-        tool_usage(command, "\"%s\" is not of the form SERVICE.METHOD, such as Testbed.echo", name);
-        return false;
-    }
-    const choir_service *service = find_service(name, (size_t)(dot - name));
-    choir_str method = {dot + 1, strlen(dot + 1)};
-    if (service && choir_service_find(service, method, ret_method) == CHOIR_OK) {
-        *ret_service = service;
-        return true;
-    }
-    tool_say("%s is not among the methods that are known here:", name);
-    tool_list_methods(stderr);
+bool tool_read_types(const char *path, idl **ret_types) {
+    idl_error error;
+    if (idl_read(path, ret_types, &error)) return true;
+    fprintf(stderr, "%s\n", error.text);
     return false;
+}
+
+int tool_find_method(const tool_command *command, const char *name, const idl *types,
+                     const choir_service **ret_service, uint32_t *ret_method) {
+    const char *dot = strchr(name, '.');
+    if (!dot || dot == name || dot[1] == '\0')
+        return tool_usage(command, "\"%s\" is not of the form SERVICE.METHOD, such as Testbed.echo", name);
+    const choir_service *service = find_service(types, (choir_str){name, (size_t)(dot - name)});
+    choir_str method = {dot + 1, strlen(dot + 1)};
+    *ret_service = NULL;
+    if (service && choir_service_find(service, method, ret_method) == CHOIR_OK) *ret_service = service;
+    if (*ret_service || !types) return TOOL_OK;
+    tool_say("%s is not among the methods of the file:", name);
+    tool_list_methods(stderr, types);
+    return TOOL_USAGE;
 }
 
 static void print_type(FILE *out, const choir_unit *u, uint32_t index, int depth);
@@ -88,12 +99,13 @@ void tool_print_signature(FILE *out, const choir_service *service, uint32_t meth
     fputc('>', out);
 }
 
-void tool_list_methods(FILE *out) {
-    for (size_t i = 0; i < SERVICES; i++) {
-        for (uint32_t m = 0; m < services[i]->methods_len; m++) {
-            choir_str name = choir_service_name(services[i]);
+void tool_list_methods(FILE *out, const idl *types) {
+    for (uint32_t i = 0; i < services_len(types); i++) {
+        const choir_service *service = service_at(types, i);
+        for (uint32_t m = 0; m < service->methods_len; m++) {
+            choir_str name = choir_service_name(service);
             fprintf(out, "  %.*s.", (int)name.len, name.data);
-            tool_print_signature(out, services[i], m);
+            tool_print_signature(out, service, m);
             fputc('\n', out);
         }
     }

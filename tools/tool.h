@@ -7,6 +7,7 @@
 #define TOOL_H
 
 #include "choir/net.h"
+#include "idl/idl.h"
 
 #include <stdio.h>
 
@@ -25,7 +26,7 @@ typedef struct tool_command {
     int (*run)(int argc, char **argv);
 } tool_command;
 
-extern const tool_command tool_serve, tool_call, tool_ping;
+extern const tool_command tool_serve, tool_call, tool_ping, tool_schema;
 
 /* ---- command line (options.c) ---- */
 
@@ -99,11 +100,16 @@ static inline double tool_ms(choir_duration d) {
 
 /* ---- services that are known (services.c) ---- */
 
-/* Finds SERVICE.METHOD; on failure prints what there is and returns false. */
-bool tool_find_method(const tool_command *command, const char *name, const choir_service **ret_service,
-                      uint32_t *ret_method);
+/* `types` is an interface file that takes the place of the services that are built in; NULL: these. */
+
+/* Reads an interface file. False: a message was printed. Returns owned (free with idl_free). */
+bool tool_read_types(const char *path, idl **ret_types);
+/* Finds SERVICE.METHOD, and returns an exit status. *ret_service is NULL for a method that is not built in: nobody knows its
+ * types. When it is not in `types`, a message says what is. */
+int tool_find_method(const tool_command *command, const char *name, const idl *types,
+                     const choir_service **ret_service, uint32_t *ret_method);
 /* Prints all methods with their types. */
-void tool_list_methods(FILE *out);
+void tool_list_methods(FILE *out, const idl *types);
 /* Prints divide(i64, i64) -> Result<i64, MathError>. */
 void tool_print_signature(FILE *out, const choir_service *service, uint32_t method);
 

@@ -185,14 +185,20 @@ static choir_responder responder_of(const net_link *link, const choir_event *eve
     return (choir_responder){link->loop, link->handle, event->request};
 }
 
+/* Calls the method's handler, if there is one. */
+static bool handle(const choir_server_options *o, choir_responder to, const choir_event *event) {
+    if (o->dispatch) return o->dispatch(o->dispatch_to, o->ctx, to, event->value, event);
+    if (event->method >= o->service->methods_len || !o->handlers[event->method]) return false;
+    o->handlers[event->method](o->ctx, to, event->value, event);
+    return true;
+}
+
 static void on_event(net_link *link, const choir_event *event) {
     choir_server *s = server_of(link);
     const choir_server_options *o = &s->options;
     switch (event->kind) {
     case CHOIR_EVENT_REQUEST:
-        if (event->method < o->service->methods_len && o->handlers[event->method])
-            o->handlers[event->method](o->ctx, responder_of(link, event), event->value, event);
-        else
+        if (!handle(o, responder_of(link, event), event))
             choir_request_drop(link->session, event->request, link->loop->now);
         return;
     case CHOIR_EVENT_REQUEST_CANCELLED:
@@ -287,7 +293,8 @@ static int check_options(choir_loop *loop, const choir_server_options *options, 
         choiri_net_session_options(ret->session, ret->attachment, ret_each) != CHOIR_OK)
         return choiri_net_fail(loop, CHOIR_ERR_INVALID,
                                "the server's options are not initialised, or of a newer library");
-    if (!ret->service || !ret->handlers || ret->max_sessions == 0 || ret->max_handshakes == 0)
+    if (!ret->service || (!ret->handlers && !ret->dispatch) || ret->max_sessions == 0 ||
+        ret->max_handshakes == 0)
         return choiri_net_fail(loop, CHOIR_ERR_INVALID,
                                "a server needs a service, handlers and limits that are not 0");
     int status = choiri_net_service_check(loop, ret->service);

@@ -68,7 +68,7 @@ ENDS_WITH(choir_env_options, memory_quota);
 ENDS_WITH(choir_session_options, destroy);
 ENDS_WITH(choir_attachment_options, reserved);
 ENDS_WITH(choir_call_options, chunk);
-ENDS_WITH(choir_event, callback);
+ENDS_WITH(choir_event, reserved);
 ENDS_WITH(choir_hello, metadata);
 
 /* ---- results ---- */

@@ -8,12 +8,14 @@ Checks that the pkg-config files name what a program needs: against the core alo
 shared libraries and with the static ones.
 """
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 
 from tap import Tap
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAMS = {
     "libchoir": """
         #include <choir/choir.h>
@@ -61,6 +63,22 @@ def check_program(tap, cc, folder, libraries, arguments, package, kind):
         tap.check(result.returncode == 0, f"and runs, {kind}", result.stderr)
 
 
+def check_project(tap, cc, folder, root, pc_folder, libraries, programs):
+    """A Meson project of somebody else: the one in the guide."""
+    source, build = os.path.join(folder, "project"), os.path.join(folder, "project-build")
+    shutil.copytree(os.path.join(ROOT, "docs", "examples", "project"), source)
+    environment = {**os.environ, "CC": cc, "PKG_CONFIG_PATH": pc_folder, "PKG_CONFIG_SYSROOT_DIR": root,
+                   "PATH": programs + os.pathsep + os.environ["PATH"], "LD_LIBRARY_PATH": libraries}
+    for command in (["meson", "setup", build, source], ["ninja", "-C", build]):
+        result = run(*command, env=environment)
+        if not tap.check(result.returncode == 0, f"a Meson project with an interface file: {command[0]}",
+                         result.stdout + result.stderr):
+            return
+    result = run(os.path.join(build, "greeter"), env=environment)
+    tap.check(result.stdout == "Professor\nAda\nerror: no language in common\n", "and its program runs",
+              result.stdout + result.stderr)
+
+
 def main(build, cc):
     tap = Tap()
     with tempfile.TemporaryDirectory() as folder:
@@ -71,6 +89,8 @@ def main(build, cc):
         if not tap.check(pc_folder and libraries and include, "libraries, headers and pkg-config files are there"):
             tap.end()
         prefix = os.path.dirname(os.path.dirname(include))  # of PREFIX/include/choir
+        if os.path.exists(os.path.join(prefix, "bin", "choir-gen")):
+            check_project(tap, cc, folder, root, pc_folder, libraries, os.path.join(prefix, "bin"))
         for package in PROGRAMS:
             shared = flags(prefix, pc_folder, package)
             if tap.check(shared, f"pkg-config knows {package}"):

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -24,6 +25,7 @@ from tap import Tap  # noqa: E402
 
 OK, USER_ERROR, USAGE, FAILED, NO_ANSWER = range(5)
 MANUAL = os.path.join(ROOT, "docs", "man", "choir.1")
+VOX_PEER = os.path.join(ROOT, "build", "cargo", "release", "vox-peer")
 LIMIT = 60
 WITHOUT_MSGPACK = bool(os.environ.get("CHOIR_WITHOUT_MSGPACK"))  # the program was built so
 PING_SUMMARY = re.compile(
@@ -76,11 +78,11 @@ class Server:
     def __init__(self, *command):
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
-        if not line.startswith("listening on tcp://"):
+        if not line.startswith("listening on "):
             self.process.kill()
             raise RuntimeError(f"{command} printed {line!r} {self.process.communicate()}")
-        self.url = line.split()[-1]
-        self.address = self.url[len("tcp://"):]
+        self.address = line.split()[-1].removeprefix("tcp://")
+        self.url = "tcp://" + self.address
         self.port = int(self.url.rsplit(":", 1)[1])
 
     def __enter__(self):
@@ -170,8 +172,9 @@ def test_usage(t, url):
         ("65 times metadata", ["at most 64"], ["call", *["--metadata=a=b"] * 65, url, "Testbed.echo", '"x"']),
         ("an unknown log level", ['"loud"'], ["call", "--log=loud", url, "Testbed.echo", '"x"']),
         ("a method without service", ["SERVICE.METHOD"], ["call", url, "echo", '"x"']),
-        ("an unknown service", ["Nobody.echo", "Testbed.echo(string) -> string"], ["call", url, "Nobody.echo", '"x"']),
-        ("an unknown method", ["Testbed.shout", "Testbed.echo(string)"], ["call", url, "Testbed.shout", '"x"']),
+        ("a method without a name", ["SERVICE.METHOD"], ["call", url, "Testbed.", '"x"']),
+        ("a service without a name", ["SERVICE.METHOD"], ["call", url, ".echo", '"x"']),
+        ("a name that is none", ["ASCII", help_of["call"]], ["call", url, "Testb\u00e4d.echo", '"x"']),
         ("too few arguments", ["takes 2 arguments, not 1", "divide(i64, i64)"], ["call", url, "Testbed.divide", "1"]),
         ("too many arguments", ["takes 1 argument, not 2"], ["call", url, "Testbed.echo", '"x"', '"y"']),
         ("no JSON", ["argument 1 of Testbed.echo", "hint: ", "'\"hello\"'"], ["call", url, "Testbed.echo", "hello"]),
@@ -194,6 +197,107 @@ def test_usage(t, url):
     ]
     for name, words, arguments in cases:
         t.expect(f"usage: {name}", USAGE, "", words, *arguments)
+
+
+def test_inference(t, url):
+    """Arguments of methods that are not known: what cannot be one type alone is refused, and nothing is sent."""
+    cases = [
+        ("an integer without its type", ["argument 2", "7 may be of many types; write 7u32", "hint: ", "--types"], ['"x"', "7"]),
+        ("a number of a type that is none", ["u7 is not a type of numbers"], ["1u7"]),
+        ("a number out of its type's range", ["out of range for u8"], ["256u8"]),
+        ("a fraction of an integer", ["argument 1", "not an integer"], ["1.5i32"]),
+        ("a number that is none", ["argument 1", "expected the end"], ["1-2i32"]),
+        ("null", ["null may be of any optional type"], ["null"]),
+        ("an empty array", ["the elements of [] may be of any type"], ["[]"]),
+        ("an array of two types", ["an array of u8 and bool"], ["[1u8,true]"]),
+        ("an array without its end", ["expected , or ]"], ["[1u8"]),
+        ("an object without a name", ["needs the name of its struct"], ['{"x":1i32}']),
+        ("an object without its end", ["expected , or }"], ['P{"x":1i32']),
+        ("an object without a colon", ["expected :"], ['P{"x" 1i32}']),
+        ("a field that is no name", ['"a b" cannot be the name of a field'], ['P{"a b":1i32}']),
+        ("a field with an empty name", ["without a name"], ['P{"":1i32}']),
+        ("a string without its end", ["a string without its end"], ['"abc']),
+        ("a string that ends in an escape", ["a string without its end"], ['"abc\\']),
+        ("a string with a wrong escape", ["argument 1", "expected an escape"], [r'"\q"']),
+        ("no quotes", ["hello is no value", "hint: ", "'\"hello\"'"], ["hello"]),
+        ("nothing", ["a value is missing"], [""]),
+        ("text behind it", ["text behind the value"], ["true true"]),
+        ("two structs of one name", ["do not go together", "P"], ['P{"x":1i32}', 'P{"y":1i32}']),
+        ("65 arrays", ["nested more than 64 deep"], ["[" * 65 + "1u8" + "]" * 65]),
+        ("100,000 brackets", ["nested more than 64 deep"], ["[" * 100_000]),
+    ]
+    for name, words, arguments in cases:
+        t.expect(f"inference: {name}", USAGE, "", words, "call", url, "Testbed.unknown", *arguments)
+
+
+def test_dynamic(t, calculator, url):
+    """Methods that this program does not know."""
+    def call(name, peer, method, arguments, out, *options):
+        t.expect(name, OK, out + "\n", [], "call", *options, peer, method, *arguments)
+
+    with Server(calculator, "tcp://127.0.0.1:0") as other:
+        call("a method that is not known", other.url, "Calculator.add", ["1i64", "-2i64"], "-1")
+        t.expect("its error", USER_ERROR, "", ['error: "ByZero"\n'], "call", other.url, "Calculator.divide", "1i64",
+                 "0i64")
+        t.expect("arguments of other types", NO_ANSWER, "",
+                 ["invalid payload", "ours is i64, the peer's is u64", "--types"], "call", other.url,
+                 "Calculator.add", "1u64", "2u64")
+        t.expect("too few of them", NO_ANSWER, "", ["invalid payload", "tuple of 2"], "call", other.url,
+                 "Calculator.add", "1i64")
+        t.expect("a method the peer does not have", NO_ANSWER, "", ["Calculator.multiply: unknown method", "hint: "],
+                 "call", other.url, "Calculator.multiply", "1i64")
+        t.expect("a service the peer does not have", NO_ANSWER, "", ["unknown method"], "call", other.url, "Any.thing")
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "calculator.rs")
+            with open(file, "w", encoding="utf-8") as out:
+                out.write("""#[vox::service] pub trait Calculator {
+                    async fn add(&self, a: i64, b: i64) -> i64;
+                    async fn divide(&self, dividend: i64, divisor: i64) -> Result<i64, DivideError>;
+                }
+                pub enum DivideError { ByZero, Overflow }
+                """)
+            call("types from a file", other.url, "Calculator.divide", ["7", "2"], "3", "--types", file)
+            t.expect("an error of such a type", USER_ERROR, "", ['error: "ByZero"\n'], "call", "--types", file,
+                     other.url, "Calculator.divide", "7", "0")
+            t.expect("a method that the file lacks", USAGE, "",
+                     ["not among the methods of the file", "Calculator.add(i64, i64) -> i64"], "call", "--types", file,
+                     other.url, "Calculator.next_sum")
+            t.expect("the file's methods", OK, "  Calculator.add(i64, i64) -> i64\n"
+                     "  Calculator.divide(i64, i64) -> Result<i64, DivideError>\n", [], "call", "--list",
+                     f"--types={file}")
+            with open(file, "w", encoding="utf-8") as out:
+                out.write("pub struct S { x: Unknown }\ntrait T { async fn f(&self, s: S); }")
+            t.expect("a file with a mistake", USAGE, "", [f"{file}:1:", "Unknown"], "call", "--types", file, url, "T.f",
+                     "{}")
+        t.expect("no file", USAGE, "", ["/nowhere.rs"], "call", "--types", "/nowhere.rs", url, "T.f")
+
+
+def test_rust_peer(t, vox):
+    """The same with a peer of the published crates, which announces everything as Rust does."""
+    def call(method, arguments, out, *options):
+        t.expect(f"Rust: {method} {' '.join(arguments)[:40]}", OK, out + "\n", [], "call", *options, s.url,
+                 f"Testbed.{method}", *arguments)
+
+    types = ["--types", os.path.join(ROOT, "conformance", "vectors", "schema", "testbed.rs")]
+    with Server(vox, "serve", "127.0.0.1:0", "--nodelay") as s:
+        call("all_colors", [], '["Red","Green","Blue"]')
+        call("get_points", ["2u32"], '[{"x":0,"y":0},{"x":1,"y":2}]')
+        call("echo_point", ['Point {"x": -1i32, "y": 2i32}'], '{"x":-1,"y":2}')
+        call("parse_color", ['"green"'], '"Green"')
+        call("parse_color", ['"none"'], "null")
+        call("describe_point", ['"a"', "1i32", "2i32", "true"], '{"label":"a","x":1,"y":2,"active":true}')
+        call("echo_record", ['Record{"alpha":1i32,"beta":"b","gamma":2.5}'], '{"alpha":1,"beta":"b","gamma":2.5}')
+        call("rectangle_area", ['{"top_left":{"x":0,"y":0},"bottom_right":{"x":2,"y":3},"label":null}'], "6.0", *types)
+        call("create_canvas", ['"a"', '[{"Circle":{"radius":1.5}},"Point"]', '"Red"'],
+             '{"name":"a","shapes":[{"Circle":{"radius":1.5}},"Point"],"background":"Red"}', *types)
+        call("swap_pair", ['[1,"x"]'], '["x",1]', *types)
+        call("process_message", ['{"Data":[1,2,3]}'], '{"Data":[3,2,1]}', *types)
+        gnarly = t.run("call", *types, s.url, "Testbed.echo_gnarly", json.dumps(GNARLY))
+        t.check(gnarly.returncode == OK and json.loads(gnarly.stdout) == GNARLY, "Rust: echo_gnarly",
+                gnarly.stderr + gnarly.stdout)
+        t.expect("Rust: another type", NO_ANSWER, "", ["remote is `u32`, local is `i32`", "--types"], "call", s.url,
+                 "Testbed.echo_point", 'Point{"x":1u32,"y":2i32}')
+        t.expect("Rust: a method it does not have", NO_ANSWER, "", ["unknown method"], "call", s.url, "Testbed.nothing")
 
 
 def test_calls(t, url):
@@ -379,6 +483,8 @@ def main(choir, calculator):
     test_help(t)
     with Server(choir, "serve", "--test-hooks", "tcp://127.0.0.1:0") as s:
         test_usage(t, s.url)
+        test_inference(t, s.url)
+        test_dynamic(t, calculator, s.url)
         test_calls(t, s.url)
         test_no_answer(t, choir, calculator, s.url)
         test_ping(t, choir, s.url)
@@ -387,6 +493,11 @@ def main(choir, calculator):
                 f"{status} {err!r}")
     test_strange_peers(t)
     test_serve(t, choir)
+    # Built by `./dev test` where there is a Rust compiler.
+    if os.path.exists(VOX_PEER):
+        test_rust_peer(t, VOX_PEER)
+    else:
+        t.check(True, "calls of a Rust peer # SKIP build/cargo/release/vox-peer is not built")
     t.end()
 
 

@@ -436,6 +436,25 @@ def write_types(out, folder, table, shared_of):
     out.append(f"enum {{ {table}_left_out = {len(left_out)} }};")
 
 
+def write_examples(out, folder):
+    """Every announcement of rust-types.json with every example of its encoding, also of types that descriptors cannot
+    say."""
+    with open(os.path.join(folder, "rust-types.json"), encoding="utf-8") as file:
+        types = [t for t in json.load(file)["types"] if "payload_cbor_hex" in t]
+    rows = []
+    for i, entry in enumerate(types):
+        payload = bytes.fromhex(entry["payload_cbor_hex"])
+        bytes_table(out, f"rust_examples_{i}_payload", payload)
+        postcards = [bytes.fromhex(v["postcard_hex"]) for v in entry.get("values", []) if "postcard_hex" in v]
+        start = f"    {{{json.dumps(entry['rust_type'])}, {{rust_examples_{i}_payload, {len(payload)}}}, "
+        for j, postcard in enumerate(postcards):
+            bytes_table(out, f"rust_examples_{i}_{j}", postcard)
+            rows.append(f"{start}{{rust_examples_{i}_{j}, {len(postcard)}}}}},")
+        if not postcards:
+            rows.append(f"{start}{{NULL, 0}}}},")
+    rows_table(out, "schema_vector_example", "rust_examples", rows)
+
+
 def write_service(out, folder, table):
     """A service, and for each of its methods what both directions announce in total."""
     with open(os.path.join(folder, table.replace("_", "-") + ".rs"), encoding="utf-8") as file:
@@ -496,6 +515,11 @@ typedef struct schema_vector_type {
     int values_len;
     const choir_bytes *values;
 } schema_vector_type;
+/* An announcement and one value of its root; the value's data is NULL when there is no example. */
+typedef struct schema_vector_example {
+    const char *name;
+    choir_bytes payload, postcard;
+} schema_vector_example;
 /* One direction of a method; `payload` lists its schemas in another order than ours. */
 typedef struct schema_vector_method {
     const char *name;
@@ -521,6 +545,7 @@ def main(folder, message_schema, output):
     out = [HEAD]
     write_types(out, folder, "rust_types", lambda i: i % 2 == 0)
     write_types(out, folder, "composed_types", lambda i: i % 2 == 0)
+    write_examples(out, folder)
     write_service(out, folder, "testbed")
     write_service(out, folder, "testbed_evolved")
     write_method_ids(out, folder)

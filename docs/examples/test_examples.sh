@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Runs the examples and compares what they print. usage: test_examples.sh SERVER CLIENT HELLO OWN_LOOP; prints TAP.
+# Runs the examples and compares what they print. usage: test_examples.sh SERVER CLIENT HELLO OWN_LOOP DIVIDE; prints TAP.
 set -u
-server=$1 client=$2 hello=$3 own_loop=$4
+server=$1 client=$2 hello=$3 own_loop=$4 divide=$5
 folder=$(mktemp -d)
 count=0 failed=0
 
@@ -58,6 +58,9 @@ echo '2 + 3 = 5' >"$folder/expected"
 "$own_loop" "${url##*:}" >"$folder/is" 2>&1
 compare 'own_loop: the core without libchoir-net' $?
 
+printf '%s\n' -3 'error: ByZero' >"$folder/expected"
+{ "$divide" "$url" -7 2 && "$divide" "$url" 1 0; } >"$folder/is" 2>&1
+compare 'divide: a method whose types the program does not have' $?
 kill -0 $pid 2>/dev/null
 status=$?
 : >"$folder/expected"

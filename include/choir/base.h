@@ -64,8 +64,11 @@ typedef struct choir_request_id {
 /* A literal as choir_str: CHOIR_STR("hello"). */
 #ifdef __cplusplus
 #define CHOIR_STR(literal) (choir_str{(literal), sizeof(literal) - 1})
+/* The type of a pointer that has none, in headers which both languages include. */
+#define CHOIR_CAST(type, pointer) (static_cast<type>(pointer))
 #else
-#define CHOIR_STR(literal) ((choir_str){(literal), sizeof(literal) - 1})
+#define CHOIR_STR(literal)        ((choir_str){(literal), sizeof(literal) - 1})
+#define CHOIR_CAST(type, pointer) ((type)(pointer))
 #endif
 
 #ifdef __cplusplus

@@ -6,6 +6,7 @@
 #include "choir/attachment.h"
 #include "choir/base.h"
 #include "choir/chunk.h"
+#include "choir/dynamic.h"
 #include "choir/env.h"
 #include "choir/event.h"
 #include "choir/metadata.h"

@@ -74,6 +74,11 @@ typedef struct choir_responder {
  * borrowed. */
 typedef void choir_handler(void *ctx, choir_responder to, const void *args, const choir_event *request);
 
+/* What generated code has instead of a table of handlers: finds the typed handler in `handlers` and calls it. False: there
+ * is none, and the request is dropped. */
+typedef bool choir_dispatch(const void *handlers, void *ctx, choir_responder to, const void *args,
+                            const choir_event *request);
+
 typedef struct choir_server_options {
     size_t size; /* set by choir_server_options_init */
     /* service: what is served. handlers: one per method, in the service's order; a method
@@ -97,6 +102,10 @@ typedef struct choir_server_options {
      * and wakes are set by the server. What session->metadata points to is borrowed as long as the server lives. */
     const choir_session_options *session;
     const choir_attachment_options *attachment;
+    /* dispatch: instead of `handlers` (which is then not looked at), called with dispatch_to, which is borrowed as long as
+     * the server lives. Set by the functions that choir-gen makes, such as testbed_serve. */
+    choir_dispatch *dispatch;
+    const void *dispatch_to;
 } choir_server_options;
 
 /* Fills in the defaults, at most `size` bytes (env.h says why). */

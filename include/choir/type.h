@@ -148,6 +148,9 @@ typedef struct choir_variant {
 #define CHOIR_METHOD_IDEM 1u
 /* A running handler outlives its caller's cancel. */
 #define CHOIR_METHOD_PERSIST 2u
+/* Only to be called: its answer has the types that the peer announces, whatever they are; `ok` and `err` are not used. The
+ * CALL_DONE event says what its value is. */
+#define CHOIR_METHOD_DYNAMIC 4u
 
 typedef struct choir_method {
     uint32_t name;  /* string offset, as in the interface: echo_u64 */

@@ -430,11 +430,61 @@ static bool answer_is_bad(call *k, choir_event *event, const choiri_text *why) {
     return false;
 }
 
-static bool decode_value(call *k, uint32_t type, choiri_reader *r, choir_event *event) {
+/* Whose value an answer has: the descriptor's types, or those that the peer announced. False when there are none, which the
+ * text then says. */
+static bool find_type(const call *k, uint32_t which, choir_event *event, choiri_text *why) {
+    const choiri_conn *c = k->conn;
+    const choir_method *m = c->call->methods[k->method].desc;
+    const choiri_answer *answer = c->call_bound[k->method].answer;
+    if (!(m->flags & CHOIR_METHOD_DYNAMIC)) {
+        event->unit = c->call->desc->unit;
+        event->type = which == CHOIRI_PLAN_OK ? m->ok : m->err;
+        return true;
+    }
+    if (!answer) {
+        choiri_text_add(why, "the peer has not announced its type");
+        return false;
+    }
+    event->unit = answer->unit;
+    event->type = which == CHOIRI_PLAN_OK ? answer->ok : answer->err;
+    return true;
+}
+
+/* Room for the value, and what decoding it may take. The size of a type of the peer's is not to be trusted. */
+static void *new_value(call *k, const choir_type *t, size_t payload) {
+    choir_session *s = k->conn->session;
+    uint64_t left = s->quota - s->charged;
+    size_t limit = choiri_value_arena_limit(payload);
+    if (!k->conn->call_bound[k->method].answer) limit += t->size + t->align;
+    s->scratch.limit = left < limit ? (size_t)left : limit;
+    return choiri_arena_alloc(&s->scratch, t->size, t->align);
+}
+
+static bool is_read(call *k, uint32_t which, choiri_reader *r, choir_event *event, choiri_text *why) {
     choiri_conn *c = k->conn;
-    const choir_unit *unit = c->call->desc->unit;
-    const choir_type *t = choiri_unit_type(unit, type);
+    if (!find_type(k, which, event, why)) return false;
+    event->payload = (choir_bytes){r->pos, choiri_reader_left(r)};
+    void *value = new_value(k, choiri_unit_type(event->unit, event->type), event->payload.len);
+    if (!value) {
+        choiri_text_add(why, "no memory");
+        return false;
+    }
     const choiri_binding *b = &c->call_bound[k->method];
+    if (choiri_conn_decode(c, b->plan, which, r, event->unit, event->type, &c->session->scratch, value,
+                           why) != CHOIR_OK)
+        return false;
+    /* With our own type, bytes behind the value may be what a newer peer added. */
+    if (b->answer && choiri_reader_left(r) > 0) {
+        choiri_text_u64(why, choiri_reader_left(r));
+        choiri_text_add(why, " bytes are left behind a value of the announced type");
+        return false;
+    }
+    event->value = value;
+    return true;
+}
+
+static bool decode_value(call *k, uint32_t which, choiri_reader *r, choir_event *event) {
+    const choiri_binding *b = &k->conn->call_bound[k->method];
     choiri_text why;
     choiri_text_init(&why);
     if (b->peer == CHOIRI_BOUND_BAD) { /* the text names the method already */
@@ -442,25 +492,14 @@ static bool decode_value(call *k, uint32_t type, choiri_reader *r, choir_event *
         event->text = b->text ? (choir_str){b->text, (size_t)b->text_len - 1} : (choir_str){"", 0};
         return false;
     }
-    event->payload = (choir_bytes){r->pos, choiri_reader_left(r)};
-    uint64_t left = c->session->quota - c->session->charged;
-    size_t limit = choiri_value_arena_limit(event->payload.len) + t->size + t->align;
-    c->session->scratch.limit = left < limit ? (size_t)left : limit;
-    void *value = choiri_arena_alloc(&c->session->scratch, t->size, t->align);
-    if (!value) {
-        choiri_text_add(&why, "no memory");
-        return answer_is_bad(k, event, &why);
-    }
-    if (choiri_conn_decode(c, r, unit, type, &c->session->scratch, value, &why) != CHOIR_OK)
-        return answer_is_bad(k, event, &why);
-    event->value = value;
-    return true;
+    if (is_read(k, which, r, event, &why)) return true;
+    event->unit = NULL;
+    event->type = 0;
+    return answer_is_bad(k, event, &why);
 }
 
 /* VoxError's variants behind their tag. rule: rpc.vox-error. TypeScript servers leave out InvalidPayload's text. */
 static void decode_error(call *k, choiri_reader *r, choir_event *event) {
-    choiri_conn *c = k->conn;
-    const choir_method *m = c->call->methods[k->method].desc;
     choiri_text why;
     uint64_t variant;
     choiri_text_init(&why);
@@ -471,7 +510,7 @@ static void decode_error(call *k, choiri_reader *r, choir_event *event) {
     }
     event->outcome = (uint32_t)variant + 1;
     if (event->outcome == CHOIR_OUTCOME_USER_ERROR) {
-        decode_value(k, m->err, r, event);
+        decode_value(k, CHOIRI_PLAN_ERR, r, event);
     } else if (event->outcome == CHOIR_OUTCOME_INVALID_PAYLOAD) {
         choir_str text;
         if (choiri_reader_left(r) > 0 && choiri_read_string(r, &text)) event->text = text;
@@ -480,7 +519,6 @@ static void decode_error(call *k, choiri_reader *r, choir_event *event) {
 
 /* Both of the above in msgpack. */
 static void decode_msgpack(call *k, choir_event *event) {
-    const choir_method *m = k->conn->call->methods[k->method].desc;
     choiri_reader r = choiri_reader_of(k->ret);
     choir_str text;
     choiri_text why;
@@ -493,8 +531,8 @@ static void decode_msgpack(call *k, choir_event *event) {
     }
     event->outcome = outcome;
     event->text = text;
-    if (outcome == CHOIR_OUTCOME_OK) decode_value(k, m->ok, &r, event);
-    if (outcome == CHOIR_OUTCOME_USER_ERROR) decode_value(k, m->err, &r, event);
+    if (outcome == CHOIR_OUTCOME_OK) decode_value(k, CHOIRI_PLAN_OK, &r, event);
+    if (outcome == CHOIR_OUTCOME_USER_ERROR) decode_value(k, CHOIRI_PLAN_ERR, &r, event);
 }
 
 static bool report_call(choir_session *s, choiri_node *node, choir_event *event) {
@@ -526,7 +564,7 @@ static bool report_call(choir_session *s, choiri_node *node, choir_event *event)
         choiri_text_add(&why, "it is neither Ok nor Err");
         answer_is_bad(k, event, &why);
     } else if (tag == 0) {
-        decode_value(k, c->call->methods[k->method].desc->ok, &r, event);
+        decode_value(k, CHOIRI_PLAN_OK, &r, event);
     } else {
         decode_error(k, &r, event);
     }

@@ -42,15 +42,39 @@ static int prepare(choir_session *s, const choir_service *desc, const choiri_ser
     return status;
 }
 
+/* An answer cannot be written by a type that only its reader knows. */
+static int check_served(choir_session *s, const choiri_service *service) {
+    for (uint32_t i = 0; service && i < service->methods_len; i++) {
+        if (!(service->methods[i].desc->flags & CHOIR_METHOD_DYNAMIC)) continue;
+        choiri_text text;
+        choiri_text_init(&text);
+        choiri_conn_method_text(service, i, &text);
+        choiri_text_add(&text, " is dynamic and can only be called");
+        choiri_log(s->env, CHOIR_LOG_ERROR, "service", &text);
+        return CHOIR_ERR_INVALID;
+    }
+    return CHOIR_OK;
+}
+
 static int new_bindings(choir_session *s, const choiri_service *service, choiri_binding **ret) {
     if (!service || service->methods_len == 0) return CHOIR_OK;
     *ret = choiri_zalloc(s->env, service->methods_len * sizeof **ret);
     return *ret ? CHOIR_OK : CHOIR_ERR_NO_MEMORY;
 }
 
+static void free_answer(choir_session *s, choiri_answer *answer) {
+    if (!answer) return;
+    choiri_arena_reset(&answer->arena);
+    choiri_free(s->env, answer, sizeof *answer);
+}
+
 static void free_bindings(choir_session *s, const choiri_service *service, choiri_binding *b) {
     if (!b) return;
-    for (uint32_t i = 0; i < service->methods_len; i++) choiri_free(s->env, b[i].text, b[i].text_len);
+    for (uint32_t i = 0; i < service->methods_len; i++) {
+        choiri_free(s->env, b[i].text, b[i].text_len);
+        free_answer(s, b[i].answer);
+        choiri_plan_free(s->env, b[i].plan);
+    }
     choiri_free(s->env, b, service->methods_len * sizeof *b);
 }
 
@@ -84,6 +108,7 @@ static int open_root(choir_session *s, const choir_session_options *o, choiri_co
     choiri_calls_init(c, o, random.seed, random.gen[1]);
     choiri_requests_init(c, o, random.seed, random.gen[2]);
     status = prepare(s, o->serve, &c->serve);
+    if (status == CHOIR_OK) status = check_served(s, c->serve);
     if (status == CHOIR_OK) status = prepare(s, o->call, &c->call);
     if (status == CHOIR_OK) status = prepare(s, &nothing_service, &c->nothing);
     if (status == CHOIR_OK) status = new_bindings(s, c->serve, &c->serve_bound);
@@ -160,10 +185,61 @@ static void set_bad(choiri_conn *c, choiri_binding *b, const choiri_text *text) 
     memcpy(b->text, text->data, text->len + 1);
 }
 
+/* Makes the types of a DYNAMIC method's answer: nothing to compare them with. */
+static int read_answer(choiri_conn *c, choiri_binding *b, choir_bytes root, choiri_text *why) {
+    choir_session *s = c->session;
+    uint32_t type;
+    choiri_answer *answer = choiri_alloc(s->env, sizeof *answer);
+    choiri_text_init(why);
+    if (!answer) {
+        choiri_text_add(why, "out of memory");
+        return CHOIR_ERR_NO_MEMORY;
+    }
+    choiri_arena_init(&answer->arena, s->env, NULL, 0, CHOIRI_PLANS_MAX_BYTES - c->plan_bytes);
+    int status = choiri_dynamic_make(&answer->arena, &c->received, root, &answer->unit, &type, why);
+    if (status == CHOIR_OK && !choiri_dynamic_result(answer->unit, type, &answer->ok, &answer->err)) {
+        choiri_text_add(why, "the peer's root is not Result<T, VoxError<E>>");
+        status = CHOIR_ERR_LAYOUT;
+    }
+    if (status != CHOIR_OK) {
+        free_answer(s, answer);
+        return status;
+    }
+    c->plan_bytes += answer->arena.used;
+    b->answer = answer;
+    return CHOIR_OK;
+}
+
+/* How the peer's values of this root are read as ours: statuses of choiri_plan_make. */
+static int make_plan(choiri_conn *c, const choiri_service *service, uint32_t method, bool response,
+                     choir_bytes root, choiri_plan **ret_plan, choiri_text *why) {
+    const choiri_method *m = &service->methods[method];
+    const choiri_root ours = {.unit = service->desc->unit,
+                              .is_response = response,
+                              .type = m->desc->args,
+                              .ok = m->desc->ok,
+                              .err = m->desc->err};
+    const choiri_plan_input in = {.env = c->session->env,
+                                  .tracker = &c->received,
+                                  .remote_root = root,
+                                  .root = &ours,
+                                  .announcement = response ? &m->response : &m->args,
+                                  .is_lenient = response};
+    int status = choiri_plan_make(&in, ret_plan, NULL, why);
+    if (status != CHOIR_OK) return status;
+    if (choiri_plan_size(*ret_plan) <= CHOIRI_PLANS_MAX_BYTES - c->plan_bytes) {
+        c->plan_bytes += choiri_plan_size(*ret_plan);
+        return CHOIR_OK;
+    }
+    choiri_plan_free(c->session->env, *ret_plan);
+    *ret_plan = NULL;
+    choiri_text_add(why, "too many types of this peer differ from ours");
+    return CHOIR_ERR_TOO_LARGE;
+}
+
 /* false when the session has failed. */
 static bool set_binding(choiri_conn *c, uint32_t method, bool response, choir_bytes root, choir_time now) {
     const choiri_service *service = response ? c->call : c->serve;
-    const choiri_method *m = &service->methods[method];
     choiri_binding *b = response ? &c->call_bound[method] : &c->serve_bound[method];
     choiri_text why, text;
     choiri_text_init(&why);
@@ -174,10 +250,16 @@ static bool set_binding(choiri_conn *c, uint32_t method, bool response, choir_by
     choiri_free(c->session->env, b->text, b->text_len);
     b->text = NULL;
     b->text_len = 0;
-    int status = choiri_schema_match(&c->received, root, response ? &m->response : &m->args, response, &why);
+    bool dynamic = service->methods[method].desc->flags & CHOIR_METHOD_DYNAMIC;
+    int status = dynamic ? read_answer(c, b, root, &why)
+                         : make_plan(c, service, method, response, root, &b->plan, &why);
     if (status == CHOIR_OK) {
         b->peer = CHOIRI_BOUND_OK;
         return true;
+    }
+    if (status == CHOIR_ERR_NO_MEMORY) {
+        choiri_conn_out_of_memory(c, now);
+        return false;
     }
     choiri_text_init(&text);
     choiri_conn_method_text(service, method, &text);
@@ -186,34 +268,11 @@ static bool set_binding(choiri_conn *c, uint32_t method, bool response, choir_by
     return true;
 }
 
-/* In msgpack mode the schemas are remembered, no more: values name their fields, so two layouts need not be compared. */
-static int take_msgpack(choiri_conn *c, choir_bytes schemas, choir_bytes *ret_root, choiri_text *ret_why) {
-    choir_env *env = c->session->env;
-    size_t size = choiri_msgpack_cbor_size(schemas);
-    if (size == 0) {
-        choiri_text_add(ret_why, "not one msgpack value");
-        return CHOIR_ERR_MALFORMED;
-    }
-    if (size > CHOIRI_SCHEMA_MAX_PAYLOAD) {
-        choiri_text_add(ret_why, "more than a connection may hold");
-        return CHOIR_ERR_TOO_LARGE;
-    }
-    uint8_t *cbor = choiri_alloc(env, size);
-    if (!cbor) return CHOIR_ERR_NO_MEMORY;
-    choiri_msgpack_to_cbor(schemas, cbor);
-    int status = choiri_recv_tracker_add(&c->received, (choir_bytes){cbor, size}, ret_root, ret_why);
-    choiri_free(env, cbor, size);
-    return status;
-}
-
-bool choiri_conn_bind(choiri_conn *c, uint32_t method, bool response, choir_bytes schemas, choir_time now) {
-    bool msgpack = c->session->msgpack;
+static bool bind_cbor(choiri_conn *c, uint32_t method, bool response, choir_bytes schemas, choir_time now) {
     choir_bytes root;
     choiri_text why, text;
     choiri_text_init(&why);
-    int status = msgpack ? take_msgpack(c, schemas, &root, &why)
-                         : choiri_recv_tracker_add(&c->received, schemas, &root, &why);
-    if (status == CHOIR_OK && msgpack) return true;
+    int status = choiri_recv_tracker_add(&c->received, schemas, &root, &why);
     if (status == CHOIR_OK) return method == CHOIR_METHOD_NONE || set_binding(c, method, response, root, now);
     if (status == CHOIR_ERR_NO_MEMORY) {
         choiri_conn_out_of_memory(c, now);
@@ -223,6 +282,34 @@ bool choiri_conn_bind(choiri_conn *c, uint32_t method, bool response, choir_byte
     choiri_text_str(choiri_text_add(&text, "schemas: "), choiri_text_get(&why));
     choiri_session_fail(c->session, CHOIR_ERR_PROTOCOL, &text, now);
     return false;
+}
+
+/* In msgpack mode schemas only tell the types of dynamic methods: other values name their fields, so layouts need not be
+ * compared. */
+bool choiri_conn_bind(choiri_conn *c, uint32_t method, bool response, choir_bytes schemas, choir_time now) {
+    if (!c->session->msgpack) return bind_cbor(c, method, response, schemas, now);
+    const choiri_service *service = response ? c->call : c->serve;
+    size_t size = choiri_msgpack_cbor_size(schemas);
+    if (size == 0 || size > CHOIRI_SCHEMA_MAX_PAYLOAD) {
+        choiri_text text;
+        choiri_text_init(&text);
+        choiri_text_add(&text, size == 0
+                                   ? "schemas: not one msgpack value"
+                                   : "schemas: the peer announced more types than a connection may hold");
+        choiri_session_fail(c->session, CHOIR_ERR_PROTOCOL, &text, now);
+        return false;
+    }
+    uint8_t *cbor = choiri_alloc(c->session->env, size);
+    if (!cbor) {
+        choiri_conn_out_of_memory(c, now);
+        return false;
+    }
+    choiri_msgpack_to_cbor(schemas, cbor);
+    if (method != CHOIR_METHOD_NONE && !(service->methods[method].desc->flags & CHOIR_METHOD_DYNAMIC))
+        method = CHOIR_METHOD_NONE;
+    bool ok = bind_cbor(c, method, response, (choir_bytes){cbor, size}, now);
+    choiri_free(c->session->env, cbor, size);
+    return ok;
 }
 
 /* The member `schemas`, which the message was begun with. */

@@ -12,7 +12,9 @@
 #include "base/list.h"
 #include "base/table.h"
 #include "choir/rpc.h"
+#include "schema/dynamic.h"
 #include "schema/msgpack.h"
+#include "schema/plan.h"
 #include "schema/service.h"
 #include "schema/tracker.h"
 #include "schema/unit.h"
@@ -28,12 +30,24 @@
 #define CHOIRI_REQUEST_ENTRIES  64u
 #define CHOIRI_REQUEST_METADATA 16384u
 
+/* All plans and units of a connection together: as much as the schemas they are made from may take. */
+#define CHOIRI_PLANS_MAX_BYTES CHOIRI_SCHEMA_MAX_BYTES
+
 #define CHOIRI_LATE_IDS 4u
 
 /* What is known about one direction of one method. */
 enum { CHOIRI_BOUND_NO = 0, CHOIRI_BOUND_OK, CHOIRI_BOUND_BAD };
+/* The types of a DYNAMIC method's answer, as the peer announced them. */
+typedef struct choiri_answer {
+    choiri_arena arena; /* has the unit */
+    const choir_unit *unit;
+    uint32_t ok, err;
+} choiri_answer;
+
 typedef struct choiri_binding {
-    char *text; /* BAD: why, allocated */
+    char *text;            /* BAD: why, allocated */
+    choiri_plan *plan;     /* OK: how the peer's values are read; NULL: as ours */
+    choiri_answer *answer; /* OK, of a DYNAMIC method: allocated */
     uint16_t text_len;
     bool announced; /* ours was sent */
     uint8_t peer;   /* CHOIRI_BOUND_*: the peer's */
@@ -50,6 +64,7 @@ struct choiri_conn {
     choiri_binding *call_bound;    /* one per method of call: our args, the peer's response */
     choiri_send_tracker sent;
     choiri_recv_tracker received;
+    size_t plan_bytes; /* of all plans and units: at most CHOIRI_PLANS_MAX_BYTES */
 
     struct {
         choiri_table table;
@@ -123,14 +138,14 @@ static inline void choiri_conn_fill_hole(const choiri_conn *c, choiri_writer *w,
     else
         choiri_fill_hole(w, hole);
 }
-/* Reads all that is left in msgpack, a value of it in postcard. */
-static inline int choiri_conn_decode(const choiri_conn *c, choiri_reader *r, const choir_unit *u,
-                                     uint32_t type, choiri_arena *arena, void *ret_value,
-                                     choiri_text *ret_text) {
-    if (c->session->msgpack)
-        return choiri_msgpack_decode((choir_bytes){r->pos, choiri_reader_left(r)}, u, type, arena, ret_value,
-                                     ret_text);
-    return choiri_value_decode(r, u, type, arena, ret_value, ret_text);
+/* Reads all that is left in msgpack, where values name their fields and need no plan; a value of it in postcard. */
+static inline int choiri_conn_decode(const choiri_conn *c, const choiri_plan *plan, uint32_t which,
+                                     choiri_reader *r, const choir_unit *u, uint32_t type,
+                                     choiri_arena *arena, void *ret_value, choiri_text *ret_text) {
+    if (!c->session->msgpack) return choiri_plan_decode(plan, which, r, u, type, arena, ret_value, ret_text);
+    choir_bytes all = {r->pos, choiri_reader_left(r)};
+    r->pos = r->end;
+    return choiri_msgpack_decode(all, u, type, arena, ret_value, ret_text);
 }
 
 /* result_msgpack.c: an answer up to its value, which follows for OK and USER_ERROR. */

@@ -231,7 +231,9 @@ static uint32_t decode(request *q, choiri_text *text) {
     q->arena.limit = used + (left < limit ? (size_t)left : limit);
     void *value = choiri_arena_alloc(&q->arena, t->size, t->align);
     choiri_reader r = choiri_reader_of(q->args);
-    int status = value ? choiri_conn_decode(c, &r, unit, type, &q->arena, value, &why) : CHOIR_ERR_NO_MEMORY;
+    const choiri_plan *plan = c->serve_bound[q->method].plan;
+    int status = value ? choiri_conn_decode(c, plan, CHOIRI_PLAN_ROOT, &r, unit, type, &q->arena, value, &why)
+                       : CHOIR_ERR_NO_MEMORY;
     if (status == CHOIR_OK && charge(q, q->arena.used - used)) {
         q->value = value;
         return CHOIR_OUTCOME_OK;
@@ -570,6 +572,8 @@ static void fill_event(const request *q, choir_event *event) {
     event->service = q->conn->serve->desc;
     event->method = q->method;
     event->value = q->value;
+    event->unit = q->value ? event->service->unit : NULL;
+    event->type = q->value ? q->conn->serve->methods[q->method].desc->args : 0;
     event->payload = q->args;
     event->metadata = q->metadata;
 }

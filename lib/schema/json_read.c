@@ -344,7 +344,8 @@ static uint32_t find_field(const input *in, const parts *ps, choir_str name) {
 static bool read_missing(input *in, const parts *ps, uint32_t i, void *out) {
     const choir_field *f = choiri_unit_field(in->u, ps->first + i);
     const choir_type *t = choiri_unit_type(in->u, f->type);
-    if (t->kind != CHOIR_KIND_OPTION && !(f->flags & CHOIR_FIELD_DEFAULT))
+    bool has_default = (f->flags & CHOIR_FIELD_DEFAULT) && choiri_value_has_zero(in->u, f->type);
+    if (t->kind != CHOIR_KIND_OPTION && !has_default)
         return fail_name(in, ps->type, "missing field ", choiri_unit_name(in->u, f->name));
     memset(at(out, f->offset), 0, t->size);
     return true;

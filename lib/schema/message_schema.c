@@ -4,7 +4,7 @@
  * compared type by type. We do not translate messages: a peer whose layout differs cannot be talked to.
  */
 #include "base/assert.h"
-#include "schema/recv_tracker.h"
+#include "schema/plan.h"
 
 #define PARTS_MAX 64u /* the constant list has 33 */
 
@@ -45,12 +45,12 @@ static void read_ours(choiri_schema_part parts[PARTS_MAX], uint8_t root[ROOT_LEN
     *ret = (choiri_announcement){parts, (uint32_t)count, make_root(parts[count - 1].id, root)};
 }
 
-static int match_theirs(const choiri_recv_tracker *t, uint64_t root, choiri_text *text) {
+static int match_theirs(choir_env *env, const choiri_recv_tracker *t, uint64_t root, choiri_text *text) {
     choiri_schema_part parts[PARTS_MAX];
     uint8_t our_root[ROOT_LEN], their_root[ROOT_LEN];
     choiri_announcement ours;
     read_ours(parts, our_root, &ours);
-    int status = choiri_schema_match(t, make_root(root, their_root), &ours, false, text);
+    int status = choiri_plan_check_same(env, t, make_root(root, their_root), &ours, text);
     return status == CHOIR_ERR_DEPTH ? CHOIR_ERR_LAYOUT : status; /* our own types end long before */
 }
 
@@ -73,7 +73,7 @@ int choiri_message_schema_match(choir_env *env, choir_bytes list, choiri_text *r
     choir_bytes schemas = {r.pos, choiri_reader_left(&r)};
     status = choiri_recv_tracker_add_all(&theirs, schemas, count, &root, ret_text);
     if (status == CHOIR_ERR_PROTOCOL) status = CHOIR_ERR_MALFORMED;
-    if (status == CHOIR_OK) status = match_theirs(&theirs, root, ret_text);
+    if (status == CHOIR_OK) status = match_theirs(env, &theirs, root, ret_text);
     choiri_recv_tracker_deinit(&theirs);
     return status;
 }

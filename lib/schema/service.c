@@ -5,6 +5,7 @@
  */
 #include "schema/service.h"
 
+#include "choir/dynamic.h"
 #include "schema/extract.h"
 #include "schema/precomputed.h"
 #include "schema/unit.h"
@@ -12,8 +13,9 @@
 #include <string.h>
 
 #define METHODS_MAX 4096u
+#define NAME_MAX    1024u              /* of a service made at run time */
 #define ARENA_MAX   ((size_t)64 << 20) /* far above any real service; a guard against a broken descriptor */
-#define KNOWN_FLAGS (CHOIR_METHOD_IDEM | CHOIR_METHOD_PERSIST)
+#define KNOWN_FLAGS (CHOIR_METHOD_IDEM | CHOIR_METHOD_PERSIST | CHOIR_METHOD_DYNAMIC)
 
 typedef struct prepared {
     choiri_service service; /* first, so that one is the other */
@@ -141,9 +143,11 @@ static int make_method(prepared *p, choiri_map *known, const choir_method *desc,
     const choiri_root response = {.unit = u, .is_response = true, .ok = desc->ok, .err = desc->err};
     ret->desc = desc;
     ret->id = desc->id;
+    ret->response = (choiri_announcement){0};
     int status = make_announcement(p, known, &args, desc->args_announcement, &ret->args, text);
     if (status != CHOIR_OK) return status;
     ret->has_channels = choiri_announcement_has_channels(&ret->args);
+    if (desc->flags & CHOIR_METHOD_DYNAMIC) return CHOIR_OK;
     status = make_announcement(p, known, &response, desc->response_announcement, &ret->response, text);
     if (status != CHOIR_OK || !choiri_announcement_has_channels(&ret->response)) return status;
     choiri_text_add(text, "an end of a channel in its answer, where none can be");
@@ -170,6 +174,22 @@ static int make_methods(choir_env *env, prepared *p, choiri_text *text) {
     return status;
 }
 
+/* Takes `p`: it is the env's afterwards, or freed. */
+static int prepare(choir_env *env, prepared *p, const choir_service *desc, choiri_text *text) {
+    p->service.desc = desc;
+    int status = check_service(desc, text);
+    if (status == CHOIR_OK) status = make_methods(env, p, text);
+    if (status == CHOIR_OK) status = make_lookup(p, text);
+    if (status != CHOIR_OK) {
+        free_prepared(env, p);
+        return status;
+    }
+    p->service.next = env->services;
+    env->services = &p->service;
+    env->services_free = free_services;
+    return CHOIR_OK;
+}
+
 int choiri_service_prepare(choir_env *env, const choir_service *desc, const choiri_service **ret_service,
                            choiri_text *ret_text) {
     choiri_text_init(ret_text);
@@ -179,23 +199,102 @@ int choiri_service_prepare(choir_env *env, const choir_service *desc, const choi
             return CHOIR_OK;
         }
     }
-    int status = check_service(desc, ret_text);
-    if (status != CHOIR_OK) return status;
     prepared *p = choiri_zalloc(env, sizeof *p);
     if (!p) return CHOIR_ERR_NO_MEMORY;
     choiri_arena_init(&p->arena, env, NULL, 0, ARENA_MAX);
-    p->service.desc = desc;
-    status = make_methods(env, p, ret_text);
-    if (status == CHOIR_OK) status = make_lookup(p, ret_text);
-    if (status != CHOIR_OK) {
-        free_prepared(env, p);
-        return status;
+    int status = prepare(env, p, desc, ret_text);
+    if (status == CHOIR_OK) *ret_service = &p->service;
+    return status;
+}
+
+/* --- services made at run time --- */
+
+/* A copy in the arena; NULL without memory. */
+static void *copy(prepared *p, const void *data, size_t size) {
+    void *to = choiri_arena_alloc(&p->arena, size, 16);
+    return to && size > 0 ? memcpy(to, data, size) : to;
+}
+
+/* The unit's strings and behind them the two names, which end with NUL. */
+static const char *copy_strings(prepared *p, const choir_unit *u, choir_str service, choir_str method) {
+    char *to = choiri_arena_alloc(&p->arena, u->strings_len + service.len + method.len + 2, 1);
+    if (!to) return NULL;
+    memcpy(to, u->strings, u->strings_len);
+    char *end = (char *)memcpy(to + u->strings_len, service.data, service.len) + service.len;
+    *end++ = '\0';
+    end = (char *)memcpy(end, method.data, method.len) + method.len;
+    *end = '\0';
+    return to;
+}
+
+/* The records that a method's arguments need; what is announced about them is computed again. */
+static choir_unit *copy_unit(prepared *p, const choir_unit *u) {
+    choir_unit *to = copy(p, u, sizeof *u);
+    if (!to) return NULL;
+    to->size = sizeof *u;
+    to->types = copy(p, u->types, (size_t)u->types_len * u->type_stride);
+    to->fields = copy(p, u->fields, (size_t)u->fields_len * u->field_stride);
+    to->variants = copy(p, u->variants, (size_t)u->variants_len * u->variant_stride);
+    to->params = copy(p, u->params, (size_t)u->params_len * u->param_stride);
+    to->schemas_len = to->announcements_len = to->parts_len = to->schema_bytes_len = 0;
+    return to->types && to->fields && to->variants && to->params ? to : NULL;
+}
+
+static const choir_service *make_service(prepared *p, const choir_unit *u, uint32_t args, choir_str service,
+                                         choir_str method) {
+    choir_unit *unit = copy_unit(p, u);
+    choir_method *m = choiri_arena_alloc(&p->arena, sizeof *m, _Alignof(choir_method));
+    choir_service *s = choiri_arena_alloc(&p->arena, sizeof *s, _Alignof(choir_service));
+    if (!unit || !m || !s) return NULL;
+    unit->strings = copy_strings(p, u, service, method);
+    if (!unit->strings) return NULL;
+    uint32_t name = unit->strings_len;
+    unit->strings_len += (uint32_t)(service.len + method.len + 2);
+    unit->method_stride = sizeof *m;
+    *m = (choir_method){.name = name + (uint32_t)service.len + 1,
+                        .flags = CHOIR_METHOD_DYNAMIC,
+                        .args = args,
+                        .id = choiri_method_id(service, method)};
+    *s = (choir_service){.unit = unit, .name = name, .methods_len = 1, .methods = m};
+    return s;
+}
+
+static void tell(const choiri_text *text, char *ret_why, size_t why_size) {
+    if (!ret_why || why_size == 0) return;
+    size_t len = text->len < why_size - 1 ? text->len : why_size - 1;
+    memcpy(ret_why, text->data, len);
+    ret_why[len] = '\0';
+}
+
+int choir_service_make(choir_env *env, choir_str service, choir_str method, const choir_unit *unit,
+                       uint32_t args, const choir_service **ret_service, char *ret_why, size_t why_size) {
+    static const choir_type no_arguments = {.kind = CHOIR_KIND_UNIT, .align = 1};
+    static const choir_unit no_unit = {CHOIR_UNIT_HEADER, .types_len = 1, .strings_len = 1,
+                                       .types = &no_arguments, .strings = ""};
+    choiri_text text;
+    choiri_text_init(&text);
+    if (service.len > NAME_MAX || method.len > NAME_MAX || (unit && unit->strings_len > UINT32_MAX / 2)) {
+        choiri_text_add(&text, "a name is longer than 1024 bytes, or the unit's strings than 2 GiB");
+        tell(&text, ret_why, why_size);
+        return CHOIR_ERR_INVALID;
     }
-    p->service.next = env->services;
-    env->services = &p->service;
-    env->services_free = free_services;
-    *ret_service = &p->service;
-    return CHOIR_OK;
+    int status = unit ? choiri_unit_check(unit, &text) : CHOIR_OK;
+    prepared *p = status == CHOIR_OK ? choiri_zalloc(env, sizeof *p) : NULL;
+    if (p) {
+        choiri_arena_init(&p->arena, env, NULL, 0, ARENA_MAX);
+        const choir_service *desc = make_service(p, unit ? unit : &no_unit, unit ? args : 0, service, method);
+        if (desc) {
+            status = prepare(env, p, desc, &text);
+            if (status == CHOIR_OK) *ret_service = desc;
+        } else {
+            free_prepared(env, p);
+            status = CHOIR_ERR_NO_MEMORY;
+        }
+    } else if (status == CHOIR_OK) {
+        status = CHOIR_ERR_NO_MEMORY;
+    }
+    if (status != CHOIR_OK) tell(&text, ret_why, why_size);
+    return status;
 }
 
 /* --- single announcements --- */

@@ -36,7 +36,7 @@ typedef struct choiri_method {
     const choir_method *desc;
     uint64_t id;
     choiri_announcement args;     /* root: the tuple of arguments, or unit */
-    choiri_announcement response; /* root: Result<T, VoxError<E>> */
+    choiri_announcement response; /* root: Result<T, VoxError<E>>; empty for a DYNAMIC method */
     bool has_channels;            /* in its arguments; in an answer there are none */
 } choiri_method;
 

@@ -32,7 +32,7 @@ void choiri_send_tracker_commit(choiri_send_tracker *t, const choiri_announcemen
 #define CHOIRI_SCHEMA_MAX_BYTES (1u << 20)
 /* One payload is larger than what is kept of it (the envelope, members that we do not know), but not by much. */
 #define CHOIRI_SCHEMA_MAX_PAYLOAD (CHOIRI_SCHEMA_MAX_BYTES + 65536u)
-#define CHOIRI_SCHEMA_MAX_STEPS   20000u /* of one match: keeps a hostile pair well under 10 ms */
+#define CHOIRI_SCHEMA_MAX_STEPS   20000u /* of one plan: keeps a hostile pair well under 10 ms */
 
 typedef struct choiri_recv_tracker {
     choir_env *env;
@@ -50,16 +50,7 @@ void choiri_recv_tracker_deinit(choiri_recv_tracker *t);
 int choiri_recv_tracker_add(choiri_recv_tracker *t, choir_bytes cbor, choir_bytes *ret_root,
                             choiri_text *ret_text);
 
-/* Does the peer's type have the same layout as ours? Compares wire schema with wire schema.
- * `lenient_response` applies what a caller must tolerate of vox 0.4.0 callees: remote `never` matches anything, `unit` in
- * the Ok position matches anything, a root with type id 0 or never received counts as ours (rule: schema.wrong-binding).
- * Always lenient: the three spellings of bytes, array lengths, type arguments on primitives, `never` as error type.
- * OK · ERR_LAYOUT (text names both types and the path) · ERR_MALFORMED (reference to an id never received)
- * · ERR_TOO_LARGE (step budget) · ERR_DEPTH. */
-int choiri_schema_match(const choiri_recv_tracker *t, choir_bytes remote_root,
-                        const choiri_announcement *local, bool lenient_response, choiri_text *ret_text);
-
-/* The same for the handshake: is this list of schemas (a CBOR array, last one `Message`) the 0.4.0 layout? An empty list
+/* For the handshake: is this list of schemas (a CBOR array, last one `Message`) the 0.4.0 layout? An empty list
  * is. OK · ERR_LAYOUT · ERR_MALFORMED · ERR_TOO_LARGE · ERR_NO_MEMORY. */
 int choiri_message_schema_match(choir_env *env, choir_bytes list, choiri_text *ret_text);
 

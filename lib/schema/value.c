@@ -44,6 +44,35 @@ size_t choiri_value_min_size(const choir_unit *u, uint32_t type) {
     return min_size(u, type, 0, &steps);
 }
 
+static bool has_zero(const choir_unit *u, uint32_t type, uint32_t depth) {
+    const choir_type *t = choiri_unit_type(u, type);
+    uint32_t first = t->first, count = t->count;
+    if (depth == CHOIRI_VALUE_DEPTH) return false;
+    switch (t->kind) {
+    case CHOIR_KIND_NEVER:
+    case CHOIR_KIND_BOX:
+    case CHOIR_KIND_TX:
+    case CHOIR_KIND_RX: return false;
+    case CHOIR_KIND_ARRAY: return count == 0 || has_zero(u, t->elem, depth + 1);
+    case CHOIR_KIND_RESULT: return has_zero(u, t->elem, depth + 1);
+    case CHOIR_KIND_ENUM:
+        if (count == 0) return false;
+        first = choiri_unit_variant(u, t->first)->first;
+        count = choiri_unit_variant(u, t->first)->count;
+        break;
+    case CHOIR_KIND_TUPLE:
+    case CHOIR_KIND_STRUCT: break;
+    default: return true;
+    }
+    for (uint32_t i = first; i < first + count; i++)
+        if (!has_zero(u, choiri_unit_field(u, i)->type, depth + 1)) return false;
+    return true;
+}
+
+bool choiri_value_has_zero(const choir_unit *u, uint32_t type) {
+    return has_zero(u, type, 0);
+}
+
 int choir_arena_new(choir_env *env, size_t limit, choir_arena **ret_arena) {
     choir_arena *a = choiri_alloc(env, sizeof *a);
     if (!a) return CHOIR_ERR_NO_MEMORY;

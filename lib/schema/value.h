@@ -35,6 +35,9 @@ int choiri_value_decode(choiri_reader *r, const choir_unit *u, uint32_t type, ch
 
 /* Fewest bytes a value of this type takes on the wire (0 for zero-sized ones); bounds list counts. */
 size_t choiri_value_min_size(const choir_unit *u, uint32_t type);
+/* Are zeros a value of this type? Not of never, nor of what holds a box outside an option or a list: it must point
+ * somewhere. So fields of such types have no default. */
+bool choiri_value_has_zero(const choir_unit *u, uint32_t type);
 
 /* Does a value take neither memory nor bytes? Then there is nothing to do for it, and nothing must be done: a few bytes of
  * nested lists could announce billions of such values, and a few types be made of billions of such parts. */

@@ -5,20 +5,10 @@
  * the bytes that are left (or a constant for elements without bytes), memory by the arena's limit; text and bytes
  * take none, they point into the input. Failures are kept in the reader; which type failed and where is noted on the
  * way out, so a good value pays nothing for it. Duplicate map keys are kept as they came. */
-#include "schema/path.h"
+#include "schema/decoder.h"
 #include "schema/unit.h"
-#include "schema/value.h"
 
-/* Most elements of a list whose elements take no bytes on the wire: nothing else bounds those. */
-#define EMPTY_MAX 65536u
-
-typedef struct decoder {
-    choiri_reader *r;
-    const choir_unit *u;
-    choiri_arena *arena;
-    const choir_type *failed; /* the innermost type that could not be read */
-    choiri_path path;         /* and where it was */
-} decoder;
+typedef choiri_decoder decoder;
 
 static bool decode(decoder *d, uint32_t type, void *out, uint32_t depth);
 
@@ -57,17 +47,22 @@ static void *alloc(decoder *d, size_t size, size_t align) {
     return p;
 }
 
-static bool decode_list(decoder *d, const choir_type *t, choir_list *out, uint32_t depth) {
-    const choir_type *elem = choiri_unit_type(d->u, t->elem);
-    uint64_t count;
+static bool make_list(decoder *d, const choir_type *elem, uint64_t count, choir_list *out) {
     size_t size;
-    if (!choiri_read_count(d->r, choiri_value_min_size(d->u, t->elem), EMPTY_MAX, &count)) return false;
     if (__builtin_mul_overflow((size_t)count, (size_t)elem->size, &size))
         return choiri_reader_fail(d->r, CHOIR_ERR_TOO_LARGE);
     void *items = size > 0 ? alloc(d, size, elem->align) : NULL;
     if (size > 0 && !items) return false;
     *out = (choir_list){items, (size_t)count};
-    return decode_items(d, t, items, (size_t)count, depth);
+    return true;
+}
+
+static bool decode_list(decoder *d, const choir_type *t, choir_list *out, uint32_t depth) {
+    uint64_t count;
+    size_t min = choiri_value_min_size(d->u, t->elem);
+    if (!choiri_read_count(d->r, min, CHOIRI_DECODER_EMPTY_MAX, &count)) return false;
+    if (!make_list(d, choiri_unit_type(d->u, t->elem), count, out)) return false;
+    return decode_items(d, t, (void *)(uintptr_t)out->items, (size_t)count, depth);
 }
 
 static bool decode_enum(decoder *d, const choir_type *t, void *out, uint32_t depth) {
@@ -212,7 +207,7 @@ static bool decode(decoder *d, uint32_t type, void *out, uint32_t depth) {
     }
 }
 
-static void explain(const decoder *d, choiri_text *text) {
+void choiri_decoder_explain(const decoder *d, choiri_text *text) {
     choiri_text_init(text);
     choiri_path_write(&d->path, d->u, text);
     if (text->len > 0) choiri_text_add(text, ": ");
@@ -222,20 +217,41 @@ static void explain(const decoder *d, choiri_text *text) {
     case CHOIR_ERR_NO_MEMORY: choiri_text_add(text, "out of memory"); break;
     default:
         choiri_text_add(text, d->r->status == CHOIR_ERR_TRUNCATED ? "truncated " : "malformed ");
-        choiri_type_write(d->u, d->failed, text);
+        if (d->failed)
+            choiri_type_write(d->u, d->failed, text);
+        else
+            choiri_text_add(text, "field that ours does not have");
         break;
     }
 }
 
 int choiri_value_decode(choiri_reader *r, const choir_unit *u, uint32_t type, choiri_arena *arena,
                         void *ret_value, choiri_text *ret_text) {
-    decoder d; /* not initialised as a whole: the path is a kilobyte that is rarely used */
-    d.r = r;
-    d.u = u;
-    d.arena = arena;
-    d.failed = NULL;
-    d.path.len = 0;
+    decoder d;
+    choiri_decoder_init(&d, r, u, arena);
     if (decode(&d, type, ret_value, 0)) return CHOIR_OK;
-    if (ret_text) explain(&d, ret_text);
+    if (ret_text) choiri_decoder_explain(&d, ret_text);
     return r->status;
+}
+
+/* --- for plans --- */
+
+bool choiri_decoder_read(decoder *d, uint32_t type, void *out, uint32_t depth) {
+    return decode(d, type, out, depth);
+}
+
+void *choiri_decoder_alloc(decoder *d, size_t size, size_t align) {
+    return alloc(d, size, align);
+}
+
+bool choiri_decoder_list(decoder *d, const choir_type *elem, uint64_t count, choir_list *out) {
+    return make_list(d, elem, count, out);
+}
+
+void *choiri_decoder_box(decoder *d, const choir_type *box, void *out) {
+    return decode_box(d, box, out);
+}
+
+bool choiri_decoder_option(decoder *d, const choir_type *option, void *out) {
+    return decode_option(d->r, option, out);
 }

@@ -3,7 +3,6 @@
  * usage: client [tcp://HOST:PORT] */
 #include "calculator.h"
 
-#include <choir/net.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,31 +12,39 @@ static _Noreturn void die(const char *what, choir_str why) {
     exit(1);
 }
 
-/* Every method of this service has an i64 as its result. */
-static void print(const char *what, const choir_event *done) {
-    if (done->outcome == CHOIR_OUTCOME_OK) {
-        printf("%s: %" PRId64 "\n", what, *(const int64_t *)done->value);
-    } else if (done->outcome == CHOIR_OUTCOME_USER_ERROR) {
-        const calculator_divide_error *error = done->value;
-        printf("%s: %s\n", what, error->tag == CALCULATOR_BY_ZERO ? "division by zero" : "overflow");
-    } else {
+/* `result` is NULL when the call ended without one. */
+static void print(const char *what, const int64_t *result, const choir_event *done) {
+    if (result)
+        printf("%s: %" PRId64 "\n", what, *result);
+    else
         printf("%s: %s%s%.*s\n", what, choir_outcome_text(done->outcome), done->text.len > 0 ? ": " : "",
                (int)done->text.len, done->text.data);
-    }
 }
 
-/* Calls and waits, at most for `timeout`. */
-static void ask(choir_loop *loop, choir_client *client, const char *what, uint32_t method, const void *args,
-                choir_duration timeout) {
+/* Calls and waits, at most for a second. */
+static void add(choir_loop *loop, choir_client *client, const char *what, int64_t a, int64_t b) {
     const choir_event *done;
-    if (choir_client_call_wait(client, method, args, timeout, &done)) die(what, choir_loop_error(loop));
-    print(what, done);
+    if (calculator_wait_add(client, a, b, CHOIR_SECOND, &done)) die(what, choir_loop_error(loop));
+    print(what, calculator_ok_add(done), done);
+}
+
+static void divide(choir_loop *loop, choir_client *client, const char *what, int64_t dividend,
+                   int64_t divisor) {
+    const choir_event *done;
+    if (calculator_wait_divide(client, dividend, divisor, CHOIR_SECOND, &done))
+        die(what, choir_loop_error(loop));
+    const calculator_divide_error *error = calculator_err_divide(done);
+    if (error)
+        printf("%s: %s\n", what,
+               error->tag == CALCULATOR_DIVIDE_ERROR_BY_ZERO ? "division by zero" : "overflow");
+    else
+        print(what, calculator_ok_divide(done), done);
 }
 
 static int answers;
 
 static void on_next_sum(void *ctx, const choir_event *done) {
-    print(ctx, done);
+    print(ctx, calculator_ok_next_sum(done), done);
     answers++;
 }
 
@@ -45,6 +52,7 @@ int main(int argc, char **argv) {
     choir_loop *loop;
     choir_client *client;
     choir_client_options options;
+    const choir_event *done;
     char first[] = "next_sum", second[] = "another next_sum";
     choir_call_id call;
 
@@ -55,18 +63,20 @@ int main(int argc, char **argv) {
         choir_client_wait_open(client))
         die("connect", choir_loop_error(loop));
 
-    ask(loop, client, "2 + 3", CALCULATOR_ADD, &(calculator_add_args){2, 3}, CHOIR_SECOND);
-    ask(loop, client, "-7 / 2", CALCULATOR_DIVIDE, &(calculator_divide_args){-7, 2}, CHOIR_SECOND);
-    ask(loop, client, "1 / 0", CALCULATOR_DIVIDE, &(calculator_divide_args){1, 0}, CHOIR_SECOND);
-    ask(loop, client, "too much", CALCULATOR_ADD, &(calculator_add_args){INT64_MAX, 1}, CHOIR_SECOND);
-    ask(loop, client, "next_sum, alone", CALCULATOR_NEXT_SUM, NULL, 100 * CHOIR_MILLISECOND);
+    add(loop, client, "2 + 3", 2, 3);
+    divide(loop, client, "-7 / 2", -7, 2);
+    divide(loop, client, "1 / 0", 1, 0);
+    add(loop, client, "too much", INT64_MAX, 1);
+    if (calculator_wait_next_sum(client, 100 * CHOIR_MILLISECOND, &done))
+        die("next_sum", choir_loop_error(loop));
+    print("next_sum, alone", calculator_ok_next_sum(done), done);
 
     /* Many calls may be under way; each is answered by its callback, in whatever order. */
-    if (choir_client_call(client, CALCULATOR_NEXT_SUM, NULL, NULL, on_next_sum, first, NULL) ||
-        choir_client_call(client, CALCULATOR_NEXT_SUM, NULL, NULL, on_next_sum, second, &call))
+    if (calculator_client_next_sum(client, NULL, on_next_sum, first, NULL) ||
+        calculator_client_next_sum(client, NULL, on_next_sum, second, &call))
         die("call", choir_loop_error(loop));
     choir_client_cancel(client, call);
-    ask(loop, client, "20 + 22", CALCULATOR_ADD, &(calculator_add_args){20, 22}, CHOIR_SECOND);
+    add(loop, client, "20 + 22", 20, 22);
     while (answers < 2) {
         if (choir_loop_turn(loop, CHOIR_TIME_NEVER)) die("loop", choir_loop_error(loop));
     }

@@ -2,7 +2,6 @@
 /* Serves the calculator: answers at once, with an error of its own, or later. usage: server [tcp://HOST:PORT] */
 #include "calculator.h"
 
-#include <choir/net.h>
 #include <stdio.h>
 
 /* A request of next_sum that waits for its answer. It lies in the request's own memory. */
@@ -22,42 +21,43 @@ static void take_off(waiter *w) {
 }
 
 /* What cannot be answered is dropped, so that its caller need not wait for ever. */
-static void answer(choir_responder to, const void *value) {
-    if (choir_respond(to, value) != CHOIR_OK) choir_respond_drop(to);
+static void or_drop(int status, choir_responder to) {
+    if (status != CHOIR_OK) choir_respond_drop(to);
 }
 
-static void add(void *ctx, choir_responder to, const void *args, const choir_event *request) {
-    const calculator_add_args *in = args;
+static void add(void *ctx, choir_responder to, const calculator_add_args *args, const choir_event *request) {
     calculator *c = ctx;
     int64_t sum;
     (void)request;
-    if (__builtin_add_overflow(in->a, in->b, &sum)) {
+    if (__builtin_add_overflow(args->a, args->b, &sum)) {
         choir_respond_invalid(to, CHOIR_STR("the sum does not fit into 64 bits"));
         return;
     }
-    answer(to, &sum);
+    or_drop(calculator_reply_add(to, sum), to);
     while (c->waiting) {
         choir_responder other = c->waiting->to;
         take_off(c->waiting);
-        answer(other, &sum);
+        or_drop(calculator_reply_next_sum(other, sum), other);
     }
 }
 
-static void divide(void *ctx, choir_responder to, const void *args, const choir_event *request) {
-    const calculator_divide_args *in = args;
+static void divide(void *ctx, choir_responder to, const calculator_divide_args *args,
+                   const choir_event *request) {
     (void)ctx, (void)request;
-    if (in->divisor == 0)
-        choir_respond_error(to, &(calculator_divide_error){CALCULATOR_BY_ZERO});
-    else if (in->dividend == INT64_MIN && in->divisor == -1)
-        choir_respond_error(to, &(calculator_divide_error){CALCULATOR_OVERFLOW});
-    else
-        answer(to, &(int64_t){in->dividend / in->divisor});
+    bool by_zero = args->divisor == 0;
+    if (by_zero || (args->dividend == INT64_MIN && args->divisor == -1)) {
+        const calculator_divide_error why = {by_zero ? CALCULATOR_DIVIDE_ERROR_BY_ZERO
+                                                     : CALCULATOR_DIVIDE_ERROR_OVERFLOW};
+        or_drop(calculator_fail_divide(to, &why), to);
+    } else {
+        or_drop(calculator_reply_divide(to, args->dividend / args->divisor), to);
+    }
 }
 
-static void next_sum(void *ctx, choir_responder to, const void *args, const choir_event *request) {
+static void next_sum(void *ctx, choir_responder to, const choir_event *request) {
     calculator *c = ctx;
     waiter *w = choir_responder_alloc(to, sizeof *w, _Alignof(waiter));
-    (void)args, (void)request;
+    (void)request;
     if (!w) {
         choir_respond_drop(to);
         return;
@@ -90,8 +90,8 @@ static void print_log(void *ctx, uint32_t level, const char *area, choir_str tex
 }
 
 int main(int argc, char **argv) {
-    static choir_handler *const handlers[CALCULATOR_METHODS] = {
-        [CALCULATOR_ADD] = add, [CALCULATOR_DIVIDE] = divide, [CALCULATOR_NEXT_SUM] = next_sum};
+    static const calculator_handlers handlers = {
+        .size = sizeof handlers, .add = add, .divide = divide, .next_sum = next_sum};
     calculator state = {NULL};
     choir_loop *loop;
     choir_server *server;
@@ -104,9 +104,7 @@ int main(int argc, char **argv) {
     env_options.log = print_log;
     loop_options.env = &env_options;
     choir_server_options_init(&options);
-    options.service = &calculator_service;
-    options.handlers = handlers;
-    options.ctx = &state;
+    calculator_serve(&options, &handlers, &state);
     options.cancelled = cancelled;
     options.ended = ended;
     if (choir_loop_new(&loop_options, &loop)) return 1;

@@ -33,8 +33,8 @@ static choir_time now(void) {
 }
 
 static void handle(host *h, const choir_event *e) {
-    if (e->kind == CHOIR_EVENT_CALL_DONE && e->outcome == CHOIR_OUTCOME_OK)
-        printf("2 + 3 = %" PRId64 "\n", *(const int64_t *)e->value);
+    if (e->kind == CHOIR_EVENT_CALL_DONE && calculator_ok_add(e))
+        printf("2 + 3 = %" PRId64 "\n", *calculator_ok_add(e));
     else if (e->kind == CHOIR_EVENT_CALL_DONE)
         printf("%s: %.*s\n", choir_outcome_text(e->outcome), (int)e->text.len, e->text.data);
     else if (e->kind == CHOIR_EVENT_SESSION_CLOSED)
@@ -129,9 +129,7 @@ int main(int argc, char **argv) {
     options.call = &calculator_service;
     check(choir_session_new(env, &options, &h.session, now()), "session");
     check(choir_attachment_new_initiator(env, NULL, h.session, &h.link, now()), "attachment");
-    check(choir_call(h.session, choir_session_root(h.session), CALCULATOR_ADD, &(calculator_add_args){2, 3},
-                     NULL, NULL, now()),
-          "call");
+    check(calculator_call_add(h.session, choir_session_root(h.session), 2, 3, NULL, NULL, now()), "call");
     while (!h.over) turn(&h);
     choir_session_free(h.session);
     choir_env_free(env);

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/* Generated code: its tables say what the interface file was read into, with the compiler's sizes and offsets equal to
+ * ours; ids and announcements are those of real peers; typed clients and handlers understand each other. */
+#include "choir/value.h"
+#include "idl/idl.h"
+#include "rust_vectors.h"
+#include "schema/unit.h"
+#include "testbed.h"
+#include "testbed_evolved.h"
+#include "testing/alloc.h"
+#include "zoo.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* ---- tables ---- */
+
+static void compare_types(const choir_unit *made, const choir_unit *read) {
+    cr_assert_eq(made->types_len, read->types_len);
+    for (uint32_t i = 0; i < made->types_len; i++) {
+        const choir_type *a = &made->types[i], *b = &read->types[i];
+        cr_expect(memcmp(a, b, sizeof *a) == 0,
+                  "type %u: kind %u, size %u, align %u, offset %u; read: %u %u %u %u", i, a->kind, a->size,
+                  a->align, a->offset, b->kind, b->size, b->align, b->offset);
+    }
+}
+
+#define SAME(member)                                                                                         \
+    cr_assert_eq(made->member##_len, read->member##_len);                                                    \
+    cr_expect(made->member##_len == 0 ||                                                                     \
+                  memcmp(made->member, read->member, made->member##_len * sizeof *made->member) == 0,        \
+              #member)
+
+static void compare_units(const choir_unit *made, const choir_unit *read) {
+    choiri_text text;
+    cr_assert_eq(choiri_unit_check(made, &text), CHOIR_OK);
+    compare_types(made, read);
+    SAME(fields);
+    SAME(variants);
+    SAME(strings);
+    SAME(params);
+    SAME(schemas);
+    SAME(announcements);
+    SAME(parts);
+    SAME(schema_bytes);
+}
+
+static void compare(const choir_service *made, const char *path) {
+    idl *file;
+    idl_error error;
+    cr_assert(idl_read(getenv(path), &file, &error), "%s", error.text);
+    cr_assert(idl_announce(file, &error), "%s", error.text);
+    const choir_service *read = idl_find(file, choir_service_name(made));
+    cr_assert(read);
+    compare_units(made->unit, idl_unit(file));
+    SAME(methods);
+    cr_expect_eq(made->name, read->name);
+    idl_free(file);
+}
+
+Test(generated, tables) {
+    compare(&testbed_service, "TESTBED_RS");
+    compare(&evolved_service, "EVOLVED_RS");
+    compare(&zoo_service, "ZOO_RS");
+}
+
+static bool is_hex(const uint8_t *bytes, size_t len, const char *hex) {
+    char digits[3];
+    for (size_t i = 0; i < len; i++) {
+        snprintf(digits, sizeof digits, "%02x", bytes[i]);
+        if (memcmp(digits, hex + 2 * i, 2) != 0) return false;
+    }
+    return strlen(hex) == 2 * len;
+}
+
+static bool is_root(const choir_unit *u, uint32_t announcement, const char *hex) {
+    const choir_announcement *a = &u->announcements[announcement - 1];
+    return is_hex(u->schema_bytes + a->root, a->root_len, hex);
+}
+
+static void compare_methods(const choir_service *s, const struct service_row *rows, size_t count) {
+    cr_assert_eq(s->methods_len, count);
+    for (uint32_t i = 0; i < count; i++) {
+        choir_str name = choir_method_name(s, i);
+        const choir_method *m = &s->methods[i];
+        cr_expect(name.len == strlen(rows[i].name) && memcmp(name.data, rows[i].name, name.len) == 0);
+        cr_expect_eq(m->id, rows[i].id, "%s", rows[i].name);
+        cr_expect_eq(m->flags, rows[i].flags, "%s", rows[i].name);
+        cr_expect(is_root(s->unit, m->args_announcement, rows[i].args), "%s", rows[i].name);
+        cr_expect(is_root(s->unit, m->response_announcement, rows[i].response), "%s", rows[i].name);
+    }
+}
+
+Test(generated, ids_and_roots_of_real_peers) {
+    cr_assert_eq(COUNT(testbed_rows), TESTBED_METHODS);
+    compare_methods(&testbed_service, testbed_rows, COUNT(testbed_rows));
+    compare_methods(&evolved_service, evolved_rows, COUNT(evolved_rows));
+}
+
+/* ---- calls ---- */
+
+typedef struct zoo {
+    int opened, hollow;
+    int done;
+} zoo;
+
+static void on_open(void *ctx, choir_responder to, const choir_event *request) {
+    zoo *z = ctx;
+    (void)request;
+    z->opened++;
+    cr_expect_eq(zoo_reply_open(to), CHOIR_OK);
+}
+static void on_numbers(void *ctx, choir_responder to, const zoo_numbers_args *args,
+                       const choir_event *request) {
+    (void)ctx, (void)request;
+    cr_expect_eq(zoo_reply_numbers(to, &args->numbers), CHOIR_OK);
+}
+static void on_animal(void *ctx, choir_responder to, const zoo_animal_args *args,
+                      const choir_event *request) {
+    (void)ctx, (void)request;
+    cr_expect_eq(zoo_reply_animal(to, &args->animal), CHOIR_OK);
+}
+static void on_containers(void *ctx, choir_responder to, const zoo_containers_args *args,
+                          const choir_event *request) {
+    (void)ctx, (void)request;
+    cr_expect_eq(zoo_reply_containers(to, &args->containers), CHOIR_OK);
+}
+static void on_hollow(void *ctx, choir_responder to, const choir_event *request) {
+    zoo *z = ctx;
+    (void)request;
+    z->hollow++;
+    cr_expect_eq(zoo_reply_hollow(to), CHOIR_OK);
+}
+static void on_array(void *ctx, choir_responder to, const zoo_array_args *args, const choir_event *request) {
+    (void)ctx, (void)request;
+    cr_expect_eq(zoo_reply_array(to, args->array), CHOIR_OK);
+}
+static void on_fails(void *ctx, choir_responder to, const zoo_fails_args *args, const choir_event *request) {
+    (void)ctx, (void)request;
+    cr_expect_eq(args->why.len > 0 ? zoo_fail_fails(to, args->why) : zoo_reply_fails(to), CHOIR_OK);
+}
+static void on_delete(void *ctx, choir_responder to, const zoo_delete_args *args,
+                      const choir_event *request) {
+    (void)ctx, (void)request;
+    zoo_option_u8 answer = {args->done, args->client};
+    cr_expect_eq(zoo_reply_delete(to, &answer), CHOIR_OK);
+}
+static void on_size(void *ctx, choir_responder to, const zoo_size_args *args, const choir_event *request) {
+    (void)ctx, (void)request;
+    cr_expect_eq(zoo_reply_size(to, args->args + args->ctx), CHOIR_OK);
+}
+
+static const zoo_handlers handlers = {.size = sizeof(zoo_handlers),
+                                      .open = on_open,
+                                      .numbers = on_numbers,
+                                      .animal = on_animal,
+                                      .containers = on_containers,
+                                      .hollow = on_hollow,
+                                      .array = on_array,
+                                      .fails = on_fails,
+                                      .delete_ = on_delete,
+                                      .size_ = on_size};
+
+typedef struct world {
+    zoo zoo;
+    choir_loop *loop;
+    choir_server *server;
+    choir_client *client;
+} world;
+
+static void begin(world *w, const zoo_handlers *with) {
+    *w = (world){0};
+    choir_server_options serve;
+    choir_client_options join;
+    choir_server_options_init(&serve);
+    zoo_serve(&serve, with, &w->zoo);
+    choir_client_options_init(&join);
+    join.service = &zoo_service;
+    cr_assert_eq(choir_loop_new(NULL, &w->loop), CHOIR_OK);
+    cr_assert_eq(choir_listen(w->loop, "mem://zoo", &serve, &w->server), CHOIR_OK);
+    cr_assert_eq(choir_connect(w->loop, "mem://zoo", &join, &w->client), CHOIR_OK);
+    cr_assert_eq(choir_client_wait_open(w->client), CHOIR_OK);
+}
+
+#define PATIENCE (10 * CHOIR_SECOND)
+
+static bool is(choir_str s, const char *text) {
+    return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
+}
+
+Test(generated, scalars_and_nothing) {
+    world w;
+    const choir_event *done;
+    begin(&w, &handlers);
+    cr_assert_eq(zoo_wait_open(w.client, PATIENCE, &done), CHOIR_OK);
+    cr_expect(zoo_ok_open(done) && w.zoo.opened == 1);
+    const zoo_numbers in = {.a = 255,
+                            .d = UINT64_MAX,
+                            .e = {1, 2},
+                            .i = INT64_MIN,
+                            .j = {3, UINT64_MAX},
+                            .l = -0.5,
+                            .m = 0x1F600,
+                            .n = true,
+                            .p = -1};
+    cr_assert_eq(zoo_wait_numbers(w.client, &in, PATIENCE, &done), CHOIR_OK);
+    const zoo_numbers *out = zoo_ok_numbers(done);
+    cr_assert(out);
+    cr_expect(out->a == 255 && out->d == UINT64_MAX && out->e.hi == 2 && out->i == INT64_MIN &&
+              out->j.hi == UINT64_MAX && out->l == -0.5 && out->m == 0x1F600 && out->n && out->p == -1);
+    cr_assert_eq(zoo_wait_hollow(w.client, PATIENCE, &done), CHOIR_OK);
+    cr_expect(zoo_ok_hollow(done) && w.zoo.hollow == 1);
+    const uint32_t three[3] = {1, 0, UINT32_MAX};
+    cr_assert_eq(zoo_wait_array(w.client, three, PATIENCE, &done), CHOIR_OK);
+    const uint32_t *array = zoo_ok_array(done);
+    cr_expect(array && memcmp(array, three, sizeof three) == 0);
+    cr_assert_eq(zoo_wait_size(w.client, 40, 2, PATIENCE, &done), CHOIR_OK);
+    const uint32_t *size = zoo_ok_size(done);
+    cr_expect(size && *size == 42);
+    cr_assert_eq(zoo_wait_delete(w.client, 7, 0, true, PATIENCE, &done), CHOIR_OK);
+    const zoo_option_u8 *maybe = zoo_ok_delete(done);
+    cr_expect(maybe && maybe->some && maybe->value == 7);
+    choir_loop_free(w.loop);
+}
+
+Test(generated, enums_and_boxes) {
+    world w;
+    const choir_event *done;
+    begin(&w, &handlers);
+    zoo_animal bird = {.tag = ZOO_ANIMAL_BIRD, .bird = CHOIR_STR("tweet")};
+    zoo_animal cat = {.tag = ZOO_ANIMAL_CAT, .cat = {.f0 = 9, .f1 = {true, &bird}}};
+    cr_assert_eq(zoo_wait_animal(w.client, &cat, PATIENCE, &done), CHOIR_OK);
+    const zoo_animal *out = zoo_ok_animal(done);
+    cr_assert(out);
+    cr_expect(out->tag == ZOO_ANIMAL_CAT && out->cat.f0 == 9 && out->cat.f1.some);
+    cr_expect(out->cat.f1.value->tag == ZOO_ANIMAL_BIRD && is(out->cat.f1.value->bird, "tweet"));
+    zoo_animal dog = {.tag = ZOO_ANIMAL_DOG, .dog = {CHOIR_STR("Rex"), 0.25}};
+    cr_assert_eq(zoo_wait_animal(w.client, &dog, PATIENCE, &done), CHOIR_OK);
+    out = zoo_ok_animal(done);
+    cr_expect(out && is(out->dog.name, "Rex") && out->dog.double_ == 0.25);
+    for (uint32_t tag = ZOO_ANIMAL_EMPTY_TUPLE; tag <= ZOO_ANIMAL_GHOST; tag++) {
+        cr_assert_eq(zoo_wait_animal(w.client, &(zoo_animal){.tag = tag}, PATIENCE, &done), CHOIR_OK);
+        out = zoo_ok_animal(done);
+        cr_expect(out && out->tag == tag);
+    }
+    choir_loop_free(w.loop);
+}
+
+Test(generated, containers) {
+    world w;
+    const choir_event *done;
+    begin(&w, &handlers);
+    const choir_str names[] = {CHOIR_STR("a"), CHOIR_STR("")};
+    const zoo_entry_string_u32 entries[] = {{CHOIR_STR("x"), 1}, {CHOIR_STR("y"), 2}};
+    const uint32_t numbers[] = {5, 6, 7};
+    uint64_t boxed = 8;
+    uint16_t four[4] = {1, 2, 3, 4};
+    const zoo_containers in = {.bytes = {(const uint8_t *)"\x01\x02", 2},
+                               .names = {names, 2},
+                               .slice = {numbers, 3},
+                               .text = CHOIR_STR("cow"),
+                               .map = {entries, 2},
+                               .units = {NULL, 3},
+                               .grid = {{1, 2}, {3, 4}, {5, 6}},
+                               .boxed = &boxed,
+                               .boxed_array = four,
+                               .span = {3, 999999999},
+                               .maybe = {true, {true}},
+                               .result = {.tag = 1, .err = CHOIR_STR("bad")},
+                               .cage = {4},
+                               .buffers = {{{1, 2}}, {{3, 4, 5}}},
+                               .pairs = {{1, CHOIR_STR("p")}, {2, 3}}};
+    cr_assert_eq(zoo_wait_containers(w.client, &in, PATIENCE, &done), CHOIR_OK);
+    const zoo_containers *out = zoo_ok_containers(done);
+    cr_assert(out, "%s %.*s", choir_outcome_text(done->outcome), (int)done->text.len, done->text.data);
+    cr_assert(out->names.len == 2 && out->map.len == 2 && out->slice.len == 3 && out->units.len == 3);
+    const zoo_entry_string_u32 *map = out->map.items;
+    cr_expect(is(map[1].key, "y") && map[1].value == 2);
+    cr_expect(memcmp(out->slice.items, numbers, sizeof numbers) == 0 && is(out->text, "cow"));
+    cr_expect(memcmp(out->grid, in.grid, sizeof in.grid) == 0 && *out->boxed == 8);
+    cr_expect(memcmp(out->boxed_array, four, sizeof four) == 0 && out->span.nanoseconds == 999999999);
+    cr_expect(out->maybe.some && out->maybe.value.some && out->result.tag == 1 && is(out->result.err, "bad"));
+    cr_expect(out->buffers.f1.data[2] == 5 && is(out->pairs.f0.second, "p") && out->cage.bars == 4);
+    char text[64];
+    const zoo_cage cage = {.int_ = 1, .secret = CHOIR_STR("hidden")};
+    choir_value_print(&zoo_unit, ZOO_TYPE_CAGE, &cage, text, sizeof text);
+    cr_expect(strstr(text, "int: 1"), "%s", text);
+    choir_loop_free(w.loop);
+}
+
+static void on_done(void *ctx, const choir_event *done) {
+    zoo *z = ctx;
+    const choir_str *why = zoo_err_fails(done);
+    z->done += why && is(*why, "closed");
+    cr_expect_not(zoo_ok_fails(done));
+}
+
+/* Errors, callbacks, and a method that an older table of handlers does not have. */
+Test(generated, errors) {
+    world w;
+    const choir_event *done;
+    begin(&w, &handlers);
+    cr_assert_eq(zoo_client_fails(w.client, CHOIR_STR("closed"), NULL, on_done, &w.zoo, NULL), CHOIR_OK);
+    cr_assert_eq(zoo_wait_fails(w.client, CHOIR_STR(""), PATIENCE, &done), CHOIR_OK);
+    cr_expect(zoo_ok_fails(done) && !zoo_err_fails(done));
+    cr_expect_eq(w.zoo.done, 1);
+    cr_assert_eq(zoo_wait_cage(w.client, &(zoo_cage){.int_ = 1}, PATIENCE, &done), CHOIR_OK);
+    cr_expect_eq(done->outcome, CHOIR_OUTCOME_CANCELLED, "there is no handler");
+    choir_loop_free(w.loop);
+
+    zoo_handlers old = handlers;
+    old.size = offsetof(zoo_handlers, delete_);
+    begin(&w, &old);
+    cr_assert_eq(zoo_wait_fails(w.client, CHOIR_STR(""), PATIENCE, &done), CHOIR_OK);
+    cr_expect(zoo_ok_fails(done));
+    cr_assert_eq(zoo_wait_size(w.client, 1, 2, PATIENCE, &done), CHOIR_OK);
+    cr_expect_eq(done->outcome, CHOIR_OUTCOME_CANCELLED);
+    choir_loop_free(w.loop);
+}

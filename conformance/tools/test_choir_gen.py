@@ -1,0 +1,306 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs choir-gen as a user or build system does: options, files, errors, and what the output must be for compilers.
+
+usage: test_choir_gen.py CHOIR_GEN CHOIR SOURCE_ROOT BUILD_ROOT
+"""
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "hygiene"))
+from tap import Tap  # noqa: E402
+
+INTERFACES = ["conformance/testbed/testbed.rs", "conformance/testbed/testbed_evolved.rs",
+              "conformance/generated/zoo.rs", "docs/examples/calculator/calculator.rs"]
+# The whole list of meson.build.
+C_WARNINGS = """-Wall -Wextra -Wpedantic -Werror -Wconversion -Wsign-conversion -Wshadow -Wvla -Wstrict-prototypes
+    -Wmissing-prototypes -Wundef -Wcast-align -Wwrite-strings -Wimplicit-fallthrough -Wswitch-enum -Wformat=2
+    -Wnull-dereference -Wdouble-promotion -fno-common""".split()
+CPP_WARNINGS = "-Wall -Wextra -Wpedantic -Werror -Wconversion -Wshadow -Wundef -Wold-style-cast".split()
+
+# What C cannot name, or names twice: text and the start of the message.
+BAD = [
+    ("struct A { int: u8, int_: u8 }",
+     '1:21: error: the field "int_" would be int_ in C, as the field "int" in line 1\n'),
+    ("struct MyType;\nstruct A { x: u8 }\nstruct a { x: u8 }",
+     '3:8: error: the type "a" would be bad_a in C, as the type "A" in line 2\n'),
+    ("enum E { FooBar, Foo_bar }",
+     '1:18: error: the variant "Foo_bar" would be BAD_E_FOO_BAR in C, as the variant "FooBar" in line 1\n'),
+    ("enum E { A { x: u8 } }\nstruct E_A { x: u8 }",
+     '2:8: error: the type "E_A" would be bad_e_a in C, as the variant "A" in line 1\n'),
+    ("trait T { async fn a(&self); }\nstruct ReplyA { x: u8 }",
+     '2:8: error: the type "ReplyA" would be t_reply_a in C, as the method "a" in line 1\n'),
+    ("enum E { Tag(u8), Tag_(u8) }", '1:19: error: the variant "Tag_" would be tag_ in C, as the variant "Tag" in line 1\n'),
+    ("trait T { async fn size(&self); async fn size_(&self, x: u8); }",
+     '1:42: error: the method id of "size_" is also that of "size" in line 1\n'),
+    ("trait T { async fn f(&self, done: u8, done_: u8); }",
+     '1:39: error: the argument "done_" would be done_ in C, as the argument "done" in line 1\n'),
+    ("trait T { async fn f(&self); }\nstruct Service(u8);",
+     '2:8: error: the type "Service" would be t_service in C, as the trait "T" in line 1\n'),
+    ("struct Caf\u00e9 { x: u8 }", '1:8: error: "Caf\u00e9" is no name in C\n'),
+    ("struct A { \u00e9: u8 }", '1:12: error: "\u00e9" is no name in C\n'),
+    ("struct A { #[facet(default = 7)] x: u8 }", "1:30: error: a default that is not zero; a missing field is zero in C\n"),
+    ("struct A { x: i31 }", '1:15: error: there is no type "i31"\n'),
+    ("struct A { x: " + "Vec<" * 10000 + "u8" + ">" * 10000 + "}", "1:271: error: types are nested too deep here\n"),
+    ("struct A { x: " + "(" * 10000, "1:79: error: types are nested too deep here\n"),
+    ("/*" * 10000, "1:1: error: this comment does not end\n"),
+    ("", ""),
+]
+
+# Files of other forms, which must compile.
+FORMS = {
+    "no_trait": "pub struct Only { pub x: u8 }\npub enum Two { A, B(Only) }\n",
+    "two-traits.v1": "trait A { async fn f(&self, x: u8) -> u8; }\ntrait B { async fn f(&self, x: Vec<u8>) -> Option<u8>; }\n",
+    "empty_trait": "/// Nothing.\ntrait Empty {}\n",
+    "h": "trait H { async fn h(&self, h: u8); async fn unit(&self); async fn r#type(&self) -> Result<(), ()>; }\n",
+    "channels": "trait C { async fn all(&self, a: Tx<Vec<u8>>, b: Rx<(u8, String)>, c: Option<Tx<()>>); }\n",
+    "long": "trait QuiteALongNameForAService { async fn a_method_whose_name_is_rather_long(&self, "
+            "and_an_argument_whose_name_is_long_too: Option<Vec<(u8, String, Vec<u16>)>>)"
+            " -> Result<Vec<Option<u8>>, Option<Result<u8, (u64, i128)>>>; }\n",
+}
+
+TOKEN = re.compile(r"(?P<doc>//[/!][^\n]*)|(?P<comment>//[^\n]*)|(?P<space>\s+)|(?P<word>r#\w+|'?\w+|::|->|\"[^\"]*\"|.)")
+
+
+def run(*command, **options):
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def shuffled(text, rng):
+    """The same tokens with other white space, line breaks and comments between them."""
+    out = []
+    for match in TOKEN.finditer(text):
+        if match.lastgroup == "doc":
+            out.append("\n" * rng.randrange(3) + match.group() + "\n")
+        elif match.lastgroup == "word":
+            gap = rng.choice([" ", "\n", "\t", "  \n\n ", "/* a /* b */ ; */", " // c }\n", "\r\n", "/**/"])
+            out.append(match.group() + gap)
+    return "".join(out)
+
+
+class Test:
+    def __init__(self, choir_gen, choir, source, build, folder):
+        self.tap, self.folder = Tap(), folder
+        self.choir_gen, self.choir, self.source, self.build = choir_gen, choir, source, build
+
+    def gen(self, *arguments, **options):
+        return run(self.choir_gen, *arguments, **options)
+
+    def place(self, *parts):
+        path = os.path.join(self.folder, *parts)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return path
+
+    def outputs(self, stem, folder):
+        return [read(os.path.join(self.folder, folder, stem + end)) for end in (".h", ".c")]
+
+    def interface(self, path):
+        """Everything about one interface file that is in the project."""
+        stem, tap = os.path.basename(path)[:-3], self.tap
+        source = os.path.join(self.source, path)
+        for folder in ("first", "second"):
+            self.place(folder, "x")
+            language = {**os.environ, "LC_ALL": "C" if folder == "first" else "C.UTF-8"}
+            result = self.gen("-o", self.place(folder), source, env=language)
+            tap.check(result.returncode == 0 and not result.stderr, f"{stem}: generates", result.stderr)
+        made = self.outputs(stem, "first")
+        tap.check(made == self.outputs(stem, "second"), f"{stem}: twice the same")
+        rng = random.Random(20260801)
+        bad = []
+        for _ in range(5):
+            moved = self.place("moved", stem + ".rs")
+            write(moved, shuffled(read(source), rng))
+            result = self.gen("-o", self.place("moved"), moved)
+            if result.returncode != 0 or made != self.outputs(stem, "moved"):
+                bad.append(result.stderr or "another output")
+        tap.check(not bad, f"{stem}: white space and comments change nothing", bad)
+        self.compile(stem)
+        self.format(stem)
+
+    def compile(self, stem):
+        includes = [f"-I{self.source}/include", f"-I{self.build}/include", f"-I{self.folder}/first"]
+        code = os.path.join(self.folder, "first", stem)
+        for compiler in filter(shutil.which, ("gcc", "clang")):
+            result = run(compiler, "-std=c17", "-O2", *C_WARNINGS, *includes, "-c", code + ".c", "-o", code + ".o")
+            self.tap.check(result.returncode == 0, f"{stem}: compiles as C17 with {compiler}", result.stderr)
+        for compiler in filter(shutil.which, ("g++", "clang++")):
+            text = f'#include "{stem}.h"\n' * 2
+            result = run(compiler, "-x", "c++", "-std=c++17", *CPP_WARNINGS, *includes, "-fsyntax-only", "-", input=text)
+            self.tap.check(result.returncode == 0, f"{stem}: can be included from C++17 with {compiler}", result.stderr)
+
+    def format(self, stem):
+        for program in filter(shutil.which, ("clang-format-14",)):
+            files = [os.path.join(self.folder, "first", stem + end) for end in (".h", ".c")]
+            shutil.copy(os.path.join(self.source, ".clang-format"), self.place("first", ".clang-format"))
+            result = run(program, "--dry-run", "-Werror", *files)
+            self.tap.check(result.returncode == 0, f"{stem}: is formatted", result.stderr[:2000])
+
+    def bad_input(self):
+        path = self.place("bad", "bad.rs")
+        for text, message in BAD:
+            write(path, text)
+            result = self.gen("-o", self.place("bad"), path)
+            expected = f"{path}:{message}" if message else f"{path}: error: the file declares nothing\n"
+            self.tap.check(result.returncode == 1 and result.stderr.startswith(expected),
+                           f"refused: {text[:40]!r}", f"{result.returncode}\n{result.stderr}")
+        self.tap.check(os.listdir(self.place("bad")) == ["bad.rs"], "and nothing was written")
+        write(path, "// " + "x" * 10_000_000)
+        result = self.gen("-o", self.place("bad"), path)
+        self.tap.check(result.returncode == 1 and "the file is too large" in result.stderr, "refused: 10 MB", result.stderr)
+        write(path, "".join(f"struct A{i} {{ x: u32, y: Vec<A{i}> }}\n" for i in range(20000)))
+        result = self.gen("-o", self.place("bad"), path, timeout=120)
+        self.tap.check(result.returncode == 0, "20,000 types take their time, which is short", result.stderr)
+
+    def damaged(self):
+        """Interfaces with random damage: read or refused, never anything else."""
+        rng, bad, statuses = random.Random(20260802), [], set()
+        text = read(os.path.join(self.source, INTERFACES[2]))
+        path = self.place("damaged", "zoo.rs")
+        for _ in range(150):
+            changed = text
+            for _ in range(rng.randrange(1, 4)):
+                at, span = rng.randrange(len(changed)), rng.randrange(12)
+                piece = rng.choice(["", changed[at:at + span] * 2, rng.choice("<>(){}[];:,#!'\"/*&= \n\\abT0")])
+                changed = changed[:at] + piece + changed[at + span:]
+            write(path, changed)
+            result = self.gen("-o", self.place("damaged"), path)
+            statuses.add(result.returncode)
+            if result.returncode not in (0, 1) or "Sanitizer" in result.stderr:
+                bad.append(f"{result.returncode}: {result.stderr[:500]}\n{changed}")
+        self.tap.check(not bad and statuses == {0, 1}, "150 damaged interfaces", bad[:2])
+
+    def options(self):
+        tap, source = self.tap, os.path.join(self.source, INTERFACES[0])
+        folder = self.place("options", "x")[:-2]
+        tap.check(self.gen("--help").returncode == 0 and "--check" in self.gen("--help").stdout, "--help")
+        tap.check(re.match(r"choir-gen \d", self.gen("--version").stdout), "--version")
+        for arguments in ([], ["--what"], ["a.rs", "b.rs"], ["--prefix", "Foo", source]):
+            tap.check(self.gen(*arguments).returncode == 2, f"wrong usage: {' '.join(arguments) or 'nothing'}")
+        tap.check(self.gen(os.path.join(folder, "none.rs")).returncode == 3, "no such file")
+        tap.check(self.gen("-o", os.path.join(folder, "none"), source).returncode == 3, "no such folder")
+        depfile = os.path.join(folder, "d")
+        result = self.gen("-o", folder, "-p", "mine", "--header-name", "api/t.h", "--depfile", depfile, source)
+        header, code = self.outputs("testbed", "options")
+        tap.check(result.returncode == 0 and "mine_client_echo(" in header and '#include "api/t.h"' in code,
+                  "--prefix and --header-name", result.stderr)
+        tap.check(read(depfile) == f"{folder}/testbed.h {folder}/testbed.c: {source}\n", "--depfile", read(depfile))
+        for stem, text in FORMS.items():
+            write(self.place("first", stem + ".rs"), text)
+            result = self.gen("-o", self.place("first"), self.place("first", stem + ".rs"))
+            tap.check(result.returncode == 0, f"{stem}: generates", result.stderr)
+            self.compile(stem)
+            if stem != "long":  # whose names alone fill a line
+                self.format(stem)
+        tap.check(sorted(os.listdir(folder)) == ["d", "testbed.c", "testbed.h"], "nothing else is left")
+
+    def check(self):
+        tap, source = self.tap, os.path.join(self.source, INTERFACES[0])
+        folder = self.place("check", "x")[:-2]
+        result = self.gen("--check", "-o", folder, source)
+        tap.check(result.returncode == 1 and "testbed.h is not there" in result.stderr, "--check: missing", result.stderr)
+        self.gen("-o", folder, source)
+        result = self.gen("--check", "-o", folder, source)
+        tap.check(result.returncode == 0 and not result.stderr, "--check: the same", result.stderr)
+        path = os.path.join(folder, "testbed.c")
+        write(path, read(path).replace("\n", "\n\n", 1))
+        changed = read(path)
+        result = self.gen("--check", "-o", folder, source)
+        tap.check(result.returncode == 1 and "testbed.c:2: differs" in result.stderr, "--check: other", result.stderr)
+        tap.check(read(path) == changed, "--check writes nothing")
+
+    def schema(self):
+        tap, source = self.tap, os.path.join(self.source, INTERFACES[0])
+        result = run(self.choir, "schema", "show", source)
+        tap.check("  divide(i64, i64) -> Result<i64, MathError>\n    id fb68d9318f830875  args " in result.stdout,
+                  "choir schema show", result.stdout + result.stderr)
+        result = run(self.choir, "schema", "export", source)
+        snapshot = json.loads(result.stdout)
+        with open(os.path.join(self.source, "conformance/vectors/schema/testbed-method-schemas.json"),
+                  encoding="utf-8") as file:
+            expected = json.load(file)["methods"]
+        methods = snapshot["services"][0]["methods"]
+        same = [(m["name"], int(m["id"], 16), m["idem"], m["persist"]) for m in methods] == \
+            [(e["name"], int(e["id"], 16), e["retry"]["idem"], e["retry"]["persist"]) for e in expected]
+        tap.check(same and len(methods) == 36, "choir schema export: ids and flags of 36 methods")
+        roots = all(m["args"]["schemas"].endswith(e["args_root_cbor_hex"]) for m, e in zip(methods, expected))
+        tap.check(roots, "choir schema export: the announced arguments")
+        for arguments in (["schema"], ["schema", "what"], ["schema", "show"], ["schema", "show", "a", "b"]):
+            tap.check(run(self.choir, *arguments).returncode == 2, f"wrong usage: choir {' '.join(arguments)}")
+        tap.check(run(self.choir, "schema", "show", "none.rs").returncode == 3, "choir schema: no such file")
+        self.diff(source, os.path.join(self.source, "conformance/vectors/schema/testbed-evolved.rs"))
+
+    def diff(self, old, new):
+        """The plain and the evolved Testbed, and each kind of verdict."""
+        tap = self.tap
+        result = run(self.choir, "schema", "diff", old, old)
+        lines = result.stdout.splitlines()
+        tap.check(result.returncode == 0 and lines[0] == "Testbed" and len(lines) == 37
+                  and all(line.startswith("  same ") for line in lines[1:]), "choir schema diff: nothing has changed",
+                  result.stdout + result.stderr)
+        result = run(self.choir, "schema", "diff", old, new)
+        expected = ["removed    echo", "compatible echo_profile", "compatible echo_record", "compatible echo_status",
+                    'arguments, old reads new: all but args.0: variant "Suspended"', "breaking   echo_tag",
+                    "breaking   echo_measurement", "breaking   echo_config",
+                    "answer, new reads old: Ok.owner: missing in the peer's type; ours is struct Config"]
+        tap.check(result.returncode == 1 and all(text in result.stdout for text in expected)
+                  and result.stderr == "choir: breaking: 33 of 36 methods\n", "choir schema diff: the evolved Testbed",
+                  result.stdout + result.stderr)
+        result = run(self.choir, "schema", "diff", "--allow", old, new)
+        tap.check(result.returncode == 0 and "breaking   echo_tag" in result.stdout, "choir schema diff --allow")
+        result = run(self.choir, "schema", "diff", new, old)
+        tap.check("added      echo\n" in result.stdout, "choir schema diff: methods that are new")
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [os.path.join(folder, name) for name in ("v1.rs", "v2.rs")]
+            for path, field, rest in zip(paths, ("", ", b: u8"), ("", "trait C { async fn go(&self); }")):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write("trait A { async fn put(&self, s: S); async fn get(&self) -> S; }\n"
+                               f"struct S {{ a: u8{field} }}\n{rest}\n")
+            result = run(self.choir, "schema", "diff", *paths)
+            tap.check(result.returncode == 0 and result.stdout == (
+                "A\n"
+                "  one-way    put: only new programs can call old ones\n"
+                "      arguments, new reads old: args.0.b: missing in the peer's type; ours is struct S, "
+                "the peer's is struct \"S\" (type 0x8a5cd0498ab74f2e)\n"
+                "  one-way    get: only old programs can call new ones\n"
+                "      answer, new reads old: Ok.b: missing in the peer's type; ours is struct S, "
+                "the peer's is struct \"S\" (type 0x8a5cd0498ab74f2e)\n"
+                "\nC\n  added      go\n"), "choir schema diff: one way", result.stdout + result.stderr)
+        for arguments in ([], [old], [old, new, old], ["--what", old, new]):
+            tap.check(run(self.choir, "schema", "diff", *arguments).returncode == 2,
+                      "choir schema diff: usage " + " ".join(os.path.basename(a) for a in arguments))
+        tap.check(run(self.choir, "schema", "diff", old, "none.rs").returncode == 3, "choir schema diff: no such file")
+
+
+def main(choir_gen, choir, source, build):
+    with tempfile.TemporaryDirectory() as folder:
+        test = Test(choir_gen, choir, source, build, folder)
+        for path in INTERFACES:
+            test.interface(path)
+        test.bad_input()
+        test.damaged()
+        test.options()
+        test.check()
+        test.schema()
+        test.tap.end()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

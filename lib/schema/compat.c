@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* Compatibility of two versions of an interface. */
+#include "schema/compat.h"
+
+#include "schema/plan.h"
+#include "schema/unit.h"
+
+/* The extraction of one root; far above any that a connection could carry. */
+#define ANNOUNCED_MAX ((size_t)16 << 20)
+
+typedef struct version {
+    const choiri_root *root;
+    choiri_arena arena;
+    choiri_announcement announcement;
+    choiri_recv_tracker tracker; /* of who hears it */
+} version;
+
+static int open_version(choir_env *env, const choiri_root *root, version *v, choiri_text *text) {
+    static const uint64_t seed[2] = {0, 0}; /* these keys are the program's own */
+    v->root = root;
+    choiri_arena_init(&v->arena, env, NULL, 0, ANNOUNCED_MAX);
+    choiri_recv_tracker_init(&v->tracker, env, seed);
+    int status = choiri_extract(&v->arena, NULL, root, &v->announcement, text);
+    for (uint32_t i = 0; i < v->announcement.parts_len && status == CHOIR_OK; i++)
+        status = choiri_recv_tracker_add_all(&v->tracker, v->announcement.parts[i].cbor, 1, NULL, text);
+    return status;
+}
+
+static void close_version(version *v) {
+    choiri_recv_tracker_deinit(&v->tracker);
+    choiri_arena_reset(&v->arena);
+}
+
+static int read_way(choir_env *env, const version *writer, const version *reader, choiri_compat_way *ret) {
+    choiri_plan *plan;
+    choiri_plan_facts facts;
+    const choiri_plan_input in = {.env = env,
+                                  .tracker = &writer->tracker,
+                                  .remote_root = writer->announcement.root,
+                                  .root = reader->root,
+                                  .announcement = &reader->announcement};
+    int status = choiri_plan_make(&in, &plan, &facts, &ret->text);
+    if (status == CHOIR_ERR_NO_MEMORY) return status;
+    ret->reads = status != CHOIR_OK  ? CHOIRI_READS_NOT
+                 : facts.has_unknown ? CHOIRI_READS_PARTLY
+                 : plan              ? CHOIRI_READS_TRANSLATED
+                                     : CHOIRI_READS_SAME;
+    if (ret->reads == CHOIRI_READS_PARTLY) ret->text = facts.unknown;
+    choiri_plan_free(env, plan);
+    return CHOIR_OK;
+}
+
+int choiri_compat_roots(choir_env *env, const choiri_root *before, const choiri_root *after,
+                        choiri_compat *ret_compat) {
+    version old = {0}, new = {0};
+    choiri_text_init(&ret_compat->new_reads_old.text);
+    choiri_text_init(&ret_compat->old_reads_new.text);
+    int status = open_version(env, before, &old, &ret_compat->new_reads_old.text);
+    int second = open_version(env, after, &new, &ret_compat->old_reads_new.text);
+    if (status == CHOIR_OK) status = second;
+    if (status == CHOIR_OK) status = read_way(env, &old, &new, &ret_compat->new_reads_old);
+    if (status == CHOIR_OK) status = read_way(env, &new, &old, &ret_compat->old_reads_new);
+    close_version(&old);
+    close_version(&new);
+    return status;
+}
+
+/* --- channels --- */
+
+/* What goes through a channel is decoded as it is, without a plan: whoever reads it must have the same layout. */
+static void items_must_be_the_same(choiri_compat_way *items, uint32_t argument, choiri_compat_way *ret) {
+    if (items->reads == CHOIRI_READS_SAME || ret->reads == CHOIRI_READS_NOT) return;
+    choiri_text_init(&ret->text);
+    choiri_text_u64(choiri_text_add(&ret->text, "args."), argument);
+    choiri_text_add(&ret->text, ": items of channels are not translated, and the layouts differ");
+    if (items->reads == CHOIRI_READS_NOT)
+        choiri_text_str(choiri_text_add(&ret->text, ": "), choiri_text_get(&items->text));
+    ret->reads = CHOIRI_READS_NOT;
+}
+
+/* A Tx is given to who is called, so its items are read by the caller, as responses are; those of an Rx are read like
+ * arguments. */
+static int compare_channels(choir_env *env, const choiri_root *before, const choiri_root *after,
+                            choiri_compat_method *ret) {
+    const choir_type *a = choiri_unit_type(before->unit, before->type);
+    const choir_type *b = choiri_unit_type(after->unit, after->type);
+    if (a->kind != CHOIR_KIND_TUPLE || b->kind != CHOIR_KIND_TUPLE || a->count != b->count) return CHOIR_OK;
+    for (uint32_t i = 0; i < a->count; i++) {
+        const choir_type *x =
+            choiri_unit_type(before->unit, choiri_unit_field(before->unit, a->first + i)->type);
+        const choir_type *y =
+            choiri_unit_type(after->unit, choiri_unit_field(after->unit, b->first + i)->type);
+        if (x->kind != y->kind || (x->kind != CHOIR_KIND_TX && x->kind != CHOIR_KIND_RX)) continue;
+        choiri_compat items;
+        int status = choiri_compat_roots(env, &(choiri_root){.unit = before->unit, .type = x->elem},
+                                         &(choiri_root){.unit = after->unit, .type = y->elem}, &items);
+        if (status != CHOIR_OK) return status;
+        choiri_compat *way = x->kind == CHOIR_KIND_TX ? &ret->response : &ret->args;
+        items_must_be_the_same(&items.new_reads_old, i, &way->new_reads_old);
+        items_must_be_the_same(&items.old_reads_new, i, &way->old_reads_new);
+    }
+    return CHOIR_OK;
+}
+
+/* --- methods --- */
+
+static bool can(const choiri_compat_way *w) {
+    return w->reads != CHOIRI_READS_NOT;
+}
+
+static bool is_same(const choiri_compat *c) {
+    return c->new_reads_old.reads == CHOIRI_READS_SAME && c->old_reads_new.reads == CHOIRI_READS_SAME;
+}
+
+static bool is_partial(const choiri_compat *c) {
+    return c->new_reads_old.reads == CHOIRI_READS_PARTLY || c->old_reads_new.reads == CHOIRI_READS_PARTLY;
+}
+
+/* Arguments are read by who is called, responses by who calls. */
+static choiri_verdict judge(const choiri_compat *args, const choiri_compat *response) {
+    bool old_calls_new = can(&args->new_reads_old) && can(&response->old_reads_new);
+    bool new_calls_old = can(&args->old_reads_new) && can(&response->new_reads_old);
+    if (is_same(args) && is_same(response)) return CHOIRI_COMPAT_SAME;
+    if (old_calls_new && new_calls_old) return CHOIRI_COMPAT_BOTH;
+    return old_calls_new   ? CHOIRI_COMPAT_OLD_CALLS
+           : new_calls_old ? CHOIRI_COMPAT_NEW_CALLS
+                           : CHOIRI_COMPAT_BREAKING;
+}
+
+static int compare_method(choir_env *env, const choir_unit *u, const choir_method *before,
+                          const choir_unit *v, const choir_method *after, choiri_compat_method *ret) {
+    const choiri_root a = {.unit = u, .type = before->args}, b = {.unit = v, .type = after->args};
+    const choiri_root x = {.unit = u, .is_response = true, .ok = before->ok, .err = before->err},
+                      y = {.unit = v, .is_response = true, .ok = after->ok, .err = after->err};
+    int status = choiri_compat_roots(env, &a, &b, &ret->args);
+    if (status == CHOIR_OK) status = choiri_compat_roots(env, &x, &y, &ret->response);
+    if (status == CHOIR_OK) status = compare_channels(env, &a, &b, ret);
+    if (status != CHOIR_OK) return status;
+    ret->verdict = judge(&ret->args, &ret->response);
+    ret->is_partial = is_partial(&ret->args) || is_partial(&ret->response);
+    return CHOIR_OK;
+}
+
+int choiri_compat_services(choir_env *env, const choir_service *before, const choir_service *after,
+                           bool (*fn)(void *ctx, const choiri_compat_method *method), void *ctx,
+                           choiri_text *ret_text) {
+    const choiri_service *old, *new;
+    int status = choiri_service_prepare(env, before, &old, ret_text);
+    if (status == CHOIR_OK) status = choiri_service_prepare(env, after, &new, ret_text);
+    if (status != CHOIR_OK) return status;
+    for (uint32_t i = 0; i < old->methods_len; i++) {
+        uint32_t k = choiri_service_lookup(new, old->methods[i].id);
+        choiri_compat_method m = {.name = choir_method_name(before, i), .verdict = CHOIRI_COMPAT_REMOVED};
+        if (k != UINT32_MAX)
+            status = compare_method(env, before->unit, old->methods[i].desc, after->unit,
+                                    new->methods[k].desc, &m);
+        if (status != CHOIR_OK) {
+            choiri_text_str(choiri_text_add(ret_text, "method "), m.name);
+            choiri_text_add(choiri_text_add(ret_text, ": "), choir_status_text(status));
+            return status;
+        }
+        if (!fn(ctx, &m)) return CHOIR_OK;
+    }
+    for (uint32_t k = 0; k < new->methods_len; k++) {
+        if (choiri_service_lookup(old, new->methods[k].id) != UINT32_MAX) continue;
+        choiri_compat_method m = {.name = choir_method_name(after, k), .verdict = CHOIRI_COMPAT_ADDED};
+        if (!fn(ctx, &m)) return CHOIR_OK;
+    }
+    return CHOIR_OK;
+}

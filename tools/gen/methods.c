@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* Functions for each method. They are inline, so that a program links libchoir-net only if it uses what needs it. */
+#include "gen/gen.h"
+
+/* A pointer to values that are not changed: of an array, to its elements. */
+static const char *declare_pointer(gen *g, uint32_t type, const char *name) {
+    uint32_t base = type;
+    while (idl_type_at(g->file, base)->kind == CHOIR_KIND_ARRAY) base = idl_type_at(g->file, base)->elem;
+    if (gen_is_struct(g, base)) return gen_format(g, "const %s *%s", g->names[base], name);
+    if (idl_type_at(g->file, base)->kind == CHOIR_KIND_BOX)
+        return gen_declare(g, base, gen_format(g, "const *%s", name));
+    return gen_format(g, "const %s", gen_declare(g, base, gen_format(g, "*%s", name)));
+}
+
+/* A value as a parameter: structs and arrays by pointer. */
+static const char *declare_param(gen *g, uint32_t type, const char *name) {
+    bool pointer = idl_type_at(g->file, type)->kind == CHOIR_KIND_ARRAY || gen_is_struct(g, type);
+    return pointer ? declare_pointer(g, type, name) : gen_declare(g, type, name);
+}
+
+typedef struct method {
+    gen *g;
+    const char *prefix, *name, *index; /* testbed, echo, TESTBED_ECHO */
+    const idl_method *m;
+    const choir_method *made;
+    const char *args_type; /* NULL: no argument has a member in C */
+} method;
+
+/* The method's arguments as parameters, each with a newline in front. */
+static const char *params(const method *x) {
+    const choir_type *t = idl_type_at(x->g->file, x->made->args);
+    const char *list = "";
+    for (uint32_t i = t->first; x->args_type && i < t->first + t->count; i++) {
+        uint32_t type = idl_field_at(x->g->file, i)->type;
+        if (gen_is_empty(x->g, type)) continue;
+        const char *name = gen_param(x->g, x->g->members[i]);
+        list = gen_format(x->g, "%s\n%s", list, declare_param(x->g, type, name));
+    }
+    return list;
+}
+
+/* Puts the parameters together. Returns how the arguments are passed on. */
+static const char *add_args(const method *x) {
+    gen *g = x->g;
+    const choir_type *t = idl_type_at(g->file, x->made->args);
+    if (!x->args_type) return t->kind == CHOIR_KIND_UNIT ? "NULL" : "\"\"";
+    gen_add(&g->header, "    %s args;\n", x->args_type);
+    for (uint32_t i = t->first; i < t->first + t->count; i++) {
+        uint32_t type = idl_field_at(g->file, i)->type;
+        if (gen_is_empty(g, type)) continue;
+        const char *member = g->members[i], *name = gen_param(g, member);
+        if (idl_type_at(g->file, type)->kind == CHOIR_KIND_ARRAY)
+            gen_add(&g->header, "    memcpy(args.%s, %s, sizeof args.%s);\n", member, name, member);
+        else
+            gen_add(&g->header, "    args.%s = %s%s;\n", member, gen_is_struct(g, type) ? "*" : "", name);
+    }
+    return "&args";
+}
+
+static void add_function(const method *x, const char *head, const char *before, const char *after,
+                         const char *call, const char *call_before, const char *call_after) {
+    gen *g = x->g;
+    gen_add_list(&g->header, gen_format(g, "static inline int %s", head),
+                 gen_format(g, "%s%s%s", before, params(x), after), " {\n");
+    const char *args = add_args(x);
+    gen_add_list(&g->header, gen_format(g, "    return %s", call),
+                 gen_format(g, "%s\n%s\n%s%s", call_before, x->index, args, call_after), ";\n}\n");
+}
+
+static const char *text_of_flags(const gen *g, const idl_method *m) {
+    (void)g;
+    if (m->flags == (CHOIR_METHOD_IDEM | CHOIR_METHOD_PERSIST)) return "idem, persist";
+    if (m->flags == CHOIR_METHOD_IDEM) return "idem: may run again for the same operation";
+    if (m->flags == CHOIR_METHOD_PERSIST) return "persist: a running handler outlives its caller's cancel";
+    return NULL;
+}
+
+static void add_calls(const method *x) {
+    gen *g = x->g;
+    gen_add(&g->header, "\n");
+    gen_add_docs(&g->header, x->m->docs, 0, text_of_flags(g, x->m));
+    add_function(
+        x, gen_format(g, "%s_client_%s", x->prefix, x->name), "choir_client *client",
+        "\nconst choir_call_options *options\nchoir_call_fn *done\nvoid *ctx\nchoir_call_id *ret_call",
+        "choir_client_call", "client", "\noptions\ndone\nctx\nret_call");
+    add_function(x, gen_format(g, "%s_wait_%s", x->prefix, x->name), "choir_client *client",
+                 "\nchoir_duration timeout\nconst choir_event **ret_done", "choir_client_call_wait", "client",
+                 "\ntimeout\nret_done");
+    add_function(x, gen_format(g, "%s_call_%s", x->prefix, x->name),
+                 "choir_session *session\nchoir_conn conn",
+                 "\nconst choir_call_options *options\nchoir_call_id *ret_call\nchoir_time now", "choir_call",
+                 "session\nconn", "\noptions\nret_call\nnow");
+}
+
+/* The value of an answered call: NULL if it ended in another way. */
+static void add_value(const method *x, const char *what, uint32_t type, const char *outcome) {
+    gen *g = x->g;
+    if (idl_type_at(g->file, type)->kind == CHOIR_KIND_NEVER) return;
+    const char *head = gen_format(g, "%s_%s_%s", x->prefix, what, x->name);
+    if (gen_is_empty(g, type)) {
+        gen_add(&g->header,
+                "static inline bool %s(const choir_event *done) {\n    return done->outcome == %s;\n}\n",
+                head, outcome);
+        return;
+    }
+    gen_add(&g->header, "static inline %s(const choir_event *done) {\n", declare_pointer(g, type, head));
+    gen_add(&g->header, "    if (done->outcome != %s) return NULL;\n", outcome);
+    gen_add(&g->header, "    return CHOIR_CAST(%s, done->value);\n}\n", declare_pointer(g, type, ""));
+}
+
+static void add_reply(const method *x, const char *what, uint32_t type, const char *call) {
+    gen *g = x->g;
+    const choir_type *t = idl_type_at(g->file, type);
+    if (t->kind == CHOIR_KIND_NEVER) return;
+    const char *param = gen_is_empty(g, type) ? "" : gen_format(g, "\n%s", declare_param(g, type, "value"));
+    bool pointer = t->kind == CHOIR_KIND_ARRAY || gen_is_struct(g, type);
+    gen_add_list(&g->header, gen_format(g, "static inline int %s_%s_%s", x->prefix, what, x->name),
+                 gen_format(g, "choir_responder to%s", param), " {\n");
+    gen_add(&g->header, "    return %s(to, %s);\n}\n", call,
+            gen_is_empty(g, type) ? (t->kind == CHOIR_KIND_UNIT ? "NULL" : "\"\"")
+            : pointer             ? "value"
+                                  : "&value");
+}
+
+/* What the handler of a method looks like. */
+static void add_handler(const method *x) {
+    gen *g = x->g;
+    gen_add_docs(&g->header, x->m->docs, 4, text_of_flags(g, x->m));
+    const char *args = x->args_type ? gen_format(g, "\nconst %s *args", x->args_type) : "";
+    const char *member = gen_handler(g, x->m);
+    gen_add_list(&g->header, gen_format(g, "    void (*%s)", member),
+                 gen_format(g, "void *ctx\nchoir_responder to%s\nconst choir_event *request", args), ";\n");
+}
+
+/* ---- a service ---- */
+
+static void each_method(gen *g, uint32_t service, void (*add)(const method *x)) {
+    const char *prefix = gen_service_prefix(g, service);
+    const choir_method *made = idl_service(g->file, service)->methods;
+    for (const idl_method *m = gen_trait(g, service)->methods; m; m = m->next, made++) {
+        method x = {.g = g, .prefix = prefix, .name = gen_method(g, m), .m = m, .made = made};
+        x.index = gen_upper(g, gen_format(g, "%s_%s", prefix, x.name));
+        x.args_type = m->args_len > 0 && !gen_is_empty(g, made->args) ? g->names[made->args] : NULL;
+        add(&x);
+    }
+}
+
+static void add_index(const method *x) {
+    gen_add(&x->g->header, "    %s,\n", x->index);
+}
+
+static void add_args_struct(const method *x) {
+    if (x->args_type) gen_add_args(x->g, x->made->args);
+}
+
+static void add_values(const method *x) {
+    bool nothing_ok = idl_type_at(x->g->file, x->made->ok)->kind == CHOIR_KIND_NEVER;
+    bool nothing_err = idl_type_at(x->g->file, x->made->err)->kind == CHOIR_KIND_NEVER;
+    if (!nothing_ok || !nothing_err) gen_add(&x->g->header, "\n");
+    add_value(x, "ok", x->made->ok, "CHOIR_OUTCOME_OK");
+    add_value(x, "err", x->made->err, "CHOIR_OUTCOME_USER_ERROR");
+    add_reply(x, "reply", x->made->ok, "choir_respond");
+    add_reply(x, "fail", x->made->err, "choir_respond_error");
+}
+
+void gen_add_service(gen *g, uint32_t service) {
+    const idl_decl *d = gen_trait(g, service);
+    const char *prefix = gen_service_prefix(g, service), *upper = gen_upper(g, prefix);
+    gen_text *h = &g->header;
+    gen_add(h, "\n/* ---- %.*s ---- */\n\n", (int)d->name.text.len, d->name.text.data);
+    gen_add_docs(h, d->docs, 0, NULL);
+    gen_add(h, "extern const choir_service %s_service;\n\n/* Its methods, in order. */\nenum {\n", prefix);
+    each_method(g, service, add_index);
+    gen_add(h, "    %s_METHODS,\n};\n\n/* ---- arguments ---- */\n", upper);
+    each_method(g, service, add_args_struct);
+    gen_add(
+        h,
+        "\n/* ---- calls ----\n *\n"
+        " * client_NAME calls and goes on; `done` gets the end of the call, `options` and `ret_call` may be NULL:\n"
+        " * choir_client_call. wait_NAME waits for the end: choir_client_call_wait. call_NAME is for sessions without\n"
+        " * libchoir-net: choir_call. Arguments are borrowed for the call. */\n");
+    each_method(g, service, add_calls);
+    gen_add(
+        h,
+        "\n/* ---- ends of calls, answers ----\n *\n"
+        " * ok_NAME is the result of a call that was answered, err_NAME the error that the method answered with; NULL\n"
+        " * if the call ended in another way. They are borrowed from the event. reply_NAME answers a request with a\n"
+        " * result, fail_NAME with the method's error; the value is borrowed for the call: choir_respond. */\n");
+    each_method(g, service, add_values);
+    gen_add(
+        h,
+        "\n/* ---- handlers ----\n *\n"
+        " * Each answers `to`, now or later, or drops it; the arguments live until then (choir_handler). A method\n"
+        " * without a handler is dropped: its callers see Cancelled. */\ntypedef struct %s_handlers {\n"
+        "    size_t size; /* sizeof this struct */\n",
+        prefix);
+    each_method(g, service, add_handler);
+    gen_add(h, "} %s_handlers;\n\n", prefix);
+    gen_add(
+        h,
+        "/* Calls the handler for a request; false: there is none. For choir_server_options.dispatch. */\n");
+    gen_add_list(
+        h, gen_format(g, "bool %s_dispatch", prefix),
+        "const void *handlers\nvoid *ctx\nchoir_responder to\nconst void *args\nconst choir_event *request",
+        ";\n\n");
+    gen_add(
+        h,
+        "/* What a server of %.*s needs: `handlers` are borrowed as long as it lives, `ctx` is given to them. */\n",
+        (int)d->name.text.len, d->name.text.data);
+    gen_add_list(
+        h, gen_format(g, "static inline void %s_serve", prefix),
+        gen_format(g, "choir_server_options *options\nconst %s_handlers *handlers\nvoid *ctx", prefix),
+        " {\n");
+    gen_add(h,
+            "    options->service = &%s_service;\n    options->dispatch = %s_dispatch;\n"
+            "    options->dispatch_to = handlers;\n    options->ctx = ctx;\n}\n",
+            prefix, prefix);
+}
+
+static void add_case(const method *x) {
+    gen *g = x->g;
+    const char *member = gen_handler(g, x->m);
+    gen_add(&g->source, "    case %s:\n        if (!HAS(%s_handlers, %s)) return false;\n", x->index,
+            x->prefix, member);
+    gen_add(&g->source, "        h->%s(ctx, to, %srequest);\n        return true;\n", member,
+            x->args_type ? "args, " : "");
+}
+
+void gen_add_dispatcher(gen *g, uint32_t service) {
+    const char *prefix = gen_service_prefix(g, service);
+    gen_add(&g->source, "\n");
+    gen_add_list(
+        &g->source, gen_format(g, "bool %s_dispatch", prefix),
+        "const void *handlers\nvoid *ctx\nchoir_responder to\nconst void *args\nconst choir_event *request",
+        " {\n");
+    gen_add(&g->source,
+            "    const %s_handlers *h = handlers;\n    (void)h, (void)ctx, (void)to, (void)args;\n", prefix);
+    gen_add(&g->source, "    switch (request->method) {\n");
+    each_method(g, service, add_case);
+    gen_add(&g->source, "    default: return false;\n    }\n}\n");
+}

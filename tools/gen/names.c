@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/* Names in C. Everything global starts with the prefix; types are in snake case, with the arguments of generics behind
+ * them; members keep the names that they have in Rust. Two things that would have one name are an error that names both:
+ * which of them should give way is not for a tool to guess. */
+#include "gen/gen.h"
+
+#include "base/blake3.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define MANGLED_MAX 64u
+
+const char *gen_format(gen *g, const char *format, ...) {
+    va_list list, again;
+    va_start(list, format);
+    va_copy(again, list);
+    int len = vsnprintf(NULL, 0, format, list);
+    va_end(list);
+    char *text = idl_alloc(g->file, (size_t)len + 1);
+    vsnprintf(text, (size_t)len + 1, format, again);
+    va_end(again);
+    return text;
+}
+
+const char *gen_upper(gen *g, const char *name) {
+    char *copy = (char *)(uintptr_t)gen_format(g, "%s", name);
+    for (char *c = copy; *c; c++)
+        if (*c >= 'a' && *c <= 'z') *c = (char)(*c - 'a' + 'A');
+    return copy;
+}
+
+static bool is_upper(char c) {
+    return c >= 'A' && c <= 'Z';
+}
+static bool is_lower(char c) {
+    return c >= 'a' && c <= 'z';
+}
+
+const char *gen_snake(gen *g, choir_str name) {
+    char *out = idl_alloc(g->file, 2 * name.len + 1), *at = out;
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.data[i], before = i > 0 ? name.data[i - 1] : '_',
+             next = i + 1 < name.len ? name.data[i + 1] : '_';
+        bool starts = is_upper(c) && before != '_' && (!is_upper(before) || is_lower(next));
+        if (starts) *at++ = '_';
+        *at++ = is_upper(c) ? (char)(c - 'A' + 'a') : c;
+    }
+    return out;
+}
+
+/* Words that are no names in C or C++, and macros of the headers that the generated ones include. */
+static bool is_reserved(choir_str name) {
+    static const char words[] =
+        " alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class "
+        "co_await co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype "
+        "default delete do double dynamic_cast else enum errno explicit export extern false float for friend goto i386 "
+        "if inline int linux long mutable namespace new noexcept noreturn not not_eq nullptr offsetof operator or or_eq "
+        "private protected public register reinterpret_cast requires restrict return short signed sizeof static "
+        "static_assert static_cast stderr stdin stdout struct switch template this thread_local throw true try typedef "
+        "typeid typename typeof union unix unsigned using virtual void volatile wchar_t while xor xor_eq EOF NULL ";
+    char padded[32];
+    if (name.len + 3 > sizeof padded) return false;
+    snprintf(padded, sizeof padded, " %.*s ", (int)name.len, name.data);
+    return strstr(words, padded) != NULL;
+}
+
+const char *gen_member(gen *g, choir_str name) {
+    bool hidden = name.len > 1 && name.data[0] == '_' && (name.data[1] == '_' || is_upper(name.data[1]));
+    return gen_format(g, "%s%.*s%s", hidden ? "x" : "", (int)name.len, name.data,
+                      is_reserved(name) ? "_" : "");
+}
+
+static bool check_ascii(gen *g, const idl_name *name) {
+    for (size_t i = 0; i < name->text.len; i++)
+        if ((uint8_t)name->text.data[i] >= 0x80)
+            return idl_fail(g->file, name->at, (uint32_t)name->text.len, "ASCII letters, digits and _",
+                            "\"%.*s\" is no name in C", (int)name->text.len, name->text.data);
+    return true;
+}
+
+/* ---- collisions ---- */
+
+typedef struct taken {
+    const char *what;
+    choir_str rust;
+    uint32_t at;
+} taken;
+
+static bool take(gen *g, const void *owner, const char *name, const taken *by) {
+    choir_str key = {name, strlen(name)};
+    idl_entry *e = idl_entry_of(g->file, owner, idl_bytes(key), true);
+    if (!e->value) {
+        taken *t = idl_alloc(g->file, sizeof *t);
+        *t = *by;
+        e->value = t;
+        return true;
+    }
+    const taken *other = e->value;
+    uint32_t line, column;
+    idl_place(g->file, other->at, &line, &column);
+    return idl_fail(
+        g->file, by->at, (uint32_t)by->rust.len, "names that differ in more than underscores and case",
+        "the %s \"%.*s\" would be %s in C, as the %s \"%.*s\" in line %u", by->what, (int)by->rust.len,
+        by->rust.data, name, other->what, (int)other->rust.len, other->rust.data, (unsigned)line);
+}
+
+bool gen_take(gen *g, const char *name, const char *what, choir_str rust, uint32_t at) {
+    return take(g, &g->prefix, name, &(taken){what, rust, at});
+}
+
+/* ---- types ---- */
+
+static const char *scalar_name(uint32_t kind) {
+    static const char *const names[] = {
+        [CHOIR_KIND_BOOL] = "bool",     [CHOIR_KIND_U8] = "u8",         [CHOIR_KIND_U16] = "u16",
+        [CHOIR_KIND_U32] = "u32",       [CHOIR_KIND_U64] = "u64",       [CHOIR_KIND_U128] = "u128",
+        [CHOIR_KIND_I8] = "i8",         [CHOIR_KIND_I16] = "i16",       [CHOIR_KIND_I32] = "i32",
+        [CHOIR_KIND_I64] = "i64",       [CHOIR_KIND_I128] = "i128",     [CHOIR_KIND_F32] = "f32",
+        [CHOIR_KIND_F64] = "f64",       [CHOIR_KIND_CHAR] = "char",     [CHOIR_KIND_STRING] = "string",
+        [CHOIR_KIND_UNIT] = "unit",     [CHOIR_KIND_NEVER] = "never",   [CHOIR_KIND_DURATION] = "duration",
+        [CHOIR_KIND_TX] = "tx",         [CHOIR_KIND_RX] = "rx",         [CHOIR_KIND_BOX] = "box",
+        [CHOIR_KIND_OPTION] = "option", [CHOIR_KIND_RESULT] = "result",
+    };
+    return names[kind];
+}
+
+static const char *scalar_c(uint32_t kind) {
+    static const char *const names[] = {
+        [CHOIR_KIND_BOOL] = "bool",        [CHOIR_KIND_U8] = "uint8_t",
+        [CHOIR_KIND_U16] = "uint16_t",     [CHOIR_KIND_U32] = "uint32_t",
+        [CHOIR_KIND_U64] = "uint64_t",     [CHOIR_KIND_U128] = "choir_u128",
+        [CHOIR_KIND_I8] = "int8_t",        [CHOIR_KIND_I16] = "int16_t",
+        [CHOIR_KIND_I32] = "int32_t",      [CHOIR_KIND_I64] = "int64_t",
+        [CHOIR_KIND_I128] = "choir_u128",  [CHOIR_KIND_F32] = "float",
+        [CHOIR_KIND_F64] = "double",       [CHOIR_KIND_CHAR] = "uint32_t",
+        [CHOIR_KIND_STRING] = "choir_str", [CHOIR_KIND_BYTES] = "choir_bytes",
+        [CHOIR_KIND_LIST] = "choir_list",  [CHOIR_KIND_SET] = "choir_list",
+        [CHOIR_KIND_MAP] = "choir_list",   [CHOIR_KIND_TX] = "choir_tx",
+        [CHOIR_KIND_RX] = "choir_rx",      [CHOIR_KIND_DURATION] = "choir_timespan"};
+    return kind < sizeof names / sizeof *names ? names[kind] : NULL;
+}
+
+static const char *mangle(gen *g, uint32_t type);
+
+/* Names do not grow without end: a long one keeps its start and gets a hash. */
+static const char *shorten(gen *g, const char *name) {
+    if (strlen(name) <= MANGLED_MAX) return name;
+    choiri_blake3 hash;
+    choiri_blake3_init(&hash);
+    choiri_blake3_update(&hash, name, strlen(name));
+    return gen_format(g, "%.*s_%08x", (int)MANGLED_MAX - 9, name,
+                      (unsigned)(choiri_blake3_final_u64(&hash) >> 32));
+}
+
+static const char *mangle_decl(gen *g, const idl_info *info) {
+    const idl_decl *d = info->decl;
+    const char *name = gen_snake(g, d->name.text);
+    for (const idl_decl *m = d->in; m; m = m->in)
+        name = gen_format(g, "%s_%s", gen_snake(g, m->name.text), name);
+    for (uint32_t i = 0; i < d->params_len; i++) {
+        const idl_value *v = &info->values[i];
+        name = v->is_number ? gen_format(g, "%s_%llu", name, (unsigned long long)v->number)
+                            : gen_format(g, "%s_%s", name, mangle(g, v->type));
+    }
+    return name;
+}
+
+static const char *mangle_tuple(gen *g, const choir_type *t, const char *name) {
+    for (uint32_t i = t->first; i < t->first + t->count; i++)
+        name = shorten(g, gen_format(g, "%s_%s", name, mangle(g, idl_field_at(g->file, i)->type)));
+    return name;
+}
+
+static const char *mangle_kind(gen *g, uint32_t type) {
+    const choir_type *t = idl_type_at(g->file, type);
+    const idl_info *info = idl_info_at(g->file, type);
+    bool first = t->count == 0;
+    if (info->decl) return mangle_decl(g, info);
+    switch (t->kind) {
+    case CHOIR_KIND_BYTES: return first ? "bytes" : "byte_slice";
+    case CHOIR_KIND_LIST: return gen_format(g, "%s_%s", first ? "list" : "slice", mangle(g, t->elem));
+    case CHOIR_KIND_SET: return gen_format(g, "%s_%s", first ? "btree_set" : "hash_set", mangle(g, t->elem));
+    case CHOIR_KIND_MAP:
+        return mangle_tuple(g, idl_type_at(g->file, t->elem), first ? "hash_map" : "btree_map");
+    case CHOIR_KIND_ARRAY: return gen_format(g, "array_%u_%s", (unsigned)t->count, mangle(g, t->elem));
+    case CHOIR_KIND_OPTION:
+    case CHOIR_KIND_BOX:
+    case CHOIR_KIND_TX:
+    case CHOIR_KIND_RX: return gen_format(g, "%s_%s", scalar_name(t->kind), mangle(g, t->elem));
+    case CHOIR_KIND_RESULT: return gen_format(g, "result_%s_%s", mangle(g, t->elem), mangle(g, t->elem2));
+    case CHOIR_KIND_TUPLE: return mangle_tuple(g, t, info->role == IDL_ENTRY ? "entry" : "tuple");
+    default: return scalar_name(t->kind);
+    }
+}
+
+static const char *mangle(gen *g, uint32_t type) {
+    if (!g->mangled[type]) g->mangled[type] = shorten(g, mangle_kind(g, type));
+    return g->mangled[type];
+}
+
+bool gen_is_struct(const gen *g, uint32_t type) {
+    uint32_t kind = idl_type_at(g->file, type)->kind;
+    return kind == CHOIR_KIND_OPTION || kind == CHOIR_KIND_RESULT || kind == CHOIR_KIND_TUPLE ||
+           kind == CHOIR_KIND_STRUCT || kind == CHOIR_KIND_ENUM;
+}
+
+const char *gen_declare(gen *g, uint32_t type, const char *name) {
+    const choir_type *t = idl_type_at(g->file, type);
+    const char *between = *name ? " " : "";
+    if (t->kind == CHOIR_KIND_ARRAY) {
+        const char *dimension = gen_format(g, "%s[%u]", name, (unsigned)t->count);
+        return gen_declare(g, t->elem, dimension);
+    }
+    if (t->kind == CHOIR_KIND_BOX) {
+        uint32_t elem = t->elem;
+        if (gen_is_empty(g, elem)) return gen_format(g, "void *%s", name);
+        /* A pointer to the first of the elements stands for one to the array. */
+        while (idl_type_at(g->file, elem)->kind == CHOIR_KIND_ARRAY) elem = idl_type_at(g->file, elem)->elem;
+        return gen_declare(g, elem, gen_format(g, "*%s", name));
+    }
+    if (gen_is_struct(g, type)) {
+        bool pointer = name[0] == '*';
+        return gen_format(g, "%s%s%s%s", pointer ? "struct " : "", g->names[type],
+                          *name == '[' ? "" : between, name);
+    }
+    return gen_format(g, "%s%s%s", scalar_c(t->kind), *name == '[' ? "" : between, name);
+}
+
+static bool is_list(uint32_t kind) {
+    return kind == CHOIR_KIND_LIST || kind == CHOIR_KIND_SET || kind == CHOIR_KIND_MAP;
+}
+
+const char *gen_items(gen *g, uint32_t type) {
+    const choir_type *t = idl_type_at(g->file, type);
+    const char *text = "items: ";
+    if (t->kind == CHOIR_KIND_OPTION) t = idl_type_at(g->file, t->elem);
+    if (!is_list(t->kind) && t->kind != CHOIR_KIND_TX && t->kind != CHOIR_KIND_RX) return NULL;
+    const choir_type *elem = idl_type_at(g->file, t->elem);
+    for (; is_list(elem->kind); t = elem, elem = idl_type_at(g->file, t->elem))
+        text = gen_format(g, "%schoir_list of ", text);
+    return gen_format(g, "%s%s", text,
+                      gen_is_empty(g, t->elem) ? "nothing, only their number" : gen_declare(g, t->elem, ""));
+}
+
+/* ---- members ---- */
+
+/* Members of one struct; unnamed ones are f0, f1, ... */
+static bool name_fields(gen *g, uint32_t first, uint32_t count, const char *a, const char *b) {
+    const void *owner = &g->members[first];
+    for (uint32_t i = 0; i < count; i++) {
+        const idl_field *info = gen_field_info(g, first + i);
+        if (!info || info->name.text.len == 0) {
+            g->members[first + i] = a ? (i == 0 ? a : b) : gen_format(g, "f%u", (unsigned)i);
+            continue;
+        }
+        const char *name = gen_member(g, info->name.text);
+        g->members[first + i] = name;
+        if (!check_ascii(g, &info->name) ||
+            !take(g, owner, name, &(taken){"field", info->name.text, info->name.at}))
+            return false;
+    }
+    return true;
+}
+
+const char *gen_variant_member(gen *g, const idl_variant *v) {
+    const char *snake = gen_snake(g, v->name.text);
+    if (strcmp(snake, "tag") == 0) return "tag_"; /* beside the union there is one */
+    return gen_member(g, (choir_str){snake, strlen(snake)});
+}
+
+const char *gen_handler(gen *g, const idl_method *m) {
+    return idl_is(m->name.text, "size") ? "size_" : gen_member(g, m->name.text);
+}
+
+const char *gen_param(gen *g, const char *member) {
+    static const char *const ours[] = {"args",    "client",   "conn",     "ctx",     "done",   "now",
+                                       "options", "ret_call", "ret_done", "session", "timeout"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (strcmp(member, ours[i]) == 0) return gen_format(g, "%s_", member);
+    return member;
+}
+
+const char *gen_variant_tag(gen *g, uint32_t type, const idl_variant *v) {
+    return gen_upper(g, gen_format(g, "%s_%s", g->names[type], gen_snake(g, v->name.text)));
+}
+
+const char *gen_variant_struct(gen *g, uint32_t type, const idl_variant *v) {
+    return gen_format(g, "%s_%s", g->names[type], gen_snake(g, v->name.text));
+}
+
+static bool name_variants(gen *g, uint32_t type) {
+    const choir_type *t = idl_type_at(g->file, type);
+    const idl_variant *v = idl_info_at(g->file, type)->decl->variants;
+    for (uint32_t i = t->first; i < t->first + t->count; i++, v = v->next) {
+        const choir_variant *made = idl_variant_at(g->file, i);
+        choir_str rust = v->name.text;
+        const taken by = {"variant", rust, v->name.at};
+        if (!check_ascii(g, &v->name) || !name_fields(g, made->first, made->count, NULL, NULL) ||
+            !gen_take(g, gen_variant_tag(g, type, v), "variant", rust, v->name.at) ||
+            !take(g, &g->names[type], gen_variant_member(g, v), &by))
+            return false;
+        if (made->shape > CHOIR_VARIANT_NEWTYPE && made->count > 0 &&
+            !gen_take(g, gen_variant_struct(g, type, v), "variant", rust, v->name.at))
+            return false;
+    }
+    return true;
+}
+
+static bool name_members(gen *g, uint32_t type) {
+    const choir_type *t = idl_type_at(g->file, type);
+    switch (t->kind) {
+    case CHOIR_KIND_ENUM: return name_variants(g, type);
+    case CHOIR_KIND_TUPLE:
+        return idl_info_at(g->file, type)->role == IDL_ENTRY
+                   ? name_fields(g, t->first, t->count, "key", "value")
+                   : name_fields(g, t->first, t->count, NULL, NULL);
+    case CHOIR_KIND_STRUCT: return name_fields(g, t->first, t->count, NULL, NULL);
+    default: return true;
+    }
+}
+
+const char *gen_type_number(gen *g, uint32_t type) {
+    return gen_upper(g, gen_format(g, "%s_type_%s", g->prefix, mangle(g, type)));
+}
+
+static bool name_type(gen *g, uint32_t type) {
+    const idl_info *info = idl_info_at(g->file, type);
+    if (!gen_is_struct(g, type)) return true;
+    if (info->decl && !check_ascii(g, &info->decl->name)) return false;
+    if (info->role != IDL_ARGS) g->names[type] = gen_format(g, "%s_%s", g->prefix, mangle(g, type));
+    if (gen_is_empty(g, type)) return name_members(g, type);
+    choir_str rust = {g->names[type], g->names[type] ? strlen(g->names[type]) : 0};
+    uint32_t at = info->at;
+    if (info->decl && info->decl != g->file->prelude) {
+        rust = info->decl->name.text;
+        at = info->decl->name.at;
+    }
+    if (info->role == IDL_ARGS) return name_members(g, type);
+    return gen_take(g, g->names[type], "type", rust, at) &&
+           gen_take(g, gen_type_number(g, type), "type", rust, at) && name_members(g, type);
+}
+
+/* ---- services ---- */
+
+const char *gen_service_prefix(gen *g, uint32_t service) {
+    if (g->file->services.len == 1) return g->prefix;
+    return gen_format(g, "%s_%s", g->prefix, gen_snake(g, gen_trait(g, service)->name.text));
+}
+
+const char *gen_method(gen *g, const idl_method *m) {
+    return gen_snake(g, m->name.text);
+}
+
+/* Everything that the header declares for a method. */
+static bool name_method(gen *g, const char *prefix, const idl_method *m, const choir_method *made) {
+    const char *name = gen_method(g, m);
+    bool fails = idl_type_at(g->file, made->err)->kind != CHOIR_KIND_NEVER;
+    const char *const names[] = {gen_upper(g, gen_format(g, "%s_%s", prefix, name)),
+                                 gen_format(g, "%s_client_%s", prefix, name),
+                                 gen_format(g, "%s_wait_%s", prefix, name),
+                                 gen_format(g, "%s_call_%s", prefix, name),
+                                 gen_format(g, "%s_ok_%s", prefix, name),
+                                 gen_format(g, "%s_reply_%s", prefix, name),
+                                 gen_format(g, "%s_err_%s", prefix, name),
+                                 gen_format(g, "%s_fail_%s", prefix, name)};
+    for (size_t i = 0; i < sizeof names / sizeof *names - (fails ? 0 : 2); i++)
+        if (!gen_take(g, names[i], "method", m->name.text, m->name.at)) return false;
+    if (m->args_len == 0) return true;
+    g->names[made->args] = gen_format(g, "%s_%s_args", prefix, name);
+    return gen_take(g, g->names[made->args], "method", m->name.text, m->name.at);
+}
+
+/* What is named within something: handlers in their table, parameters in their function. */
+static bool name_locals(gen *g, const idl_decl *trait, const idl_method *m) {
+    if (!take(g, &trait->docs, gen_handler(g, m), &(taken){"method", m->name.text, m->name.at})) return false;
+    for (const idl_field *arg = m->args; arg; arg = arg->next) {
+        const char *name = gen_param(g, gen_member(g, arg->name.text));
+        if (!take(g, &m->docs, name, &(taken){"argument", arg->name.text, arg->name.at})) return false;
+    }
+    return true;
+}
+
+static bool name_service(gen *g, uint32_t service) {
+    const idl_decl *d = gen_trait(g, service);
+    const char *prefix = gen_service_prefix(g, service);
+    static const char *const own[] = {"service", "handlers", "dispatch", "serve"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (!gen_take(g, gen_format(g, "%s_%s", prefix, own[i]), "trait", d->name.text, d->name.at))
+            return false;
+    if (!gen_take(g, gen_upper(g, gen_format(g, "%s_methods", prefix)), "trait", d->name.text, d->name.at))
+        return false;
+    const choir_method *made = idl_service(g->file, service)->methods;
+    for (const idl_method *m = d->methods; m; m = m->next, made++)
+        if (!name_method(g, prefix, m, made) || !name_locals(g, d, m)) return false;
+    return true;
+}
+
+/* What Rust can say and descriptors cannot. */
+static bool check_defaults(gen *g) {
+    for (uint32_t i = 0; i < g->file->fields.len; i++) {
+        const idl_field *field = gen_field_info(g, i);
+        if (field && field->default_at != 0)
+            return idl_fail(g->file, field->default_at - 1, 1,
+                            "#[facet(default)], or default = 0, false or \"\"",
+                            "a default that is not zero; a missing field is zero in C");
+    }
+    return true;
+}
+
+bool gen_name_all(gen *g) {
+    uint32_t types = g->file->types.len;
+    g->mangled = idl_alloc(g->file, (types + 1) * sizeof *g->mangled);
+    g->names = idl_alloc(g->file, (types + 1) * sizeof *g->names);
+    g->members = idl_alloc(g->file, (g->file->fields.len + 1) * sizeof *g->members);
+    g->emitted = idl_alloc(g->file, types + 1);
+    const char *unit = gen_format(g, "%s_unit", g->prefix);
+    if (!check_defaults(g) || !gen_take(g, unit, "file", (choir_str){g->prefix, strlen(g->prefix)}, 0))
+        return false;
+    for (uint32_t i = 0; i < g->file->services.len; i++)
+        if (!name_service(g, i)) return false;
+    for (uint32_t i = 0; i < types; i++)
+        if (!name_type(g, i)) return false;
+    return true;
+}

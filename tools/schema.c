@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/* choir schema: what an interface file says, as text for people and as a snapshot for later comparison; and how two
+ * versions of one get along. */
+#include "idl/idl.h"
+#include "tool.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+typedef struct action {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} action;
+
+/* The file's services with their announcements; NULL: a message was printed, and *ret_status says how it ends. */
+static idl *read_interface(int argc, char **argv, int *ret_status) {
+    static const tool_option none[] = {{NULL, 0}};
+    tool_options o = {.command = &tool_schema, .known = none, .argc = argc, .argv = argv};
+    const char *path = NULL;
+    idl_error error;
+    idl *file;
+    *ret_status = TOOL_USAGE;
+    for (int option; (option = tool_next(&o)) != TOOL_END;) {
+        if (option != TOOL_OPERAND) return NULL;
+        if (path) return tool_usage(&tool_schema, "one interface file at a time"), NULL;
+        path = o.value;
+    }
+    if (!path) return tool_usage(&tool_schema, "an interface file is needed, such as testbed.rs"), NULL;
+    *ret_status = TOOL_FAILED;
+    if (!idl_read(path, &file, &error)) {
+        fprintf(stderr, "%s\n", error.text);
+        return NULL;
+    }
+    if (idl_announce(file, &error)) return file;
+    fprintf(stderr, "%s\n", error.text);
+    idl_free(file);
+    return NULL;
+}
+
+/* ---- show ---- */
+
+static void show_method(const idl *file, const choir_service *s, uint32_t index) {
+    const choir_method *m = &s->methods[index];
+    fputs("  ", stdout);
+    tool_print_signature(stdout, s, index);
+    printf("\n    id %016" PRIx64 "  args %016" PRIx64 "  response %016" PRIx64 "%s%s\n", m->id,
+           idl_announced_id(file, m->args_announcement), idl_announced_id(file, m->response_announcement),
+           m->flags & CHOIR_METHOD_IDEM ? "  idem" : "", m->flags & CHOIR_METHOD_PERSIST ? "  persist" : "");
+}
+
+static int show(int argc, char **argv) {
+    int status;
+    idl *file = read_interface(argc, argv, &status);
+    if (!file) return status;
+    for (uint32_t i = 0; i < idl_services_len(file); i++) {
+        const choir_service *s = idl_service(file, i);
+        choir_str name = choir_service_name(s);
+        printf("%s%.*s\n", i > 0 ? "\n" : "", (int)name.len, name.data);
+        for (uint32_t m = 0; m < s->methods_len; m++) show_method(file, s, m);
+    }
+    if (idl_services_len(file) == 0) tool_say("there is no trait in this file");
+    idl_free(file);
+    return TOOL_OK;
+}
+
+/* ---- export ---- */
+
+static void print_hex(const uint8_t *bytes, size_t len) {
+    for (size_t i = 0; i < len; i++) printf("%02x", bytes[i]);
+}
+
+/* SchemaPayload: the CBOR map of `schemas` and `root`, as it is sent when nothing was announced before. */
+static void print_payload(const choir_unit *u, const choir_announcement *a) {
+    static const char schemas[] = "a267736368656d6173", root[] = "64726f6f74";
+    fputs(schemas, stdout);
+    if (a->count < 24)
+        printf("%02x", 0x80u + (unsigned)a->count);
+    else if (a->count < 256)
+        printf("98%02x", (unsigned)a->count);
+    else if (a->count < 65536)
+        printf("99%04x", (unsigned)a->count);
+    else
+        printf("9a%08x", (unsigned)a->count);
+    for (uint32_t i = a->first; i < a->first + a->count; i++) {
+        const choir_schema *schema = &u->schemas[u->parts[i]];
+        print_hex(u->schema_bytes + schema->at, schema->len);
+    }
+    fputs(root, stdout);
+    print_hex(u->schema_bytes + a->root, a->root_len);
+}
+
+static void export_announcement(const idl *file, const char *name, uint32_t announcement, const char *end) {
+    const choir_unit *u = idl_unit(file);
+    printf("          \"%s\": {\"id\": \"%016" PRIx64 "\", \"schemas\": \"", name,
+           idl_announced_id(file, announcement));
+    print_payload(u, &u->announcements[announcement - 1]);
+    printf("\"}%s\n", end);
+}
+
+/* Names are ASCII letters, digits, underscores and r#, so that JSON needs no escapes; what is between the brackets of a
+ * signature may have other letters, which are UTF-8 as JSON is. */
+static void export_method(const idl *file, const choir_service *s, uint32_t index) {
+    const choir_method *m = &s->methods[index];
+    choir_str name = choir_method_name(s, index);
+    printf("%s        {\n          \"name\": \"%.*s\",\n          \"id\": \"%016" PRIx64 "\",\n",
+           index > 0 ? ",\n" : "", (int)name.len, name.data, m->id);
+    printf("          \"idem\": %s,\n          \"persist\": %s,\n",
+           m->flags & CHOIR_METHOD_IDEM ? "true" : "false",
+           m->flags & CHOIR_METHOD_PERSIST ? "true" : "false");
+    fputs("          \"signature\": \"", stdout);
+    tool_print_signature(stdout, s, index);
+    fputs("\",\n", stdout);
+    export_announcement(file, "args", m->args_announcement, ",");
+    export_announcement(file, "response", m->response_announcement, "");
+    fputs("        }", stdout);
+}
+
+static int export(int argc, char **argv) {
+    int status;
+    idl *file = read_interface(argc, argv, &status);
+    if (!file) return status;
+    fputs("{\n  \"choir-schema\": 1,\n  \"services\": [", stdout);
+    for (uint32_t i = 0; i < idl_services_len(file); i++) {
+        const choir_service *s = idl_service(file, i);
+        choir_str name = choir_service_name(s);
+        printf("%s\n    {\n      \"name\": \"%.*s\",\n      \"methods\": [\n", i > 0 ? "," : "",
+               (int)name.len, name.data);
+        for (uint32_t m = 0; m < s->methods_len; m++) export_method(file, s, m);
+        fputs("\n      ]\n    }", stdout);
+    }
+    fputs("\n  ]\n}\n", stdout);
+    idl_free(file);
+    return TOOL_OK;
+}
+
+/* ---- diff ---- */
+
+/* The two files of the command line; false: a message was printed. */
+static bool read_two(int argc, char **argv, idl *ret_files[2], bool *ret_allow, int *ret_status) {
+    static const tool_option known[] = {{"allow", TOOL_FLAG}, {NULL, 0}};
+    tool_options o = {.command = &tool_schema, .known = known, .argc = argc, .argv = argv};
+    const char *paths[2];
+    int count = 0;
+    *ret_status = TOOL_USAGE;
+    for (int option; (option = tool_next(&o)) != TOOL_END;) {
+        if (option == TOOL_BAD) return false;
+        if (option == TOOL_OPERAND && count < 2)
+            paths[count++] = o.value;
+        else if (option == TOOL_OPERAND)
+            return tool_usage(&tool_schema, "more than two interface files"), false;
+        else
+            *ret_allow = true;
+    }
+    if (count < 2)
+        return tool_usage(&tool_schema, "two interface files are needed: the old and the new one"), false;
+    *ret_status = TOOL_FAILED;
+    for (int i = 0; i < 2; i++) {
+        idl_error error;
+        if (idl_read(paths[i], &ret_files[i], &error)) continue;
+        fprintf(stderr, "%s\n", error.text);
+        return false;
+    }
+    return true;
+}
+
+static int diff(int argc, char **argv) {
+    idl *files[2] = {NULL, NULL};
+    idl_diff_counts counts = {0};
+    idl_error error;
+    bool allow = false;
+    int status;
+    if (read_two(argc, argv, files, &allow, &status)) {
+        if (!idl_diff(files[0], files[1], stdout, &counts, &error))
+            fprintf(stderr, "choir: %s\n", error.text);
+        else
+            status = counts.breaking > 0 && !allow ? TOOL_USER_ERROR : TOOL_OK;
+        if (counts.breaking > 0)
+            tool_say("breaking: %u of %u methods", (unsigned)counts.breaking, (unsigned)counts.methods);
+    }
+    for (int i = 0; i < 2; i++)
+        if (files[i]) idl_free(files[i]);
+    return status;
+}
+
+/* ---- the command ---- */
+
+static const action actions[] = {{"show", show}, {"export", export}, {"diff", diff}};
+
+static int run(int argc, char **argv) {
+    if (argc < 1) return tool_usage(&tool_schema, "what to do is missing: show, export or diff");
+    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
+        if (strcmp(argv[0], actions[i].name) == 0) return actions[i].run(argc - 1, argv + 1);
+    return tool_usage(&tool_schema, "\"%s\" is neither show, export nor diff", argv[0]);
+}
+
+const tool_command tool_schema = {
+    "schema", "look at interface files and compare them",
+    "usage: choir schema show FILE.rs\n"
+    "       choir schema export FILE.rs\n"
+    "       choir schema diff [--allow] OLD.rs NEW.rs\n"
+    "\n"
+    "Reads an interface file: a trait with async methods and its types, as vox services are written in Rust.\n"
+    "show prints each method with its id, the type ids of its arguments and its response, and its flags.\n"
+    "export prints a snapshot as JSON: beside that, the schemas that are announced, as hexadecimal CBOR.\n"
+    "diff says of each method whether programs made from the old and from the new file can call each other:\n"
+    "same, compatible, one-way, breaking, added or removed. The exit status is 1 when a method is breaking or\n"
+    "removed; with --allow it is 0.\n",
+    run};
