@@ -39,6 +39,8 @@ typedef struct choir_attachment_options {
     uint32_t max_payload;
     /* max_handshake: largest payload before the session is established. 1 MiB; a real Hello has 7.3 KiB. */
     uint32_t max_handshake;
+    /* For all that follow 0 is "never", except min_rate (a frame then has frame_timeout and no more) and max_output (every
+     * answer stops input until it has left). */
     /* min_rate: bytes per second a slow frame must make on top of frame_timeout; 32 KiB. */
     uint32_t min_rate;
     /* handshake_timeout: from the start of the link to an established session; 10 s. */
@@ -129,7 +131,8 @@ CHOIR_API uint64_t choir_attachment_pending(const choir_attachment *attachment);
 
 #define CHOIR_WANTS_INPUT 1u
 #define CHOIR_HAS_OUTPUT  2u
-/* No input is wanted, and once HAS_OUTPUT is gone the link should be closed. */
+/* No input is wanted, and once HAS_OUTPUT is gone the link should be closed. Output that nobody takes goes with
+ * write_stall_timeout; a transport may have less patience with last words (libchoir-net has 250 ms). */
 #define CHOIR_FINISHED 4u
 CHOIR_API uint32_t choir_attachment_interest(const choir_attachment *attachment);
 

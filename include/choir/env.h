@@ -20,7 +20,9 @@ extern "C" {
 
 typedef struct choir_env choir_env;
 
-/* Memory source. `size` at free and `old_size` at realloc are what was asked for. */
+/* Memory source. `size` at free and `old_size` at realloc are what was asked for. Memory is aligned to 16 bytes; NULL means
+ * that there is none, and a realloc that fails leaves the old block. `ctx` must live until the env and all chunks made by it are
+ * gone. */
 typedef struct choir_allocator {
     void *(*alloc)(void *ctx, size_t size);
     void *(*realloc)(void *ctx, void *ptr, size_t old_size, size_t size);

@@ -50,7 +50,7 @@ extern "C" {
 #define CHOIR_OUTCOME_USER_ERROR     1u
 #define CHOIR_OUTCOME_UNKNOWN_METHOD 2u
 #define CHOIR_OUTCOME_INVALID_PAYLOAD                                                                        \
-    3u /* text says what; the peer's arguments or our reading of its answer */
+    3u /* the peer could not read our arguments, or we its answer: `status` tells which, text says what */
 #define CHOIR_OUTCOME_CANCELLED         4u
 #define CHOIR_OUTCOME_CONNECTION_CLOSED 5u /* may or may not have run; status says why the link ended */
 #define CHOIR_OUTCOME_SESSION_SHUTDOWN  6u
@@ -68,10 +68,13 @@ struct choir_event;
 typedef void choir_call_fn(void *ctx, const struct choir_event *done);
 
 typedef struct choir_event {
-    uint32_t kind;      /* CHOIR_EVENT_* */
-    int32_t status;     /* DETACHED, CLOSED, CONN_CLOSED, and CALL_DONE when the link ended: a choir_status */
-    choir_conn conn;    /* all but the session's events, and ESTABLISHED */
-    choir_call_id call; /* CALL_DONE */
+    uint32_t kind; /* CHOIR_EVENT_* */
+    /* status: a choir_status. DETACHED, CLOSED, CONN_CLOSED: why. CALL_DONE: why the link ended, or, with outcome
+     * INVALID_PAYLOAD, why the answer could not be read (the call ran); CHOIR_OK with that outcome means that the peer
+     * refused the arguments (the call did not run). */
+    int32_t status;
+    choir_conn conn;              /* every event except DETACHED, CLOSED and PONG of the session */
+    choir_call_id call;           /* CALL_DONE */
     choir_request_id request;     /* REQUEST, REQUEST_CANCELLED, REQUEST_DONE */
     void *user_data;              /* what was given with the call, or set on the request */
     const choir_service *service; /* of method; NULL when method is none */

@@ -71,7 +71,8 @@ typedef struct choir_responder {
 /* One method's handler. Answer now, or keep the responder and answer later; always answer or drop, also when the request
  * was cancelled or has ended meanwhile (the answer is then ERR_CANCELLED or ERR_NOT_FOUND): `args`, the C struct of the
  * method's arguments, lives until then, or until the server is freed. `request` is the event (metadata, payload) and is
- * borrowed. */
+ * borrowed. A handler runs on the loop: while it computes nothing is answered, pings included, and a peer that waits for a
+ * call takes 5 s of silence for death (keepalive_busy). Long work belongs elsewhere, and the answer comes later. */
 typedef void choir_handler(void *ctx, choir_responder to, const void *args, const choir_event *request);
 
 /* What generated code has instead of a table of handlers: finds the typed handler in `handlers` and calls it. False: there

@@ -65,7 +65,8 @@ CHOIR_API int choir_reply_error(choir_session *session, choir_request_id request
 /* Answers InvalidPayload with a text for people. As choir_reply. */
 CHOIR_API int choir_reply_invalid(choir_session *session, choir_request_id request, choir_str text,
                                   choir_time now);
-/* Gives a request up without an answer of its own: the peer is told Cancelled. OK · ERR_NOT_FOUND. */
+/* Gives a request up without an answer of its own: the peer is told Cancelled. OK · ERR_NOT_FOUND. Without memory even for
+ * that the session ends (OUT_OF_MEMORY), because it owes an answer. */
 CHOIR_API int choir_request_drop(choir_session *session, choir_request_id request, choir_time now);
 
 /* user_data of a request: comes with its later events. OK · ERR_NOT_FOUND. */

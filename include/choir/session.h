@@ -49,8 +49,9 @@ typedef struct choir_session_options {
     uint64_t max_queued_call_bytes;
     /* max_output: bytes waiting for the link before choir_call answers BLOCKED; 4 MiB, a few large messages. */
     uint64_t max_output;
-    /* memory_quota: bytes that the peer can make this session hold (retained arguments, queues); 64 MiB, four
-     * messages of the largest size. */
+    /* memory_quota: bytes of requests that the peer can make this session hold, arguments decoded; 64 MiB, four messages of
+     * the largest size. Not 0. Beside it a peer can make us hold one partial message (max_payload), its schemas (1 MiB) and what
+     * translates them (1 MiB), and the answers to the requests that run when max_output of the link is reached. */
     uint64_t memory_quota;
     /* glitch_burst, glitch_rate: odd but honest messages (late answers, cancels, calls that cannot run) that
      * are let through at once and per second; then it is a protocol error. 1,000 and 100. */
@@ -127,7 +128,7 @@ CHOIR_API choir_str choir_session_text(const choir_session *session);
 CHOIR_API choir_conn choir_session_root(const choir_session *session);
 /* CHOIR_CODEC_*: what it speaks. */
 CHOIR_API uint32_t choir_session_codec(const choir_session *session);
-/* What the peer announced; 0 before ESTABLISHED. */
+/* What the peer announced; 0 before its Hello. */
 CHOIR_API uint32_t choir_session_peer_max_requests(const choir_session *session);
 /* Requests whose handlers have not answered or dropped them yet, also after their connection has ended. What they hold
  * is freed with the session: a host whose handlers run on other threads frees the session when this is 0. */

@@ -279,6 +279,9 @@ void choiri_calls_pump(choiri_conn *c, choir_time now) {
             c->calls.queued--;
             c->calls.queued_bytes -= size;
             free_staged(k);
+        } else if (status == CHOIR_ERR_NO_MEMORY &&
+                   (c->calls.in_flight > 0 || choiri_session_output(c->session) > 0)) {
+            break; /* what leaves, or comes back, makes room, and brings us here again */
         } else {
             finish(k, CHOIR_OUTCOME_SEND_FAILED, status);
         }
@@ -417,6 +420,7 @@ void choiri_calls_response(choiri_conn *c, const choiri_message *msg, choir_time
 
 /* ---- reporting ---- */
 
+/* The peer's handler ran, whatever we made of its answer: the status tells this from the peer's own InvalidPayload. */
 static bool answer_is_bad(call *k, choir_event *event, const choiri_text *why) {
     choiri_conn *c = k->conn;
     choiri_text text;
@@ -426,6 +430,7 @@ static bool answer_is_bad(call *k, choir_event *event, const choiri_text *why) {
     char *copy = choiri_arena_alloc(&c->session->scratch, text.len + 1, 1);
     if (copy) memcpy(copy, text.data, text.len + 1);
     event->outcome = CHOIR_OUTCOME_INVALID_PAYLOAD;
+    if (event->status == CHOIR_OK) event->status = CHOIR_ERR_MALFORMED;
     event->text = copy ? (choir_str){copy, text.len} : (choir_str){"", 0};
     return false;
 }
@@ -466,13 +471,14 @@ static bool is_read(call *k, uint32_t which, choiri_reader *r, choir_event *even
     event->payload = (choir_bytes){r->pos, choiri_reader_left(r)};
     void *value = new_value(k, choiri_unit_type(event->unit, event->type), event->payload.len);
     if (!value) {
+        event->status = CHOIR_ERR_NO_MEMORY;
         choiri_text_add(why, "no memory");
         return false;
     }
     const choiri_binding *b = &c->call_bound[k->method];
-    if (choiri_conn_decode(c, b->plan, which, r, event->unit, event->type, &c->session->scratch, value,
-                           why) != CHOIR_OK)
-        return false;
+    event->status =
+        choiri_conn_decode(c, b->plan, which, r, event->unit, event->type, &c->session->scratch, value, why);
+    if (event->status != CHOIR_OK) return false;
     /* With our own type, bytes behind the value may be what a newer peer added. */
     if (b->answer && choiri_reader_left(r) > 0) {
         choiri_text_u64(why, choiri_reader_left(r));
@@ -489,6 +495,7 @@ static bool decode_value(call *k, uint32_t which, choiri_reader *r, choir_event 
     choiri_text_init(&why);
     if (b->peer == CHOIRI_BOUND_BAD) { /* the text names the method already */
         event->outcome = CHOIR_OUTCOME_INVALID_PAYLOAD;
+        event->status = CHOIR_ERR_LAYOUT;
         event->text = b->text ? (choir_str){b->text, (size_t)b->text_len - 1} : (choir_str){"", 0};
         return false;
     }

@@ -247,6 +247,8 @@ static bool set_binding(choiri_conn *c, uint32_t method, bool response, choir_by
     if (b->peer == CHOIRI_BOUND_OK) return true;
     /* A comparison may take milliseconds, and a peer can ask for one with a few bytes: the second one is charged. */
     if (b->peer == CHOIRI_BOUND_BAD && !choiri_session_glitch(c->session, now)) return false;
+    if (b->tries == CHOIRI_BINDING_TRIES) return true; /* it stays bad */
+    b->tries++;
     choiri_free(c->session->env, b->text, b->text_len);
     b->text = NULL;
     b->text_len = 0;

@@ -37,6 +37,8 @@
 
 /* What is known about one direction of one method. */
 enum { CHOIRI_BOUND_NO = 0, CHOIRI_BOUND_OK, CHOIRI_BOUND_BAD };
+/* A vox peer announces a method's types once, and may have to repair that once. */
+#define CHOIRI_BINDING_TRIES 4u
 /* The types of a DYNAMIC method's answer, as the peer announced them. */
 typedef struct choiri_answer {
     choiri_arena arena; /* has the unit */
@@ -51,6 +53,7 @@ typedef struct choiri_binding {
     uint16_t text_len;
     bool announced; /* ours was sent */
     uint8_t peer;   /* CHOIRI_BOUND_*: the peer's */
+    uint8_t tries;  /* announcements of the peer that were looked at */
 } choiri_binding;
 
 struct choiri_conn {
@@ -145,7 +148,9 @@ static inline int choiri_conn_decode(const choiri_conn *c, const choiri_plan *pl
     if (!c->session->msgpack) return choiri_plan_decode(plan, which, r, u, type, arena, ret_value, ret_text);
     choir_bytes all = {r->pos, choiri_reader_left(r)};
     r->pos = r->end;
-    return choiri_msgpack_decode(all, u, type, arena, ret_value, ret_text);
+    int status = choiri_msgpack_decode(all, u, type, arena, ret_value, ret_text);
+    /* The document has been scanned: what does not fit is of another type. */
+    return status == CHOIR_ERR_MALFORMED ? CHOIR_ERR_LAYOUT : status;
 }
 
 /* result_msgpack.c: an answer up to its value, which follows for OK and USER_ERROR. */

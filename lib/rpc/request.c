@@ -268,9 +268,10 @@ static void dispatch(request *q, choir_time now) {
     choiri_session_report(c->session, &q->node, REQUEST_NEW);
 }
 
+/* Nothing starts while the peer does not take our answers: what waits would only make more of them. */
 static bool may_start(const choiri_conn *c) {
-    const choir_attachment *link = c->session->attachment;
-    return c->requests.running < c->session->max_concurrent_requests && !(link && link->holding);
+    return c->requests.running < c->session->max_concurrent_requests &&
+           !choiri_attachment_is_full(c->session->attachment);
 }
 
 static void leave_queue(request *q) {
@@ -422,7 +423,7 @@ static bool is_impossible(choiri_conn *c, const choiri_message *msg, uint32_t me
 static bool queue_has_room(const choiri_conn *c, size_t bytes) {
     uint64_t max = c->session->attachment->holding ? c->session->quota / 2 : c->requests.max_queued_bytes;
     return c->requests.queued < c->requests.max_queued && c->requests.queued_bytes <= max &&
-           bytes <= max - c->requests.queued_bytes;
+           (c->requests.queued == 0 || bytes <= max - c->requests.queued_bytes);
 }
 
 /* rule: rpc.call */

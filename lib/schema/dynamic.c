@@ -162,8 +162,14 @@ static bool new_type(builder *b, const frame *f, uint32_t kind, uint32_t *ret) {
 
 /* Names end with NUL in a unit. */
 static bool add_name(builder *b, const frame *f, choir_bytes name, uint32_t *ret) {
+    /* Names go to logs and terminals as they are: no control characters, those of Latin-1 (c2 80 to c2 9f) included. */
     bool is_usable = name.len > 0;
-    for (size_t i = 0; i < name.len; i++) is_usable = is_usable && name.data[i] != 0;
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t byte = name.data[i];
+        bool is_control =
+            byte < 0x20 || byte == 0x7f || (byte == 0xc2 && i + 1 < name.len && name.data[i + 1] < 0xa0);
+        is_usable = is_usable && !is_control;
+    }
     if (!is_usable) return fail(b, f, CHOIR_ERR_MALFORMED, "the peer's type has an unusable name");
     *ret = b->strings.len;
     return append(b, &b->strings, name.data, (uint32_t)name.len) && append(b, &b->strings, "", 1);

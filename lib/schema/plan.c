@@ -493,6 +493,7 @@ static void open_builder(choiri_plan_builder *b, const choiri_plan_input *in, ch
     b->is_wire = in->root == NULL;
     b->text = text;
     b->facts = facts;
+    b->is_too_deep = false;
     b->first = NULL;
     b->end = &b->first;
     choiri_arena_init(&b->arena, in->env, NULL, 0, CHOIRI_PLAN_MAX_WORK);

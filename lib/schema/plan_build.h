@@ -47,6 +47,7 @@ typedef struct choiri_plan_builder {
     choiri_text *text;
     choiri_plan_facts *facts; /* may be NULL */
     choiri_node *first, **end;
+    bool is_too_deep; /* plan_pack.c: a value would be nested too deep */
 } choiri_plan_builder;
 
 choiri_node *choiri_plan_new_node(choiri_plan_builder *b, const choiri_shape *remote,

@@ -99,16 +99,18 @@ static const choir_type *type_of(const choiri_plan_builder *b, const choiri_node
 
 /* --- how many bytes a value takes at least: 0 exactly for those that never take any --- */
 
-static uint32_t measure(choiri_plan_builder *b, choiri_node *n);
+/* Only parts that every value has are looked into, so what nests deeper than a value may has no value that could be read.
+ * Nodes are shared, which makes graphs far deeper than the types that were compared. */
+static uint32_t measure_at(choiri_plan_builder *b, choiri_node *n, uint32_t depth);
 
-static uint32_t measure_parts(choiri_plan_builder *b, const choiri_plan_case *c) {
+static uint32_t measure_parts(choiri_plan_builder *b, const choiri_plan_case *c, uint32_t depth) {
     uint32_t sum = 0;
     for (uint32_t i = 0; i < c->parts_len && sum < ENOUGH; i++)
-        if (c->parts[i].node) sum += measure(b, c->parts[i].node);
+        if (c->parts[i].node) sum += measure_at(b, c->parts[i].node, depth);
     return sum;
 }
 
-static uint32_t measure_op(choiri_plan_builder *b, choiri_node *n) {
+static uint32_t measure_op(choiri_plan_builder *b, choiri_node *n, uint32_t depth) {
     uint32_t count, each;
     switch (op_of(n, &count)) {
     case CHOIRI_PLAN_SAME:
@@ -116,24 +118,32 @@ static uint32_t measure_op(choiri_plan_builder *b, choiri_node *n) {
         return (uint32_t)choiri_value_min_size(b->in->root->unit, (uint32_t)n->local->id);
     case CHOIRI_PLAN_FIXED:
     case CHOIRI_PLAN_VARINTS: return count;
-    case CHOIRI_PLAN_FIELDS: return measure_parts(b, n->cases);
+    case CHOIRI_PLAN_FIELDS: return measure_parts(b, n->cases, depth);
     case CHOIRI_PLAN_ARRAY:
         if (n->local) count = type_of(b, n)->count;
-        each = count == 0 ? 0 : measure(b, n->cases[0].parts[0].node);
+        each = count == 0 ? 0 : measure_at(b, n->cases[0].parts[0].node, depth);
         return each > 0 && count > ENOUGH ? ENOUGH : each * count;
     default: return 1;
     }
 }
 
-static uint32_t measure(choiri_plan_builder *b, choiri_node *n) {
+static uint32_t measure_at(choiri_plan_builder *b, choiri_node *n, uint32_t depth) {
     if (n->state == MEASURING) return 1; /* contains itself without end: there is no such value */
+    if (depth > CHOIRI_VALUE_DEPTH) {
+        b->is_too_deep = true;
+        return 1;
+    }
     if (n->state == NEW) {
         n->state = MEASURING;
-        uint32_t min = measure_op(b, n);
+        uint32_t min = measure_op(b, n, depth + 1);
         n->min = (uint8_t)(min < ENOUGH ? min : ENOUGH);
         n->state = MEASURED;
     }
     return n->min;
+}
+
+static uint32_t measure(choiri_plan_builder *b, choiri_node *n) {
+    return measure_at(b, n, 0);
 }
 
 /* --- the block --- */
@@ -253,6 +263,11 @@ int choiri_plan_pack(choiri_plan_builder *b, choiri_node *const roots[2], choiri
         if (roots[i] && roots[i]->differs) place(&p, roots[i]);
     if (p.nodes == 0) return CHOIR_OK;
     count(&p);
+    if (b->is_too_deep) {
+        choiri_text_init(&b->shapes.why);
+        choiri_text_add(&b->shapes.why, "the types are nested more than 64 deep");
+        return CHOIR_ERR_DEPTH;
+    }
     size_t size = sizeof(choiri_plan) + p.nodes * sizeof(choiri_plan_node) +
                   p.branches * sizeof(choiri_plan_branch) + p.steps * sizeof(choiri_plan_step) + p.names;
     if (size > CHOIRI_PLAN_MAX_BYTES) return choiri_shapes_charge(&b->shapes, CHOIRI_SCHEMA_MAX_STEPS + 1);

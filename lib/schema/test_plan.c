@@ -629,6 +629,51 @@ Test(plan, four_thousand_types) {
     match_close(&m);
 }
 
+/* Each link of the chain is compared where it is shallow, and then the whole of it hangs on one field. */
+Test(plan, deep_graph) {
+    enum { LINKS = 2000, EACH_SHALLOW = 55 };
+    test_cbor_text c = {0};
+    match m;
+    choir_bytes root;
+    char text[256];
+    match_open(&m);
+    party ours = types_open(&m, &(side){"struct S { k: u8 }", "S", NULL});
+    test_put_head(&c, 5, 2);
+    test_put_word(&c, "schemas");
+    test_put_head(&c, 4, LINKS + 3);
+    test_put_item(&c, U8("2"));
+    static char first[65536];
+    int len = snprintf(first, sizeof first, "{id: 3, kind: {tag: tuple, elements: [");
+    for (int i = 0; i < 64; i++) /* enough bytes that the rest is not measured from here */
+        len += snprintf(first + len, sizeof first - (size_t)len, "{tag: concrete, type_id: 2}, ");
+    for (int i = EACH_SHALLOW; i < LINKS; i += EACH_SHALLOW)
+        len += snprintf(first + len, sizeof first - (size_t)len, "{tag: concrete, type_id: %d}, ", 100 + i);
+    snprintf(first + len, sizeof first - (size_t)len, "{tag: concrete, type_id: 2}]}}");
+    test_put_item(&c, first);
+    for (int i = 0; i < LINKS; i++) {
+        snprintf(text, sizeof text, "{id: %d, kind: {tag: tuple, elements: [{tag: concrete, type_id: %d}]}}",
+                 100 + i, i == 0 ? 2 : 99 + i);
+        test_put_item(&c, text);
+    }
+    snprintf(
+        text, sizeof text,
+        "{id: 1, kind: {tag: struct, name: S, fields: [{name: k, type_ref: {tag: concrete, type_id: 2}, required: true}, "
+        "{name: p, type_ref: {tag: concrete, type_id: 3}, required: true}, "
+        "{name: q, type_ref: {tag: concrete, type_id: %d}, required: true}]}}",
+        99 + LINKS);
+    test_put_item(&c, text);
+    test_put_word(&c, "root");
+    test_put_item(&c, "{tag: concrete, type_id: 1}");
+    cr_assert_eq(choiri_recv_tracker_add(&m.t, (choir_bytes){c.data, c.len}, &root, &m.text), CHOIR_OK, "%s",
+                 m.text.data);
+    cr_assert_eq(make_plan(&m, &m.t, root, &ours.root, &ours.announcement, false, NULL), CHOIR_ERR_DEPTH,
+                 "%s", m.text.data);
+    cr_assert(strstr(m.text.data, "nested more than 64 deep"), "%s", m.text.data);
+    free(c.data);
+    types_close(&ours);
+    match_close(&m);
+}
+
 /* The complete table of the TypeScript peer: other order, type_params left out when empty. */
 Test(plan, typescript_table) {
     match m;

@@ -183,13 +183,13 @@ int choir_attachment_consume(choir_attachment *a, size_t bytes, choir_time now) 
     uint64_t left = a->answers_end > a->written ? a->answers_end - a->written : 0;
     if (a->answers > left) a->answers = left;
     if (a->answers <= a->max_output / 2 && (a->paused || a->holding)) {
+        bool was_full = choiri_attachment_is_full(a);
+        a->holding = false;
         if (a->paused) resume(a, now);
-        if (a->holding && a->stage == CHOIRI_STAGE_OPEN) {
-            a->holding = false;
-            a->session->driver->released(a->session->root, now);
-        }
+        if (was_full && a->stage == CHOIRI_STAGE_OPEN) a->session->driver->released(a->session->root, now);
     }
     if (a->session && a->stage == CHOIRI_STAGE_OPEN) choiri_session_drained(a->session, now);
+    if (a->session) choiri_session_wake_if_ready(a->session); /* a host does not expect events here */
     return CHOIR_OK;
 }
 
@@ -248,6 +248,11 @@ static int fail_with(choir_attachment *a, int status, const char *what, choir_ti
     return status;
 }
 
+static void drop_output(choir_attachment *a) {
+    choiri_outq_consume(&a->out, a->out.bytes);
+    a->output_moved = CHOIR_TIME_NEVER;
+}
+
 void choir_attachment_closed(choir_attachment *a, int status, choir_str text, choir_time now) {
     if (!a) return;
     if (a->session) now = choiri_session_time(a->session, now);
@@ -255,9 +260,7 @@ void choir_attachment_closed(choir_attachment *a, int status, choir_str text, ch
     choiri_text_init(&why);
     choiri_text_str(&why, text);
     choiri_attachment_fail(a, choir_status_is_fatal(status) ? status : CHOIR_ERR_LINK_LOST, &why, now);
-    /* Nothing can be written any more. */
-    choiri_outq_consume(&a->out, a->out.bytes);
-    a->output_moved = CHOIR_TIME_NEVER;
+    drop_output(a); /* nothing can be written any more */
 }
 
 void choir_attachment_free(choir_attachment *a, choir_time now) {
@@ -521,8 +524,6 @@ static choir_time frame_deadline(const choir_attachment *a) {
 
 static choir_time stall_deadline(const choir_attachment *a) {
     if (a->output_moved == CHOIR_TIME_NEVER || a->stall_timeout == 0) return CHOIR_TIME_NEVER;
-    if (a->stage == CHOIRI_STAGE_FINISHED)
-        return CHOIR_TIME_NEVER; /* how long to linger is the transport's choice */
     return later(a->output_moved, a->stall_timeout);
 }
 
@@ -543,7 +544,11 @@ choir_time choir_attachment_deadline(const choir_attachment *a) {
 }
 
 void choir_attachment_advance(choir_attachment *a, choir_time now) {
-    if (!a || a->stage == CHOIRI_STAGE_FINISHED) return;
+    if (!a) return;
+    if (a->stage == CHOIRI_STAGE_FINISHED) {
+        if (now >= stall_deadline(a)) drop_output(a); /* nobody takes our last words */
+        return;
+    }
     if (a->session) now = choiri_session_time(a->session, now);
     if (now >= a->handshake_deadline)
         fail_with(a, CHOIR_ERR_HANDSHAKE_TIMEOUT, "the handshake was not finished in time", now);

@@ -57,7 +57,7 @@ typedef struct choiri_driver {
     void (*expired)(choiri_conn *c, choiri_timer *timer, choir_time now);
     /* Output went below its limit. */
     void (*drained)(choiri_conn *c, choir_time now);
-    /* Requests that were held back may start. */
+    /* The link takes answers again: requests that were held back may start. */
     void (*released)(choiri_conn *c, choir_time now);
     /* Orderly end is wanted: answer what is running. */
     void (*shutdown)(choiri_conn *c, choir_time now);
@@ -209,6 +209,7 @@ static inline bool choiri_session_is_idle(const choir_session *s) {
 void choiri_session_established(choir_session *s, choiri_handshake *peer, choir_time now);
 void choiri_session_payload(choir_session *s, const choiri_frame *frame, choir_time now);
 void choiri_session_alive(choir_session *s, choir_time now);
+void choiri_session_wake_if_ready(choir_session *s);
 void choiri_session_drained(choir_session *s, choir_time now);
 void choiri_session_write_pongs(choir_session *s, choir_time now);
 
@@ -279,6 +280,10 @@ void choiri_attachment_finish(choir_attachment *a, int status, const choiri_text
 /* No more input until the link has taken some output and answers of at most half of max_output are left; `reason` is one of
  * CHOIRI_PAUSED_*. */
 void choiri_attachment_pause(choir_attachment *a, uint8_t reason);
+/* More answers wait than the link should hold; the driver's `released` is called when that is over. */
+static inline bool choiri_attachment_is_full(const choir_attachment *a) {
+    return a && (a->holding || (a->paused & CHOIRI_PAUSED_ANSWERS));
+}
 /* An answer of so many bytes was added. */
 void choiri_attachment_answered(choir_attachment *a, uint64_t bytes);
 /* Output was added. */

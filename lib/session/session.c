@@ -42,7 +42,8 @@ void choir_session_options_init_sized(choir_session_options *o, size_t size) {
 int choiri_session_options_check(const choir_session_options *in, choir_session_options *ret) {
     choir_session_options o = defaults;
     if (in && choiri_options_copy(&o, sizeof o, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
-    if (o.codec > CHOIR_CODEC_MSGPACK || o.max_concurrent_requests == 0 || o.max_output == 0)
+    if (o.codec > CHOIR_CODEC_MSGPACK || o.max_concurrent_requests == 0 || o.max_output == 0 ||
+        o.memory_quota == 0)
         return CHOIR_ERR_INVALID;
     /* One entry of what a peer takes is ours: vox-service. */
     if (o.metadata_len >= CHOIRI_HANDSHAKE_ENTRIES || (o.metadata_len > 0 && !o.metadata))
@@ -162,6 +163,10 @@ void choir_session_free(choir_session *s) {
 
 static void wake(choir_session *s) {
     if (s->wake) s->wake(s->wake_ctx, s);
+}
+
+void choiri_session_wake_if_ready(choir_session *s) {
+    if (s->ready) wake(s);
 }
 
 choir_time choiri_session_time(choir_session *s, choir_time now) {

@@ -513,8 +513,8 @@ const test_scenario test_scenarios[] = {
     {.name = "other layouts",
      .setup = set_other,
      .run = do_other_layouts,
-     .client = EST "call-done echo invalid payload\ncall-done lookup invalid payload\n"
-                   "call-done lookup invalid payload\n" LOST,
+     .client = EST "call-done echo invalid payload\ncall-done lookup invalid payload ERR_LAYOUT\n"
+                   "call-done lookup invalid payload ERR_LAYOUT\n" LOST,
      .server = EST "request lookup 01\nrequest-done lookup ok\nrequest lookup 9601\n"
                    "request-done lookup user error\n" LOST},
     {.name = "cancel before it was sent",
