@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "interop/services.h"
 
-#include "testbed/testbed.h"
+#include "generated/testbed.h"
 
 #include <stdalign.h>
 #include <stddef.h>
