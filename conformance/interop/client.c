@@ -6,8 +6,9 @@
  * Exit status: 0 all well, 1 a check failed, 2 no connection or a wrong command line. */
 #include "choir/net.h"
 #include "interop/debug.h"
-#include "interop/services.h"
 #include "testbed/testbed.h"
+#include "testbed/testbed_mistyped.h"
+#include "testbed/testbed_newer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,21 +143,21 @@ static void echo_gnarly(choir_client *client) {
          {"/mnt/a.txt", 10},
          {attrs, 2},
          {chunks, 3},
-         {.tag = TESTBED_GNARLY_FILE, .file = {{"text/plain", 10}, {tags, 2}}}},
+         {.tag = TESTBED_GNARLY_KIND_FILE, .file = {{"text/plain", 10}, {tags, 2}}}},
         {300,
          {true, 1},
          {"dir", 3},
          {"/mnt/dir", 8},
          {attrs, 2},
          {NULL, 0},
-         {.tag = TESTBED_GNARLY_DIRECTORY, .directory = {1, {children, 1}}}},
+         {.tag = TESTBED_GNARLY_KIND_DIRECTORY, .directory = {1, {children, 1}}}},
         {UINT64_MAX,
          {true, UINT64_MAX},
          {"ln", 2},
          {"/mnt/ln", 7},
          {attrs, 2},
          {chunk, 1},
-         {.tag = TESTBED_GNARLY_SYMLINK, .symlink = {{"a.txt", 5}, {hops, 4}}}},
+         {.tag = TESTBED_GNARLY_KIND_SYMLINK, .symlink = {{"a.txt", 5}, {hops, 4}}}},
     };
     testbed_echo_gnarly_args args = {
         {UINT64_MAX, {"/mnt", 4}, {entries, 3}, {true, {"end", 3}}, {digest, sizeof digest}}};
@@ -219,7 +220,8 @@ static void pipelined(choir_client *client) {
 
 static void unknown_method(void) {
     choir_client *client = open_client(&newer_service);
-    testbed_echo_args x = {{"x", 1}}, alive = {{"alive", 5}};
+    newer_not_there_args x = {{"x", 1}}; /* as those of the other two */
+    newer_echo_args alive = {{"alive", 5}};
     static const struct {
         const char *name;
         uint32_t method;
@@ -249,7 +251,7 @@ static void invalid_payload(void) {
     choir_client *client = open_client(&mistyped_service);
     mistyped_echo_args number = {5};
     mistyped_divide_args words = {{"x", 1}, 1};
-    testbed_reverse_args abc = {{"abc", 3}};
+    mistyped_reverse_args abc = {{"abc", 3}};
     expect_invalid(client, "invalid-payload/echo-u64", MISTYPED_ECHO, &number);
     expect_invalid(client, "invalid-payload/divide-string", MISTYPED_DIVIDE, &words);
     char *got = call(client, &mistyped_service, MISTYPED_REVERSE, &abc);
