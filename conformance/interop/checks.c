@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "interop/checks.h"
 
-#include "generated/testbed.h"
 #include "interop/debug.h"
+#include "testbed/testbed.h"
 
 #include <stdio.h>
 #include <stdlib.h>

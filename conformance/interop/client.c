@@ -4,11 +4,12 @@
  *
  *   client HOST:PORT SCENARIO...   |   client HOST:PORT all   |   client --list
  * Exit status: 0 all well, 1 a check failed, 2 no connection or a wrong command line. */
-#include "generated/testbed.h"
 #include "interop/checks.h"
 #include "interop/evolution.h"
 #include "interop/methods.h"
-#include "interop/services.h"
+#include "testbed/testbed.h"
+#include "testbed/testbed_mistyped.h"
+#include "testbed/testbed_newer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,7 +171,8 @@ static void pipelined(choir_client *client) {
 
 static void unknown_method(void) {
     choir_client *client = open_client(&newer_service);
-    testbed_echo_args x = {{"x", 1}}, alive = {{"alive", 5}};
+    newer_not_there_args x = {{"x", 1}}; /* as those of the other two */
+    newer_echo_args alive = {{"alive", 5}};
     static const struct {
         const char *name;
         uint32_t method;
@@ -200,7 +202,7 @@ static void invalid_payload(void) {
     choir_client *client = open_client(&mistyped_service);
     mistyped_echo_args number = {5};
     mistyped_divide_args words = {{"x", 1}, 1};
-    testbed_reverse_args abc = {{"abc", 3}};
+    mistyped_reverse_args abc = {{"abc", 3}};
     expect_invalid(client, "invalid-payload/echo-u64", MISTYPED_ECHO, &number);
     expect_invalid(client, "invalid-payload/divide-string", MISTYPED_DIVIDE, &words);
     char *got = call(client, &mistyped_service, MISTYPED_REVERSE, &abc);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "interop/evolution.h"
 
-#include "generated/testbed.h"
-#include "generated/testbed_evolved.h"
 #include "interop/checks.h"
+#include "testbed/testbed.h"
+#include "testbed/testbed_evolved.h"
 
 #include <stdio.h>
 #include <stdlib.h>

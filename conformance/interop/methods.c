@@ -3,9 +3,8 @@
  * method, then the cases; each case states what must come back. */
 #include "interop/methods.h"
 
-#include "generated/testbed.h"
 #include "interop/checks.h"
-#include "interop/debug.h"
+#include "testbed/testbed.h"
 
 #include <float.h>
 #include <math.h>
@@ -215,6 +214,8 @@ static void points(choir_client *c) {
     rectangle_area(c, "rectangle_area/greatest", (testbed_rectangle){{0, 0}, {INT32_MAX, INT32_MAX}, none},
                    (double)INT32_MAX * (double)INT32_MAX);
     rectangle_area(c, "rectangle_area/wraps", (testbed_rectangle){{INT32_MIN, 0}, {INT32_MAX, 1}, none}, 1.0);
+    rectangle_area(c, "rectangle_area/smallest", (testbed_rectangle){{INT32_MIN, 0}, {0, 1}, none},
+                   INT32_MIN);
 
     get_points(c, "get_points/0", 0);
     get_points(c, "get_points/1", 1);

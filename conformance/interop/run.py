@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Real peers: our programs against a vox 0.4.0 peer written in Rust, in both directions and both roles.
 
-usage: run.py --choir PROGRAM --client PROGRAM --evolved-server PROGRAM --vox PROGRAM [--list]
+usage: run.py --choir PROGRAM --client PROGRAM --vox PROGRAM [--list]
 
 First the Rust client talks to the Rust server, which must say what vox-rust/expected.txt says: its lines are what everybody
 else must print. Then Rust client to C server, C client to Rust server, C client to C server, line by line; then callers of
@@ -119,13 +119,10 @@ class Server:
     """A server of one of the two kinds, and of the first version of the service or of the evolved one."""
 
     def __init__(self, kind, a, version="v1"):
-        url = "tcp://127.0.0.1:0"
-        command = {
-            ("rust", "v1"): [a.vox, "serve", "127.0.0.1:0", "--nodelay"],
-            ("rust", "evolved"): [a.vox, "serve", "127.0.0.1:0", "--nodelay", "--evolved"],
-            ("c", "v1"): [a.choir, "serve", "--test-hooks", url],
-            ("c", "evolved"): [a.evolved_server, url],
-        }[kind, version]
+        command = ([a.vox, "serve", "127.0.0.1:0", "--nodelay"] if kind == "rust"
+                   else [a.choir, "serve", "--test-hooks", "tcp://127.0.0.1:0"])
+        if version == "evolved":
+            command.append("--evolved")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if "listening on" not in line:
@@ -325,7 +322,7 @@ def special(a, tap):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("choir", "client", "evolved-server", "vox"):
+    for name in ("choir", "client", "vox"):
         parser.add_argument(f"--{name}", default="")
     parser.add_argument("--list", action="store_true", help="only name the cases")
     a = parser.parse_args()

@@ -6,6 +6,7 @@
  * what the other recorded side sent. Free everywhere: texts of InvalidPayload answers, supports_retry and resume_key. */
 #include "replay.h"
 #include "schema/wire_schema.h"
+#include "testbed/testbed_newer.h"
 
 #include <stdio.h>
 
@@ -52,7 +53,7 @@ static bool recorded(const replay_part *part, uint32_t i, bool of_client, choiri
 }
 
 static uint64_t method_id(uint64_t recorded_id, bool client) {
-    return client && recorded_id == REPLAY_NAMELESS_METHOD ? replay_unknown_methods.methods[0].id
+    return client && recorded_id == REPLAY_NAMELESS_METHOD ? newer_service.methods[0].id
                                                            : recorded_id;
 }
 

@@ -6,6 +6,8 @@
 #include "answer.h"
 #include "recordings.h"
 #include "replay.h"
+#include "testbed/testbed_mistyped.h"
+#include "testbed/testbed_newer.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,8 +42,8 @@ static const plan plans[] = {
     {.name = "sessions/lookup"},
     {.name = "sessions/scalars"},
     {.name = "sessions/pipelining"},
-    {.name = "sessions/unknown_method", .call = &replay_unknown_methods, .free_schemas = true},
-    {.name = "sessions/invalid_payload", .call = &replay_other_arguments},
+    {.name = "sessions/unknown_method", .call = &newer_service, .free_schemas = true},
+    {.name = "sessions/invalid_payload", .call = &mistyped_service},
     {.name = "sessions/ping"},
     {.name = "sessions/ping_server"},
     {.name = "sessions/prologue_bad_version", .not_client = true, .server_status = CHOIR_ERR_PROLOGUE},
@@ -64,8 +66,8 @@ static const plan plans[] = {
     {.name = "sessions-rust/scalars"},
     {.name = "sessions-rust/pipelining"},
     {.name = "sessions-rust/pipelining_out_of_order"},
-    {.name = "sessions-rust/unknown_method", .call = &replay_unknown_methods, .free_schemas = true},
-    {.name = "sessions-rust/invalid_payload", .call = &replay_other_arguments, .free_binding = DIVIDE_ID},
+    {.name = "sessions-rust/unknown_method", .call = &newer_service, .free_schemas = true},
+    {.name = "sessions-rust/invalid_payload", .call = &mistyped_service, .free_binding = DIVIDE_ID},
     {.name = "sessions-rust/ping"},
     {.name = "sessions-rust/ping_server"},
     {.name = "sessions-rust/ping_timeout",

@@ -8,6 +8,7 @@
 #include "schema/service.h"
 #include "schema/unit.h"
 #include "schema/value.h"
+#include "testbed/testbed_newer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -311,7 +312,7 @@ static void feed(player *p, const replay_payload *payload, replay_change change)
 /* ---- what the recorded side that we play did ---- */
 
 static bool find_method(const choir_service *service, uint64_t id, uint32_t *ret) {
-    if (id == REPLAY_NAMELESS_METHOD) id = replay_unknown_methods.methods[0].id;
+    if (id == REPLAY_NAMELESS_METHOD) id = newer_service.methods[0].id;
     for (uint32_t i = 0; service && i < service->methods_len; i++) {
         if (choiri_service_method(service, i)->id != id) continue;
         *ret = i;

@@ -171,11 +171,7 @@ void replay_flip(replay_world *w, const replay_part *part, replay_extent extent,
 
 /* ---- services ---- */
 
-/* What the recorded clients with traits of their own have called: methods nobody serves, and methods with other
- * arguments than the Testbed's. */
-extern const choir_service replay_unknown_methods;
-extern const choir_service replay_other_arguments;
-/* The method id of a raw call that has no name; our client calls replay_unknown_methods' first method instead. */
+/* The method id of a raw call that has no name; our client calls the first method of newer_service instead. */
 #define REPLAY_NAMELESS_METHOD UINT64_C(0xdeadbeefdeadbeef)
 
 #endif

@@ -321,6 +321,38 @@ def test_calls(t, url):
     gnarly = t.run("call", url, "Testbed.echo_gnarly", json.dumps(GNARLY))
     t.check(gnarly.returncode == OK and json.loads(gnarly.stdout) == GNARLY, "echo_gnarly",
             gnarly.stderr + gnarly.stdout)
+    shapes = '[{"Circle":{"radius":2.5}},{"Rectangle":{"width":1.0,"height":2.0}},"Point"]'
+    for method, arguments, out in [
+            ("echo_point", ['{"x":42,"y":-7}'], None),
+            ("create_person", ['"Eve"', "22", "null"], '{"name":"Eve","age":22,"email":null}'),
+            ("rectangle_area", ['{"top_left":{"x":0,"y":0},"bottom_right":{"x":-10,"y":5},"label":"l"}'], "50.0"),
+            ("parse_color", ['"GREEN"'], '"Green"'),
+            ("parse_color", ['"purple"'], "null"),
+            ("shape_area", ['{"Circle":{"radius":2.0}}'], "12.566370614359172"),
+            ("create_canvas", ['"c"', shapes, '"Blue"'], '{"name":"c","shapes":%s,"background":"Blue"}' % shapes),
+            ("process_message", ['{"Text":"x"}'], '{"Text":"processed: x"}'),
+            ("process_message", ['{"Number":-21}'], '{"Number":-42}'),
+            ("process_message", ['{"Data":[1,2,3]}'], '{"Data":[3,2,1]}'),
+            ("get_points", ["3"], '[{"x":0,"y":0},{"x":1,"y":2},{"x":2,"y":4}]'),
+            ("swap_pair", ['[99,"hello"]'], '["hello",99]'),
+            ("all_colors", [], '["Red","Green","Blue"]'),
+            ("describe_point", ['"far"', "-100", "200", "false"], '{"label":"far","x":-100,"y":200,"active":false}'),
+            ("echo_shape", ['"Point"'], None),
+            ("echo_status_v1", ['"Inactive"'], None),
+            ("echo_tag_v1", ['{"label":"l","priority":1,"note":"n"}'], None),
+            ("echo_profile", ['{"name":"n","bio":"b"}'], None),
+            ("echo_record", ['{"alpha":-1,"beta":"b","gamma":0.5}'], None),
+            ("echo_status", ['"Active"'], None),
+            ("echo_tag", ['{"label":"l","priority":4294967295,"note":""}'], None),
+            ("echo_measurement", ['{"unit":"m","value":-0.25}'], None),
+            ("echo_config", ['{"key":"k","value":"v"}'], None)]:
+        call(f"{method} {arguments}", method, arguments, out or arguments[0])
+    t.expect("an answer that would be too large", NO_ANSWER, "", ["invalid payload", "too large"], "call", url,
+             "Testbed.get_points", str(2 ** 32 - 1))
+    for method in ("sum", "generate", "generate_retry_non_idem", "generate_retry_idem", "transform", "sum_large",
+                   "generate_large"):
+        t.expect(f"{method} has channels", USAGE, "", [f"Testbed.{method} takes an end of a channel", "x<"], "call", url,
+                 f"Testbed.{method}", "1")
     call("an address without scheme", "echo_bool", ["true"], "true", "--timeout=10")
     t.expect("options behind the arguments", OK, "1\n", [], "call", url[len("tcp://"):], "Testbed.echo_u64", "1",
              "--timeout", "9")
@@ -332,6 +364,21 @@ def test_calls(t, url):
     t.expect("--log shows what the library does", OK, "7\n", [" info "], "call", "--log", url, "Testbed.echo_u64", "7")
     t.expect("a user error", USER_ERROR, "", ['error: "DivisionByZero"\n'], "call", url, "Testbed.divide", "1", "0")
     t.expect("another user error", USER_ERROR, "", ['error: "AccessDenied"\n'], "call", url, "Testbed.lookup", "100")
+
+
+def test_evolved(t, choir):
+    """Callers of one version, a server of the other: some values come through, some are refused."""
+    with Server(choir, "serve", "--evolved", "127.0.0.1:0") as s:
+        for method, value in [("echo_profile", '{"name":"n","bio":"b"}'), ("echo_status", '"Active"'),
+                              ("echo_record", '{"alpha":-1,"beta":"b","gamma":0.5}')]:
+            t.expect(f"evolved: {method}", OK, value + "\n", [], "call", s.url, f"Testbed.{method}", value)
+        for method, value, words in [
+                ("echo_tag", '{"label":"l","priority":1,"note":"n"}', ["Testbed.echo_tag answer: Ok.note: missing"]),
+                ("echo_measurement", '{"unit":"m","value":1.5}', ["value: ours is string, the peer's is f64"]),
+                ("echo_config", '{"key":"k","value":"v"}', ["owner"])]:
+            t.expect(f"evolved: {method}", NO_ANSWER, "", ["invalid payload", *words], "call", s.url,
+                     f"Testbed.{method}", value)
+        t.expect("evolved: it has these methods only", NO_ANSWER, "", ["unknown method"], *echo(s.url))
 
 
 def test_no_answer(t, choir, calculator, url):
@@ -478,6 +525,7 @@ def main(choir, calculator):
         test_inference(t, s.url)
         test_dynamic(t, calculator, s.url)
         test_calls(t, s.url)
+        test_evolved(t, choir)
         test_no_answer(t, choir, calculator, s.url)
         test_ping(t, choir, s.url)
         status, _, err = s.end(signal.SIGTERM)

@@ -132,6 +132,7 @@ async fn points(report: &Report, client: &TestbedClient) {
         "flat" (rectangle(5, 1, 5, 9, Some("Größe"))) => 0.0;
         "greatest" (rectangle(0, 0, i32::MAX, i32::MAX, None)) => greatest * greatest;
         "wraps" (rectangle(i32::MIN, 0, i32::MAX, 1, None)) => 1.0;
+        "smallest" (rectangle(i32::MIN, 0, 0, 1, None)) => f64::from(i32::MIN);
     }
     answers! { report, client.get_points:
         "0" (0) => row(0);
