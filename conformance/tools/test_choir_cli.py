@@ -275,29 +275,38 @@ def test_dynamic(t, calculator, url):
 def test_rust_peer(t, vox):
     """The same with a peer of the published crates, which announces everything as Rust does."""
     def call(method, arguments, out, *options):
-        t.expect(f"Rust: {method} {' '.join(arguments)[:40]}", OK, out + "\n", [], "call", *options, s.url,
-                 f"Testbed.{method}", *arguments)
+        t.expect(f"Rust: {method} {' '.join(arguments)[:40]}", OK, out + "\n", [], "call", *options, s.url, method,
+                 *arguments)
 
-    types = ["--types", os.path.join(ROOT, "conformance", "vectors", "schema", "testbed.rs")]
+    # Methods that are built in, and the same types from a file.
+    from_file = ["--types", os.path.join(ROOT, "conformance", "vectors", "schema", "testbed.rs")]
     with Server(vox, "serve", "127.0.0.1:0", "--nodelay") as s:
-        call("all_colors", [], '["Red","Green","Blue"]')
-        call("get_points", ["2u32"], '[{"x":0,"y":0},{"x":1,"y":2}]')
-        call("echo_point", ['Point {"x": -1i32, "y": 2i32}'], '{"x":-1,"y":2}')
-        call("parse_color", ['"green"'], '"Green"')
-        call("parse_color", ['"none"'], "null")
-        call("describe_point", ['"a"', "1i32", "2i32", "true"], '{"label":"a","x":1,"y":2,"active":true}')
-        call("echo_record", ['Record{"alpha":1i32,"beta":"b","gamma":2.5}'], '{"alpha":1,"beta":"b","gamma":2.5}')
-        call("rectangle_area", ['{"top_left":{"x":0,"y":0},"bottom_right":{"x":2,"y":3},"label":null}'], "6.0", *types)
-        call("create_canvas", ['"a"', '[{"Circle":{"radius":1.5}},"Point"]', '"Red"'],
-             '{"name":"a","shapes":[{"Circle":{"radius":1.5}},"Point"],"background":"Red"}', *types)
-        call("swap_pair", ['[1,"x"]'], '["x",1]', *types)
-        call("process_message", ['{"Data":[1,2,3]}'], '{"Data":[3,2,1]}', *types)
-        gnarly = t.run("call", *types, s.url, "Testbed.echo_gnarly", json.dumps(GNARLY))
-        t.check(gnarly.returncode == OK and json.loads(gnarly.stdout) == GNARLY, "Rust: echo_gnarly",
-                gnarly.stderr + gnarly.stdout)
+        for types in [], from_file:
+            call("Testbed.rectangle_area", ['{"top_left":{"x":0,"y":0},"bottom_right":{"x":2,"y":3},"label":null}'], "6.0",
+                 *types)
+            call("Testbed.create_canvas", ['"a"', '[{"Circle":{"radius":1.5}},"Point"]', '"Red"'],
+                 '{"name":"a","shapes":[{"Circle":{"radius":1.5}},"Point"],"background":"Red"}', *types)
+            call("Testbed.swap_pair", ['[1,"x"]'], '["x",1]', *types)
+            call("Testbed.process_message", ['{"Data":[1,2,3]}'], '{"Data":[3,2,1]}', *types)
+            gnarly = t.run("call", *types, s.url, "Testbed.echo_gnarly", json.dumps(GNARLY))
+            t.check(gnarly.returncode == OK and json.loads(gnarly.stdout) == GNARLY, "Rust: echo_gnarly",
+                    gnarly.stderr + gnarly.stdout)
+    # Methods that nobody knows but the peer.
+    with Server(vox, "serve", "127.0.0.1:0", "--nodelay", "--sketch") as s:
+        call("Sketch.colors", [], '["Red","Green","Blue"]')
+        call("Sketch.row", ["2u32"], '[{"x":0,"y":0},{"x":1,"y":2}]')
+        call("Sketch.same", ['Point {"x": -1i32, "y": 2i32}'], '{"x":-1,"y":2}')
+        call("Sketch.color", ['"green"'], '"Green"')
+        call("Sketch.color", ['"none"'], "null")
+        call("Sketch.label", ['"a"', "1i32", "2i32", "true"], '{"label":"a","x":1,"y":2,"active":true}')
+        call("Sketch.record", ['Record{"alpha":1i32,"beta":"b","gamma":2.5}'], '{"alpha":1,"beta":"b","gamma":2.5}')
+        call("Sketch.divide", ["-7i64", "2i64"], "-3")
+        t.expect("Rust: an error of a method that is not known", USER_ERROR, "", ['error: "Overflow"\n'], "call", s.url,
+                 "Sketch.divide", f"{-2 ** 63}i64", "-1i64")
         t.expect("Rust: another type", NO_ANSWER, "", ["remote is `u32`, local is `i32`", "--types"], "call", s.url,
-                 "Testbed.echo_point", 'Point{"x":1u32,"y":2i32}')
-        t.expect("Rust: a method it does not have", NO_ANSWER, "", ["unknown method"], "call", s.url, "Testbed.nothing")
+                 "Sketch.same", 'Point{"x":1u32,"y":2i32}')
+        t.expect("Rust: a method it does not have", NO_ANSWER, "", ["unknown method"], "call", s.url, "Sketch.nothing")
+        t.expect("Rust: a service it does not have", NO_ANSWER, "", ["unknown method"], *echo(s.url))
 
 
 def test_calls(t, url):

@@ -8,6 +8,7 @@ mod evolved;
 mod link;
 mod methods;
 mod scenarios;
+mod sketch;
 mod testbed;
 
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
 const USAGE: &str = "\
-usage: vox-peer serve HOST:PORT [--evolved] [--nodelay] [--single] [--pin CORE]
+usage: vox-peer serve HOST:PORT [--evolved | --sketch] [--nodelay] [--single] [--pin CORE]
        vox-peer client HOST:PORT SCENARIO...
        vox-peer client HOST:PORT all
        vox-peer client --list
@@ -29,7 +30,7 @@ const TROUBLE: u8 = 2;
 #[derive(Default)]
 struct Arguments {
     words: Vec<String>,
-    evolved: bool,
+    offer: link::Offer,
     nodelay: bool,
     single: bool,
     list: bool,
@@ -41,7 +42,8 @@ impl Arguments {
         let mut parsed = Self::default();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                "--evolved" => parsed.evolved = true,
+                "--evolved" => parsed.offer = link::Offer::Evolved,
+                "--sketch" => parsed.offer = link::Offer::Sketch,
                 "--nodelay" => parsed.nodelay = true,
                 "--single" => parsed.single = true,
                 "--list" => parsed.list = true,
@@ -102,7 +104,7 @@ fn run() -> Result<ExitCode, String> {
     match words.as_slice() {
         ["serve", address] => {
             let single = arguments.single || arguments.pin.is_some();
-            let serving = link::serve(address, arguments.nodelay, arguments.evolved);
+            let serving = link::serve(address, arguments.nodelay, arguments.offer);
             runtime(single)?.block_on(serving)?;
             Ok(ExitCode::SUCCESS)
         }
