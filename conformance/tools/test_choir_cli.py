@@ -292,6 +292,10 @@ def test_rust_peer(t, vox):
             gnarly = t.run("call", *types, s.url, "Testbed.echo_gnarly", json.dumps(GNARLY))
             t.check(gnarly.returncode == OK and json.loads(gnarly.stdout) == GNARLY, "Rust: echo_gnarly",
                     gnarly.stderr + gnarly.stdout)
+        for command in [] if WITHOUT_MSGPACK else (echo(s.url), ["ping", s.url]):
+            t.expect(f"Rust: {command[0]} in msgpack, which it does not know", FAILED, "",
+                     ["no answer to conduit mode msgpack", "hint: ", "postcard"], command[0], "--codec=msgpack", *command[1:])
+        t.expect("Rust: and the server goes on", OK, '"x"\n', [], *echo(s.url))
     # Methods that nobody knows but the peer.
     with Server(vox, "serve", "127.0.0.1:0", "--nodelay", "--sketch") as s:
         call("Sketch.colors", [], '["Red","Green","Blue"]')
