@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The Testbed's handlers, tied to a session directly: no server in between. */
+/* The handlers of Testbed and Extra, tied to a session directly: no server in between. */
 #include "answer.h"
 
+#include "extra.h"
 #include "testbed/testbed_handlers.h"
+
+#include <string.h>
 
 const choir_service *const replay_testbed = &testbed_service;
 
@@ -22,9 +25,6 @@ typedef union result {
     testbed_lookup_error lookup_error;
 } result;
 
-/* All other methods, and those of other services: their one argument is the answer. */
-#define ECHO 2
-
 static int run(uint32_t method, const void *args, choir_arena *arena, result *ok, result *err) {
     switch (method) {
     case TESTBED_REVERSE: return testbed_reverse(args, arena, &ok->string);
@@ -40,17 +40,31 @@ static int run(uint32_t method, const void *args, choir_arena *arena, result *ok
     case TESTBED_SWAP_PAIR: ok->pair = testbed_swap_pair(args); break;
     case TESTBED_ALL_COLORS: ok->list = testbed_all_colors(); break;
     case TESTBED_DESCRIBE_POINT: ok->point = testbed_describe_point(args); break;
-    default: return ECHO;
+    default: return CHOIR_ERR_UNSUPPORTED;
     }
     return CHOIR_OK;
 }
 
+/* echo, echo_point, ...: what they are called is what they do. */
+static bool is_echo(uint32_t method) {
+    choir_str name = choir_method_name(replay_testbed, method);
+    return name.len >= 4 && memcmp(name.data, "echo", 4) == 0;
+}
+
 int replay_answer(choir_session *session, const choir_event *request, choir_arena *arena, choir_time now) {
-    result ok, err;
-    int status = ECHO;
-    if (request->service == replay_testbed) status = run(request->method, request->value, arena, &ok, &err);
-    if (status == ECHO) return choir_reply(session, request->request, request->value, NULL, now);
-    if (status == CHOIR_OK) return choir_reply(session, request->request, &ok, NULL, now);
-    if (status == TESTBED_USER_ERROR) return choir_reply_error(session, request->request, &err, NULL, now);
+    result value, error;
+    uint32_t number;
+    const void *ok = request->value, *err = NULL;
+    int status = CHOIR_OK; /* an echo: the one argument is the answer */
+    if (request->service == &extra_service) {
+        status = replay_run_extra(request->method, request->value, &number, &ok);
+        err = &number;
+    } else if (request->service == replay_testbed && !is_echo(request->method)) {
+        status = run(request->method, request->value, arena, &value, &error);
+        ok = &value;
+        err = &error;
+    }
+    if (status == CHOIR_OK) return choir_reply(session, request->request, ok, NULL, now);
+    if (status == TESTBED_USER_ERROR) return choir_reply_error(session, request->request, err, NULL, now);
     return status;
 }

@@ -191,6 +191,7 @@ static void set_options(player *p, choir_session_options *o) {
     choir_session_options_init(o);
     o->max_concurrent_requests = p->ours.max_concurrent_requests;
     o->call = p->part->call;
+    o->serve = p->part->serve;
     /* The last recorded entry is the service, which the session adds itself. */
     o->metadata = p->ours.entries;
     o->metadata_len = p->ours.entries_len > 0 ? p->ours.entries_len - 1 : 0;
@@ -203,7 +204,6 @@ static void decide(player *p) {
     if (p->session || !p->attachment || !choir_attachment_hello(p->attachment)) return;
     record_hello(p, choir_attachment_hello(p->attachment));
     set_options(p, &o);
-    o.serve = replay_testbed;
     int status = choir_attachment_accept(p->attachment, &o, &p->session, p->now);
     if (status == CHOIR_OK) return;
     not_taken(p, status);
