@@ -165,6 +165,22 @@ static int infer_service(call *c) {
     return status == CHOIR_OK ? TOOL_OK : tool_usage(&tool_call, "%s: %s", name, why);
 }
 
+/* Ends of channels deeper inside have no JSON either, which is said when they are read. */
+static bool takes_channels(const choir_unit *u, const choir_type *args) {
+    for (uint32_t i = 0; args->kind == CHOIR_KIND_TUPLE && i < args->count; i++) {
+        uint32_t kind = u->types[u->fields[args->first + i].type].kind;
+        if (kind == CHOIR_KIND_TX || kind == CHOIR_KIND_RX) return true;
+    }
+    return false;
+}
+
+static int print_signature(const call *c) {
+    fputs("  ", stderr);
+    tool_print_signature(stderr, c->service, c->method);
+    fputc('\n', stderr);
+    return TOOL_USAGE;
+}
+
 /* Reads the JSON texts into the struct of the arguments. */
 static int read_arguments(call *c, void **ret_args) {
     const request *r = c->request;
@@ -172,12 +188,13 @@ static int read_arguments(call *c, void **ret_args) {
     const choir_unit *u = c->service->unit;
     const choir_type *args = &u->types[c->service->methods[c->method].args];
     size_t count = args->kind == CHOIR_KIND_TUPLE ? args->count : 0, given = r->operands_len - 2;
+    if (takes_channels(u, args)) {
+        tool_say("%s takes an end of a channel, which cannot be given on the command line:", r->operands[1]);
+        return print_signature(c);
+    }
     if (count != given) {
         tool_say("%s takes %zu argument%s, not %zu:", r->operands[1], count, count == 1 ? "" : "s", given);
-        fputs("  ", stderr);
-        tool_print_signature(stderr, c->service, c->method);
-        fputc('\n', stderr);
-        return TOOL_USAGE;
+        return print_signature(c);
     }
     char *values = choir_arena_alloc(c->arena, args->size > 0 ? args->size : 1, args->align);
     if (!values) return tool_failed(CHOIR_ERR_NO_MEMORY, CHOIR_STR(""));

@@ -145,7 +145,7 @@ static bool read_array(reader *r, text *type) {
 }
 
 static bool read_field(reader *r, text *fields) {
-    choir_str name;
+    choir_str name = {NULL, 0};
     if (peek(r) != '"') return fail(r, "expected the name of a field at \"%.20s\"", r->pos);
     if (!read_string(r, &name)) return false;
     for (size_t i = 0; i < name.len; i++)

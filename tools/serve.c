@@ -15,6 +15,7 @@ static const char help[] =
     "\n"
     "  listening on tcp://127.0.0.1:41234\n"
     "\n"
+    "  --evolved          serve the evolved Testbed: its six echoes of evolved types, to try versions with\n"
     "  --max-requests N   handle at most this many requests of a session at a time; the others wait (64)\n"
     "  --log[=LEVEL]      log what happens on standard error: error, warning, info (without LEVEL) or debug\n"
     "  --test-hooks       let the argument of Testbed.echo make the server misbehave: \"slow:MS:TEXT\" is answered\n"
@@ -30,15 +31,16 @@ typedef struct serve {
     char url[URL_MAX];
     const char *address;
     uint32_t max_requests, log_level;
-    bool test_hooks;
+    bool test_hooks, evolved;
     tool tool;
     choir_server *server;
 } serve;
 
-enum { REQUESTS, LOG, HOOKS };
+enum { REQUESTS, LOG, HOOKS, EVOLVED };
 static const tool_option known[] = {[REQUESTS] = {"max-requests", TOOL_VALUE},
                                     [LOG] = {"log", TOOL_MAYBE},
                                     [HOOKS] = {"test-hooks", TOOL_FLAG},
+                                    [EVOLVED] = {"evolved", TOOL_FLAG},
                                     {NULL, 0}};
 
 static int parse(serve *s, int argc, char **argv) {
@@ -51,6 +53,7 @@ static int parse(serve *s, int argc, char **argv) {
         if (which == LOG && !tool_level(o.value, &s->log_level))
             return tool_usage(&tool_serve, "there is no log level \"%s\"", o.value);
         if (which == HOOKS) s->test_hooks = true;
+        if (which == EVOLVED) s->evolved = true;
         if (which == TOOL_OPERAND && s->address) return tool_usage(&tool_serve, "one address is enough");
         if (which == TOOL_OPERAND) s->address = o.value;
     }
@@ -72,7 +75,7 @@ static int listen_and_run(serve *s) {
     choir_session_options_init(&session);
     session.max_concurrent_requests = s->max_requests;
     options.session = &session;
-    serve_testbed testbed = {s->tool.loop, s->tool.base, s->test_hooks};
+    serve_testbed testbed = {s->tool.loop, s->tool.base, s->test_hooks, s->evolved};
     serve_testbed_options(&testbed, &options);
     int status = choir_listen(s->tool.loop, s->url, &options, &s->server);
     choir_str why = choir_loop_error(s->tool.loop);

@@ -9,6 +9,7 @@ typedef struct serve_testbed {
     choir_loop *loop;
     struct event_base *base; /* of the loop */
     bool hooks;              /* the argument of echo may make the server misbehave */
+    bool evolved;            /* serves testbed_evolved.rs */
 } serve_testbed;
 
 /* Sets service, handlers and callbacks. The server keeps `testbed` until it is freed. */

@@ -40,6 +40,7 @@ static const char *hint_of(int status) {
         return "check that a vox peer uses this port, and that it does not hang";
     case CHOIR_ERR_PROLOGUE: return "something else than a vox peer uses this port; check the address";
     case CHOIR_ERR_NEWER_PEER: return "only peers of vox 0.4 can be talked to";
+    case CHOIR_ERR_REJECTED: return "vox's own peers speak only postcard; leave out --codec";
     case CHOIR_ERR_REFUSED: return "the peer's own log may tell more";
     case CHOIR_ERR_PEER_UNRESPONSIVE:
     case CHOIR_ERR_WRITE_STALLED: return "check whether the peer hangs or is stopped, and the network";

@@ -130,7 +130,7 @@ static inline void on_echo_bytes(void *ctx, choir_responder to, const void *args
 static inline void on_divide(void *ctx, choir_responder to, const void *args, const choir_event *request) {
     (void)request;
     const struct testbed_divide_args *a = args;
-    uint32_t error = TESTBED_MATH_DIVISION_BY_ZERO;
+    uint32_t error = TESTBED_MATH_ERROR_DIVISION_BY_ZERO;
     if (kept(ctx, to, args)) return;
     if (a->divisor == 0) {
         cr_assert_eq(choir_respond_error(to, &error), CHOIR_OK);
@@ -284,7 +284,7 @@ static inline void on_divided(void *ctx, const choir_event *done) {
     world *w = ctx;
     if (done->outcome == CHOIR_OUTCOME_OK) cr_assert_eq(*(const int64_t *)done->value, -21);
     if (done->outcome == CHOIR_OUTCOME_USER_ERROR)
-        cr_assert_eq(*(const uint32_t *)done->value, TESTBED_MATH_DIVISION_BY_ZERO);
+        cr_assert_eq(*(const uint32_t *)done->value, TESTBED_MATH_ERROR_DIVISION_BY_ZERO);
     count_done(w, done);
 }
 

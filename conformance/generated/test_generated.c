@@ -5,8 +5,8 @@
 #include "idl/idl.h"
 #include "rust_vectors.h"
 #include "schema/unit.h"
-#include "testbed.h"
-#include "testbed_evolved.h"
+#include "testbed/testbed.h"
+#include "testbed/testbed_evolved.h"
 #include "testing/alloc.h"
 #include "zoo.h"
 

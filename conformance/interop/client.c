@@ -4,86 +4,38 @@
  *
  *   client HOST:PORT SCENARIO...   |   client HOST:PORT all   |   client --list
  * Exit status: 0 all well, 1 a check failed, 2 no connection or a wrong command line. */
-#include "choir/net.h"
-#include "interop/debug.h"
-#include "interop/services.h"
+#include "interop/checks.h"
+#include "interop/evolution.h"
+#include "interop/methods.h"
 #include "testbed/testbed.h"
+#include "testbed/testbed_mistyped.h"
+#include "testbed/testbed_newer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LIMIT     (20 * CHOIR_SECOND)
 #define PIPELINED 1000u
-
-static choir_loop *loop;
-static const char *address;
-static unsigned passed, failed;
-
-/* ---- results ---- */
-
-static void verdict(const char *name, const char *got, const char *expected, bool ok) {
-    char *shown = debug_abbreviate(got);
-    printf("result %s %s\n", name, shown);
-    if (ok) {
-        passed++;
-        printf("ok %s\n", name);
-    } else {
-        failed++;
-        printf("FAIL %s: got %s expected %s\n", name, shown, expected);
-    }
-    fflush(stdout);
-    free(shown);
-}
-
-static void expect(const char *name, const char *got, const char *expected) {
-    verdict(name, got, expected, strcmp(got, expected) == 0);
-}
-
-static choir_client *open_client(const choir_service *service) {
-    choir_client_options options;
-    choir_client *client;
-    char url[128];
-    choir_client_options_init(&options);
-    options.service = service;
-    snprintf(url, sizeof url, "tcp://%s", address);
-    int status = choir_connect(loop, url, &options, &client);
-    if (status == CHOIR_OK) status = choir_client_wait_open(client);
-    if (status == CHOIR_OK) return client;
-    choir_str why = choir_loop_error(loop);
-    fprintf(stderr, "no session with %s: %s %.*s\n", url, choir_status_text(status), (int)why.len, why.data);
-    exit(2);
-}
 
 /* Calls and waits; what came back in Rust's words, owned by the caller. */
 static char *call(choir_client *client, const choir_service *service, uint32_t method, const void *args) {
-    const choir_event *done;
+    const choir_event *done = NULL;
     int status = choir_client_call_wait(client, method, args, LIMIT, &done);
-    if (status != CHOIR_OK) {
-        char *text = malloc(64);
-        snprintf(text, 64, "no call: %s", choir_status_name(status));
-        return text;
-    }
-    return debug_outcome(service, method, done);
+    return outcome_text(service, method, status, done);
 }
 
 static void check(choir_client *client, const char *name, uint32_t method, const void *args,
                   const char *expected) {
-    char *got = call(client, &testbed_service, method, args);
-    expect(name, got, expected);
-    free(got);
+    const choir_event *done = NULL;
+    int status = choir_client_call_wait(client, method, args, LIMIT, &done);
+    ends_with(name, method, status, done, expected);
 }
 
-/* The answer must be the argument: `type` is its type. */
+/* The answer must be the argument. */
 static void check_echo(choir_client *client, const char *name, uint32_t method, const void *args) {
-    char *got = call(client, &testbed_service, method, args);
-    char *value = debug_value(testbed_service.unit, testbed_service.methods[method].ok, args);
-    char *expected = malloc(strlen(value) + 8);
-    sprintf(expected, "Ok(%s)", value);
-    expect(name, got, expected);
-    free(got);
-    free(value);
-    free(expected);
+    const choir_event *done = NULL;
+    int status = choir_client_call_wait(client, method, args, LIMIT, &done);
+    ends_with_value(name, method, status, done, args);
 }
 
 /* ---- scenarios: calls ---- */
@@ -142,21 +94,21 @@ static void echo_gnarly(choir_client *client) {
          {"/mnt/a.txt", 10},
          {attrs, 2},
          {chunks, 3},
-         {.tag = TESTBED_GNARLY_FILE, .file = {{"text/plain", 10}, {tags, 2}}}},
+         {.tag = TESTBED_GNARLY_KIND_FILE, .file = {{"text/plain", 10}, {tags, 2}}}},
         {300,
          {true, 1},
          {"dir", 3},
          {"/mnt/dir", 8},
          {attrs, 2},
          {NULL, 0},
-         {.tag = TESTBED_GNARLY_DIRECTORY, .directory = {1, {children, 1}}}},
+         {.tag = TESTBED_GNARLY_KIND_DIRECTORY, .directory = {1, {children, 1}}}},
         {UINT64_MAX,
          {true, UINT64_MAX},
          {"ln", 2},
          {"/mnt/ln", 7},
          {attrs, 2},
          {chunk, 1},
-         {.tag = TESTBED_GNARLY_SYMLINK, .symlink = {{"a.txt", 5}, {hops, 4}}}},
+         {.tag = TESTBED_GNARLY_KIND_SYMLINK, .symlink = {{"a.txt", 5}, {hops, 4}}}},
     };
     testbed_echo_gnarly_args args = {
         {UINT64_MAX, {"/mnt", 4}, {entries, 3}, {true, {"end", 3}}, {digest, sizeof digest}}};
@@ -195,7 +147,7 @@ static void on_piped(void *ctx, const choir_event *done) {
     if (done->outcome == CHOIR_OUTCOME_OK && answer->len == strlen(call->text) &&
         memcmp(answer->data, call->text, answer->len) == 0)
         call->all->correct++;
-    if (++call->all->answered == PIPELINED) choir_loop_stop(loop);
+    if (++call->all->answered == PIPELINED) choir_loop_stop(client_checks.loop);
 }
 
 static void pipelined(choir_client *client) {
@@ -209,7 +161,7 @@ static void pipelined(choir_client *client) {
         int status = choir_client_call(client, TESTBED_ECHO, &args, NULL, on_piped, &calls[i], NULL);
         if (status != CHOIR_OK) all.answered++;
     }
-    if (all.answered < PIPELINED) choir_loop_run(loop);
+    if (all.answered < PIPELINED) choir_loop_run(client_checks.loop);
     snprintf(got, sizeof got, "Ok(\"%u of %u answers correct\")", all.correct, PIPELINED);
     expect("pipelined-1000", got, "Ok(\"1000 of 1000 answers correct\")");
     free(calls);
@@ -219,7 +171,8 @@ static void pipelined(choir_client *client) {
 
 static void unknown_method(void) {
     choir_client *client = open_client(&newer_service);
-    testbed_echo_args x = {{"x", 1}}, alive = {{"alive", 5}};
+    newer_not_there_args x = {{"x", 1}}; /* as those of the other two */
+    newer_echo_args alive = {{"alive", 5}};
     static const struct {
         const char *name;
         uint32_t method;
@@ -249,7 +202,7 @@ static void invalid_payload(void) {
     choir_client *client = open_client(&mistyped_service);
     mistyped_echo_args number = {5};
     mistyped_divide_args words = {{"x", 1}, 1};
-    testbed_reverse_args abc = {{"abc", 3}};
+    mistyped_reverse_args abc = {{"abc", 3}};
     expect_invalid(client, "invalid-payload/echo-u64", MISTYPED_ECHO, &number);
     expect_invalid(client, "invalid-payload/divide-string", MISTYPED_DIVIDE, &words);
     char *got = call(client, &mistyped_service, MISTYPED_REVERSE, &abc);
@@ -277,21 +230,22 @@ static choir_call_id start(choir_client *client, const char *text, choir_duratio
     choir_call_id id = {0};
     *ended = (ended_call){false, 0, 0};
     choir_call_options_init(&options);
-    if (timeout) options.deadline = choir_loop_now(loop) + timeout;
+    if (timeout) options.deadline = choir_loop_now(client_checks.loop) + timeout;
     int status = choir_client_call(client, TESTBED_ECHO, &args, &options, on_ended, ended, &id);
     if (status != CHOIR_OK) *ended = (ended_call){true, CHOIR_OUTCOME_SEND_FAILED, status};
     return id;
 }
 
 static void wait_for(const ended_call *ended) {
-    choir_time end = choir_loop_now(loop) + LIMIT;
-    while (!ended->over && choir_loop_now(loop) < end) choir_loop_turn(loop, CHOIR_SECOND / 10);
+    choir_time end = choir_loop_now(client_checks.loop) + LIMIT;
+    while (!ended->over && choir_loop_now(client_checks.loop) < end)
+        choir_loop_turn(client_checks.loop, CHOIR_SECOND / 10);
 }
 
 static void cancel(choir_client *client) {
     ended_call ended;
     choir_call_id id = start(client, "slow:10000:x", 0, &ended);
-    choir_loop_turn(loop, 0); /* the call leaves */
+    choir_loop_turn(client_checks.loop, 0); /* the call leaves */
     choir_client_cancel(client, id);
     wait_for(&ended);
     expect("cancel", ended.over ? choir_outcome_text(ended.outcome) : "nothing", "cancelled");
@@ -300,10 +254,10 @@ static void cancel(choir_client *client) {
 
 static void deadline(choir_client *client) {
     ended_call ended;
-    choir_time began = choir_loop_now(loop);
+    choir_time began = choir_loop_now(client_checks.loop);
     start(client, "slow:10000:x", CHOIR_SECOND / 5, &ended);
     wait_for(&ended);
-    bool in_time = choir_loop_now(loop) - began < 5 * CHOIR_SECOND;
+    bool in_time = choir_loop_now(client_checks.loop) - began < 5 * CHOIR_SECOND;
     expect("deadline", ended.over && in_time ? choir_outcome_text(ended.outcome) : "nothing", "timed out");
     echo(client, "deadline/echo-afterwards", "still here", 10);
 }
@@ -320,33 +274,19 @@ static void lost(choir_client *client, const char *name, const char *text) {
 
 /* ---- the list ---- */
 
-enum { AUTOMATIC = 1, OWN_CLIENT = 2 };
 static const struct {
     const char *name;
-    unsigned kind;
+    bool automatic;
 } scenarios[] = {
-    {"echo-empty", AUTOMATIC},
-    {"echo-one-byte", AUTOMATIC},
-    {"echo-1mib", AUTOMATIC},
-    {"echo-non-ascii", AUTOMATIC},
-    {"reverse", AUTOMATIC},
-    {"divide-ok", AUTOMATIC},
-    {"divide-by-zero", AUTOMATIC},
-    {"divide-overflow", AUTOMATIC},
-    {"divide-negative", AUTOMATIC},
-    {"lookup-found", AUTOMATIC},
-    {"lookup-not-found", AUTOMATIC},
-    {"lookup-denied", AUTOMATIC},
-    {"echo-bytes", AUTOMATIC},
-    {"echo-gnarly", AUTOMATIC},
-    {"scalars", AUTOMATIC},
-    {"pipelined-1000", AUTOMATIC},
-    {"unknown-method", AUTOMATIC | OWN_CLIENT},
-    {"invalid-payload", AUTOMATIC | OWN_CLIENT},
-    {"cancel", 0},
-    {"deadline", 0},
-    {"peer-killed", 0},
-    {"slow-call", 0},
+    {"echo-empty", true},     {"echo-one-byte", true},    {"echo-1mib", true},
+    {"echo-non-ascii", true}, {"reverse", true},          {"divide-ok", true},
+    {"divide-by-zero", true}, {"divide-overflow", true},  {"divide-negative", true},
+    {"lookup-found", true},   {"lookup-not-found", true}, {"lookup-denied", true},
+    {"echo-bytes", true},     {"echo-gnarly", true},      {"scalars", true},
+    {"pipelined-1000", true}, {"unknown-method", true},   {"invalid-payload", true},
+    {"methods", true},        {"call-as-v1", false},      {"call-as-evolved", false},
+    {"cancel", false},        {"deadline", false},        {"peer-killed", false},
+    {"slow-call", false},
 };
 #define SCENARIOS (sizeof scenarios / sizeof *scenarios)
 
@@ -383,6 +323,9 @@ static void run_results(choir_client *c, const char *name) {
 static void run_others(choir_client *c, const char *name) {
     if (!strcmp(name, "unknown-method")) unknown_method();
     if (!strcmp(name, "invalid-payload")) invalid_payload();
+    if (!strcmp(name, "methods")) call_methods(c);
+    if (!strcmp(name, "call-as-v1")) call_as_v1();
+    if (!strcmp(name, "call-as-evolved")) call_as_evolved();
     if (!strcmp(name, "cancel")) cancel(c);
     if (!strcmp(name, "deadline")) deadline(c);
     if (!strcmp(name, "peer-killed")) lost(c, name, "exit");
@@ -391,6 +334,20 @@ static void run_others(choir_client *c, const char *name) {
         fflush(stdout);
         lost(c, name, "slow:600000:x");
     }
+}
+
+/* Runs the scenarios of this name, or the automatic ones for "all"; false if there is none. */
+static bool run(choir_client *shared, const char *name) {
+    bool known = false;
+    for (size_t i = 0; i < SCENARIOS; i++) {
+        bool all = !strcmp(name, "all") && scenarios[i].automatic;
+        if (!all && strcmp(name, scenarios[i].name) != 0) continue;
+        known = true;
+        run_strings(shared, scenarios[i].name);
+        run_results(shared, scenarios[i].name);
+        run_others(shared, scenarios[i].name);
+    }
+    return known;
 }
 
 int main(int argc, char **argv) {
@@ -402,24 +359,15 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s HOST:PORT SCENARIO... | HOST:PORT all | --list\n", argv[0]);
         return 2;
     }
-    address = argv[1];
-    if (choir_loop_new(NULL, &loop) != CHOIR_OK) return 2;
+    client_checks.address = argv[1];
+    if (choir_loop_new(NULL, &client_checks.loop) != CHOIR_OK) return 2;
     choir_client *shared = open_client(&testbed_service);
     for (int a = 2; a < argc; a++) {
-        unsigned before = passed + failed;
-        for (size_t i = 0; i < SCENARIOS; i++) {
-            bool all = !strcmp(argv[a], "all") && (scenarios[i].kind & AUTOMATIC);
-            if (!all && strcmp(argv[a], scenarios[i].name) != 0) continue;
-            run_strings(shared, scenarios[i].name);
-            run_results(shared, scenarios[i].name);
-            run_others(shared, scenarios[i].name);
-        }
-        if (passed + failed == before) {
-            fprintf(stderr, "no scenario is called %s; see --list\n", argv[a]);
-            return 2;
-        }
+        if (run(shared, argv[a])) continue;
+        fprintf(stderr, "no scenario is called %s; see --list\n", argv[a]);
+        return 2;
     }
-    choir_loop_free(loop);
-    printf("%u passed, %u failed\n", passed, failed);
-    return failed ? 1 : 0;
+    choir_loop_free(client_checks.loop);
+    printf("%u passed, %u failed\n", client_checks.passed, client_checks.failed);
+    return client_checks.failed ? 1 : 0;
 }

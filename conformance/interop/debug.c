@@ -2,6 +2,7 @@
 #include "interop/debug.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,12 +57,32 @@ static void put_string(text *t, choir_str s) {
             put(t, "\\0");
         else if (v == '\n' || v == '\r' || v == '\t')
             putf(t, "\\%c", v == '\n' ? 'n' : v == '\r' ? 'r' : 't');
-        else if (v < 0x20 || v == 0x7f || (v >= 0x300 && v <= 0x36f) || v >= 0xf0000)
+        else if (v < 0x20 || (v >= 0x7f && v <= 0x9f) || (v >= 0x300 && v <= 0x36f) || v >= 0xf0000)
             putf(t, "\\u{%" PRIx32 "}", v);
         else
             add(t, s.data + i, n);
     }
     put(t, "\"");
+}
+
+/* The fewest digits that mean this number, with an exponent where Rust has one. */
+static void put_f64(text *t, double v) {
+    char digits[32];
+    int precision = 0;
+    if (isinf(v)) {
+        put(t, v < 0 ? "-inf" : "inf");
+        return;
+    }
+    do snprintf(digits, sizeof digits, "%.*e", precision, v);
+    while (strtod(digits, NULL) != v && ++precision < 17);
+    int exponent = atoi(strchr(digits, 'e') + 1);
+    if (v != 0 && (exponent < -4 || exponent >= 16)) {
+        *strchr(digits, 'e') = 0;
+        putf(t, "%se%d", digits, exponent);
+    } else {
+        /* At least one digit behind the point. */
+        putf(t, "%.*f", precision - exponent > 1 ? precision - exponent : 1, v);
+    }
 }
 
 static void put_value(text *t, const choir_unit *u, uint32_t type, const void *value);
@@ -104,6 +125,8 @@ static bool put_scalar(text *t, uint32_t kind, const void *value) {
     case CHOIR_KIND_BOOL: put(t, *(const bool *)value ? "true" : "false"); return true;
     case CHOIR_KIND_U8: putf(t, "%u", *(const uint8_t *)value); return true;
     case CHOIR_KIND_U32: putf(t, "%" PRIu32, *(const uint32_t *)value); return true;
+    case CHOIR_KIND_I32: putf(t, "%" PRId32, *(const int32_t *)value); return true;
+    case CHOIR_KIND_F64: put_f64(t, *(const double *)value); return true;
     case CHOIR_KIND_U64: putf(t, "%" PRIu64, *(const uint64_t *)value); return true;
     case CHOIR_KIND_I64: putf(t, "%" PRId64, *(const int64_t *)value); return true;
     case CHOIR_KIND_STRING: put_string(t, *(const choir_str *)value); return true;
@@ -141,6 +164,7 @@ static void put_value(text *t, const choir_unit *u, uint32_t index, const void *
         put(t, name_of(u, type->name));
         put_fields(t, u, type->first, type->count, value, true);
         break;
+    case CHOIR_KIND_TUPLE: put_fields(t, u, type->first, type->count, value, false); break;
     case CHOIR_KIND_ENUM: put_enum(t, u, type, value); break;
     default: putf(t, "<kind %" PRIu32 ">", type->kind);
     }

@@ -4,24 +4,20 @@
 
 usage: run.py --choir PROGRAM --client PROGRAM --vox PROGRAM [--list]
 
-First the Rust client talks to the Rust server: its lines are what everybody else must print. Then Rust client to C server,
-C client to Rust server, C client to C server, line by line; then the cases in which something is cancelled, killed or
-stopped. Prints TAP; fails when a case fails, and when fewer cases ran than are listed.
+First the Rust client talks to the Rust server, which must say what vox-rust/expected.txt says: its lines are what everybody
+else must print. Then Rust client to C server, C client to Rust server, C client to C server, line by line; then callers of
+one version of the service with servers of the other; then the cases in which something is cancelled, killed or stopped.
+Prints TAP; fails when a case fails, and when fewer cases ran than are listed.
 """
 import argparse
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 
-# Checks of the clients' `all`, in order. One more or less is a failure.
-CHECKS = """echo-empty echo-one-byte echo-1mib echo-non-ascii reverse divide-ok divide-by-zero divide-overflow divide-negative
-lookup-found/1 lookup-found/2 lookup-found/3 lookup-not-found lookup-denied echo-bytes/empty echo-bytes/one
-echo-bytes/all-values echo-gnarly scalars/true scalars/false scalars/u64-zero scalars/u64-two-bytes scalars/u64-max
-scalars/some scalars/some-empty scalars/none pipelined-1000 unknown-method/string unknown-method/string-again
-unknown-method/unit unknown-method/fallible unknown-method/echo-afterwards invalid-payload/echo-u64
-invalid-payload/divide-string invalid-payload/reverse-afterwards""".split()
+EXPECTED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers", "vox-rust", "expected.txt")
 # Texts are free: only the kind of the outcome is compared.
 FREE_TEXT = ("invalid-payload/echo-u64", "invalid-payload/divide-string")
 # A Rust caller cannot see UnknownMethod of a method that returns something (its plan for the answer fails first); ours can.
@@ -30,12 +26,80 @@ FOUND_DEAD_WITHIN = 6.0
 LIMIT = 60
 
 PAIRS = ("rust-to-rust", "rust-to-c", "c-to-rust", "c-to-c")
+# What comes of a call when the caller has one version of the service and the callee the other: the call succeeds, the callee
+# refuses the arguments, the caller refuses the answer, or both would. Ours differ from vox's in one thing: an optional
+# field that is missing is None. The last column is what has to be named as the reason.
+EVOLUTION = """
+called as  method                  rust-to-rust  rust-to-c  c-to-rust  c-to-c  because of
+v1         echo_profile            callee        ok         callee     ok      avatar
+v1         echo_record             ok            ok         ok         ok      -
+v1         echo_status             ok            ok         ok         ok      -
+v1         echo_tag                caller        caller     caller     caller  note
+v1         echo_measurement        both          both       both       both    value
+v1         echo_config             callee        callee     callee     callee  owner
+v1         echo_record/afterwards  ok            ok         ok         ok      -
+evolved    echo_profile            caller        caller     ok         ok      avatar
+evolved    echo_record             ok            ok         ok         ok      -
+evolved    echo_status             ok            ok         ok         ok      -
+evolved    echo_status/suspended   callee        callee     callee     callee  variant
+evolved    echo_tag                callee        callee     callee     callee  note
+evolved    echo_measurement        both          both       both       both    value
+evolved    echo_config             caller        caller     caller     caller  owner
+evolved    echo_record/afterwards  ok            ok         ok         ok      -
+"""
+# Calls that succeed return their argument, as far as both know it.
+RETURNED = {
+    ("v1", "echo_profile"): 'Profile { name: "Ana", bio: "x" }',
+    ("v1", "echo_record"): 'Record { alpha: -1, beta: "b", gamma: 2.5 }',
+    ("v1", "echo_status"): "Inactive",
+    ("evolved", "echo_profile"): 'Profile { name: "Ana", bio: "x", avatar: None }',
+    ("evolved", "echo_record"): 'Record { gamma: 2.5, alpha: -1, beta: "b" }',
+    ("evolved", "echo_status"): "Inactive",
+}
+# How the text of a refusal tells who refused. A Rust caller that would refuse the answer does not see what the callee says.
+SAYS = {
+    ("callee", "rust"): r"failed: at \.0|^unknown remote enum variant",
+    ("callee", "c"): r"^Testbed\.\w+ arguments: ",
+    ("caller", "rust"): "failed: at ::Ok",
+    ("caller", "c"): r"^Testbed\.\w+ answer: ",
+}
 SPECIAL = ("cancel c-to-rust", "cancel c-to-c", "deadline c-to-rust", "killed c-to-rust", "killed rust-to-c",
            "killed c-to-c", "stopped server c-to-rust", "stopped server c-to-c", "stopped client rust-to-c")
 
 
+def parse(text):
+    """What a client says about each check, in order: {name: (outcome, verdict)}."""
+    found = {}
+    for line in text.splitlines():
+        word, _, rest = line.partition(" ")
+        name, _, outcome = rest.partition(" ")
+        if word == "result":
+            found[name] = (outcome, None)
+        elif word in ("ok", "FAIL"):
+            name = name.rstrip(":")
+            found[name] = (found.get(name, (None, None))[0], word)
+    return found
+
+
+def recorded():
+    """Rust to Rust. Its checks are those of every pair: one more or less is a failure."""
+    with open(EXPECTED, encoding="utf-8") as file:
+        return parse(file.read())
+
+
+def evolution():
+    """The table: {(version, method): ({pair: outcome}, reason)}."""
+    rows = [line.split() for line in EVOLUTION.strip().splitlines()[1:]]
+    return {(row[0], row[1]): (dict(zip(PAIRS, row[2:6])), row[6]) for row in rows}
+
+
+def evolution_name(version, method, pair):
+    return f"{method} called as {version} {pair}"
+
+
 def listed():
-    return [f"{check} {pair}" for pair in PAIRS for check in CHECKS] + list(SPECIAL)
+    return ([f"{check} {pair}" for pair in PAIRS for check in recorded()] +
+            [evolution_name(*row, pair) for pair in PAIRS for row in evolution()] + list(SPECIAL))
 
 
 class Tap:
@@ -52,11 +116,13 @@ class Tap:
 
 
 class Server:
-    """A server of one of the two kinds on a port of its own."""
+    """A server of one of the two kinds, and of the first version of the service or of the evolved one."""
 
-    def __init__(self, kind, a):
+    def __init__(self, kind, a, version="v1"):
         command = ([a.vox, "serve", "127.0.0.1:0", "--nodelay"] if kind == "rust"
                    else [a.choir, "serve", "--test-hooks", "tcp://127.0.0.1:0"])
+        if version == "evolved":
+            command.append("--evolved")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if "listening on" not in line:
@@ -77,19 +143,11 @@ def client_command(kind, a, address, *scenarios):
     return [a.vox, "client", address, *scenarios] if kind == "rust" else [a.client, address, *scenarios]
 
 
-def run_all(kind, a, address):
-    """What the client says about each check: {name: (outcome, verdict)}."""
-    done = subprocess.run(client_command(kind, a, address, "all"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          timeout=LIMIT * 3)
-    found, outcome = {}, {}
-    for line in done.stdout.splitlines():
-        word, _, rest = line.partition(" ")
-        name, _, text = rest.partition(" ")
-        if word == "result":
-            outcome[name] = text
-        elif word in ("ok", "FAIL"):
-            found[name.rstrip(":")] = (outcome.get(name.rstrip(":")), word)
-    return found, done
+def run_client(kind, a, address, *scenarios):
+    """What the client says about each check, and how it ended."""
+    done = subprocess.run(client_command(kind, a, address, *scenarios), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, timeout=LIMIT * 3)
+    return parse(done.stdout), f"exit {done.returncode} {done.stderr[-300:]!r}"
 
 
 def kind_of(outcome):
@@ -111,24 +169,64 @@ def judge(name, pair, got, want):
 
 
 def pairs(a, tap):
-    reference = {}
+    checks = reference = recorded()
     for pair in PAIRS:
         client, server = pair.split("-to-")
         found, why = {}, None
         try:
             with Server(server, a) as s:
-                found, done = run_all(client, a, s.address)
-                why = f"exit {done.returncode} {done.stderr[-300:]!r}"
+                found, why = run_client(client, a, s.address, "all")
         except (OSError, RuntimeError, subprocess.TimeoutExpired) as e:
             why = str(e)
-        if pair == "rust-to-rust":
-            reference = found
-        for name in CHECKS:
+        for name in checks:
             problem = judge(name, pair, found.get(name), reference.get(name))
             tap.case(f"{name} {pair}", problem and f"{problem} ({why})" if problem == "did not run" else problem)
-        extra = set(found) - set(CHECKS)
+        extra = set(found) - set(checks)
         if extra:
             tap.case(f"nothing unlisted {pair}", f"checks that are not listed: {sorted(extra)}")
+        if pair == "rust-to-rust":
+            reference = found
+
+
+def judge_evolution(version, method, pair, got):
+    outcomes, reason = evolution()[version, method]
+    want = outcomes[pair]
+    if got is None:
+        return "did not run"
+    if want == "ok":
+        want = f"Ok({RETURNED[version, method.partition('/')[0]]})"
+        return None if got == want else f"got {got}, wanted {want}"
+    caller, callee = pair.split("-to-")
+    if want == "both":
+        want = "caller" if caller == "rust" else "callee"
+    text = re.fullmatch(r'Err\(InvalidPayload\("(.*)"\)\)', got)
+    good = text and re.search(SAYS[want, caller if want == "caller" else callee], text[1]) and reason in text[1]
+    return None if good else f"got {got}, wanted the {want} to refuse it because of {reason}"
+
+
+def versions(a, tap):
+    """Callers of one version, callees of the other."""
+    for pair in PAIRS:
+        client, server = pair.split("-to-")
+        for version, other in (("v1", "evolved"), ("evolved", "v1")):
+            found, why = {}, None
+            try:
+                with Server(server, a, other) as s:
+                    found, why = run_client(client, a, s.address, f"call-as-{version}")
+            except (OSError, RuntimeError, subprocess.TimeoutExpired) as e:
+                why = str(e)
+            methods = [method for called_as, method in evolution() if called_as == version]
+            wrong = set()
+            for method in methods:
+                problem = judge_evolution(version, method, pair, found.get(method, (None,))[0])
+                if problem:
+                    wrong.add(method.partition("/")[0])
+                tap.case(evolution_name(version, method, pair), problem and f"{problem} ({why})")
+            extra = set(found) - set(methods)
+            if extra:
+                tap.case(f"nothing unlisted called as {version} {pair}", f"calls that are not listed: {sorted(extra)}")
+            count = len({method.partition("/")[0] for method in methods})
+            print(f"# {pair}, called as {version}: {count - len(wrong)} of {count} methods compatible or refused as listed")
 
 
 def run_scenario(a, client, server, scenario):
@@ -234,6 +332,7 @@ def main():
     print(f"1..{len(listed())}")
     tap = Tap()
     pairs(a, tap)
+    versions(a, tap)
     special(a, tap)
     missing = [name for name in listed() if name not in tap.ran]
     for name in missing:

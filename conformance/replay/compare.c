@@ -6,6 +6,7 @@
  * what the other recorded side sent. Free everywhere: texts of InvalidPayload answers, supports_retry and resume_key. */
 #include "replay.h"
 #include "schema/wire_schema.h"
+#include "testbed/testbed_newer.h"
 
 #include <stdio.h>
 
@@ -45,14 +46,16 @@ static bool is_schema(choir_bytes b) {
     return is_message(b, &m) && m.kind == CHOIRI_MSG_SCHEMA;
 }
 
-/* The recorded message at `i`, if it is one and of that side. */
+/* The recorded message at `i`, if it is one and of that side; an answer that ours has to be unlike is ours. */
 static bool recorded(const replay_part *part, uint32_t i, bool of_client, choiri_message *ret) {
     const replay_payload *p = &part->recording->payloads[i];
-    return p->from_client == of_client && is_message(replay_bytes(p), ret);
+    if (p->from_client != of_client || !is_message(replay_bytes(p), ret)) return false;
+    if (p->answer.len > 0 && !part->calls) ret->payload = p->answer;
+    return true;
 }
 
-static uint64_t method_id(uint64_t recorded_id, bool client) {
-    return client && recorded_id == REPLAY_NAMELESS_METHOD ? replay_unknown_methods.methods[0].id
+static uint64_t method_id(uint64_t recorded_id, bool calls) {
+    return calls && recorded_id == REPLAY_NAMELESS_METHOD ? newer_service.methods[0].id
                                                            : recorded_id;
 }
 
@@ -97,7 +100,7 @@ static void compare_messages(comparison *c, uint32_t at, const choiri_message *t
     }
     if (theirs->conn != ours->conn) differ(c, at, "another connection id");
     if (theirs->id != ours->id) differ(c, at, "another id");
-    if (method_id(theirs->method, c->part->client) != ours->method) differ(c, at, "another method id");
+    if (method_id(theirs->method, c->part->calls) != ours->method) differ(c, at, "another method id");
     compare_metadata(c, at, theirs->metadata, ours->metadata);
     if (response ? !same_answer(theirs->payload, ours->payload) : !same(theirs->payload, ours->payload))
         differ(c, at, response ? "another answer" : "other arguments");
@@ -121,7 +124,7 @@ static void compare_hellos(comparison *c, uint32_t at, const replay_hello *their
 static void compare_payloads(comparison *c, uint32_t at, choir_bytes theirs, choir_bytes ours) {
     choiri_message their_message, our_message;
     replay_hello their_hello, our_hello;
-    bool messages = is_message(theirs, &their_message), hellos = replay_hello_read(theirs, &their_hello);
+    bool messages = recorded(c->part, at, c->part->client, &their_message), hellos = replay_hello_read(theirs, &their_hello);
     if (messages != is_message(ours, &our_message) || hellos != replay_hello_read(ours, &our_hello))
         differ(c, at, "another kind of payload");
     else if (messages)
@@ -190,19 +193,23 @@ static bool announce(announcements *all, uint64_t method, uint8_t direction, cho
 
 static bool announce_message(comparison *c, announcements *all, choir_bytes payload) {
     choiri_message m, called;
-    bool client = c->part->client;
+    bool calls = c->part->calls;
     if (!is_message(payload, &m) || m.schemas.len == 0) return true;
     if (m.kind == CHOIRI_MSG_SCHEMA)
-        return announce(all, method_id(m.method, client), m.direction, m.schemas);
+        return announce(all, method_id(m.method, calls), m.direction, m.schemas);
     if (m.body == CHOIRI_BODY_CALL)
-        return announce(all, method_id(m.method, client), CHOIRI_DIRECTION_ARGS, m.schemas);
-    return find_call(c->part, !client, m.id, &called) > 0 &&
+        return announce(all, method_id(m.method, calls), CHOIRI_DIRECTION_ARGS, m.schemas);
+    return find_call(c->part, !c->part->client, m.id, &called) > 0 &&
            announce(all, called.method, CHOIRI_DIRECTION_RESPONSE, m.schemas);
+}
+
+static bool is_free(const replay_part *part, const announcement *a) {
+    return part->free_binding == a->method && a->direction == CHOIRI_DIRECTION_RESPONSE;
 }
 
 static bool same_announcement(const replay_part *part, const announcement *theirs, const announcement *ours) {
     if (theirs->method != ours->method || theirs->direction != ours->direction) return false;
-    if (part->free_binding == ours->method && ours->direction == CHOIRI_DIRECTION_RESPONSE) return true;
+    if (is_free(part, ours)) return true;
     if (!same(theirs->root, ours->root)) return false;
     if (part->free_schemas) return true;
     for (size_t i = 0; i < ours->ids_len; i++)
@@ -221,13 +228,13 @@ static void match_announcements(comparison *c, announcements *theirs, announceme
             differ(c, end, "a recorded announcement was not made");
         else
             ours->list[k].found = true;
+        for (size_t j = 0; j < theirs->list[i].ids_len && !is_free(c->part, &theirs->list[i]); j++)
+            if (!has_id(ours->ids, ours->ids_len, theirs->list[i].ids[j]))
+                differ(c, end, "a recorded type was not announced");
     }
     for (size_t k = 0; k < ours->len; k++)
-        if (!ours->list[k].found && !c->part->free_schemas)
+        if (!ours->list[k].found && !c->part->free_schemas && !is_free(c->part, &ours->list[k]))
             differ(c, end, "an announcement more than recorded");
-    for (size_t i = 0; i < theirs->ids_len; i++)
-        if (!has_id(ours->ids, ours->ids_len, theirs->ids[i]))
-            differ(c, end, "a recorded type was not announced");
     for (size_t i = 0; i < ours->ids_len; i++)
         if (has_id(ours->ids, i, ours->ids[i])) differ(c, end, "a type was announced twice");
 }
@@ -285,20 +292,27 @@ static void compare_done(comparison *c, uint32_t at, const replay_record *r, con
     choiri_message called;
     choir_bytes value, text = {NULL, 0};
     uint32_t outcome = outcome_of(response->payload, &value);
-    uint32_t number = find_call(c->part, true, response->id, &called);
+    uint32_t number = find_call(c->part, c->part->client, response->id, &called);
+    const replay_payload *p = &c->part->recording->payloads[at];
+    choir_bytes raw = value;
+    if (p->reads == REPLAY_OTHER) value = p->seen;
+    if (p->reads == REPLAY_UNREADABLE) { /* the text is our own */
+        outcome = CHOIR_OUTCOME_INVALID_PAYLOAD;
+        value = raw = (choir_bytes){NULL, 0};
+        text = r ? piece_bytes(&c->run->bytes, r->text) : value;
+    } else if (outcome == CHOIR_OUTCOME_INVALID_PAYLOAD) {
+        choiri_reader reader = choiri_reader_of(value);
+        choiri_read_bytes(&reader, &text);
+        value = raw = (choir_bytes){NULL, 0};
+    }
     if (!r || r->kind != CHOIR_EVENT_CALL_DONE || r->number != number) {
         differ(c, at, "no call has ended, or another one");
         return;
     }
     if (r->outcome != outcome) differ(c, at, "another outcome");
-    if (r->method != method_id(called.method, true)) differ(c, at, "another method");
-    if (outcome == CHOIR_OUTCOME_INVALID_PAYLOAD) {
-        choiri_reader reader = choiri_reader_of(value);
-        choiri_read_bytes(&reader, &text);
-        value = (choir_bytes){NULL, 0};
-    }
+    if (r->method != method_id(called.method, c->part->calls)) differ(c, at, "another method");
     if (!same(piece_bytes(&c->run->bytes, r->value), value)) differ(c, at, "another value");
-    if (!same(piece_bytes(&c->run->bytes, r->payload), value)) differ(c, at, "other bytes of the value");
+    if (!same(piece_bytes(&c->run->bytes, r->payload), raw)) differ(c, at, "other bytes of the value");
     if (!same(piece_bytes(&c->run->bytes, r->text), text)) differ(c, at, "another text");
     if (!same(piece_bytes(&c->run->bytes, r->metadata), response->metadata.entries))
         differ(c, at, "other metadata");
@@ -307,24 +321,26 @@ static void compare_done(comparison *c, uint32_t at, const replay_record *r, con
 static void compare_request(comparison *c, uint32_t at, const replay_record *r,
                             const choiri_message *called) {
     choiri_message found;
+    const replay_payload *p = &c->part->recording->payloads[at];
+    choir_bytes value = p->reads == REPLAY_OTHER ? p->seen : called->payload;
     if (!r || r->kind != CHOIR_EVENT_REQUEST) {
         differ(c, at, "no request");
         return;
     }
     if (r->method != called->method) differ(c, at, "a request of another method");
-    if (!same(piece_bytes(&c->run->bytes, r->value), called->payload)) differ(c, at, "other arguments");
+    if (!same(piece_bytes(&c->run->bytes, r->value), value)) differ(c, at, "other arguments");
     if (!same(piece_bytes(&c->run->bytes, r->payload), called->payload))
         differ(c, at, "other bytes of arguments");
     if (!same(piece_bytes(&c->run->bytes, r->metadata), called->metadata.entries) ||
         r->metadata_count != called->metadata.count)
         differ(c, at, "other metadata");
-    if (find_call(c->part, true, called->id, &found) == 0) differ(c, at, "a request that was not made");
+    if (find_call(c->part, !c->part->client, called->id, &found) == 0) differ(c, at, "a request that was not made");
 }
 
 /* The recorded answer to a recorded call; false when there is none. */
 static bool find_answer(const replay_part *part, uint64_t id, choiri_message *ret) {
     for (uint32_t i = 0; i < part->recording->len; i++)
-        if (recorded(part, i, false, ret) && ret->kind == CHOIRI_MSG_REQUEST &&
+        if (recorded(part, i, part->client != part->calls, ret) && ret->kind == CHOIRI_MSG_REQUEST &&
             ret->body == CHOIRI_BODY_RESPONSE && ret->id == id)
             return true;
     return false;
@@ -339,11 +355,11 @@ static void compare_client_event(comparison *c, uint32_t at, const choiri_messag
     }
 }
 
-static void compare_server_event(comparison *c, uint32_t at, bool from_client, const choiri_message *m,
+static void compare_server_event(comparison *c, uint32_t at, bool from_peer, const choiri_message *m,
                                  size_t *next) {
     choiri_message answer;
     choir_bytes value;
-    if (m->kind == CHOIRI_MSG_PONG && from_client && m->id % 2 == 1) {
+    if (m->kind == CHOIRI_MSG_PONG && from_peer && m->id % 2 == 1) {
         const replay_record *r = next_record(c->run, next);
         if (!r || r->kind != CHOIR_EVENT_SESSION_PONG) differ(c, at, "no pong was reported");
         return;
@@ -356,7 +372,7 @@ static void compare_server_event(comparison *c, uint32_t at, bool from_client, c
     uint32_t outcome = outcome_of(answer.payload, &value);
     if (!is_reported(outcome)) return;
     const replay_record *r = next_record(c->run, next);
-    if (from_client)
+    if (from_peer)
         compare_request(c, at, r, m);
     else if (!r || r->kind != CHOIR_EVENT_REQUEST_DONE || r->outcome != outcome)
         differ(c, at, "the request has not ended so");
@@ -369,16 +385,16 @@ static void compare_events(comparison *c) {
     choiri_message m, answer;
     for (uint32_t i = 0; i < r->len; i++) {
         if (!is_message(replay_bytes(&r->payloads[i]), &m)) continue;
-        bool from_client = r->payloads[i].from_client;
-        if (!c->part->client)
-            compare_server_event(c, i, from_client, &m, &next);
-        else if (!from_client && r->payloads[i].delivered)
+        bool from_peer = r->payloads[i].from_client != c->part->client;
+        if (!c->part->calls)
+            compare_server_event(c, i, from_peer, &m, &next);
+        else if (from_peer && r->payloads[i].delivered)
             compare_client_event(c, i, &m, &next);
-        if (!from_client && !r->payloads[i].delivered && m.kind == CHOIRI_MSG_REQUEST &&
+        if (from_peer && !r->payloads[i].delivered && m.kind == CHOIRI_MSG_REQUEST &&
             find_answer(c->part, m.id, &answer))
             unanswered++;
     }
-    for (; c->part->client && unanswered > 0; unanswered--) {
+    for (; c->part->calls && unanswered > 0; unanswered--) {
         const replay_record *done = next_record(c->run, &next);
         if (!done || done->kind != CHOIR_EVENT_CALL_DONE || done->outcome != CHOIR_OUTCOME_CONNECTION_CLOSED)
             differ(c, r->len, "an unanswered call has not ended with its connection");

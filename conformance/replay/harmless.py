@@ -5,6 +5,9 @@ The replay changes bytes of what our side receives and wants to see an effect; t
 here are apart from the library's, and know only the protocol: CBOR, and the Messages that the recordings have.
 """
 
+import evolution
+import values
+
 OMITTABLE = "the name of a member that says nothing, and may be left out"
 REQUIRED = "`required` of a field: it says nothing about the layout"
 MESSAGE_ID = "the id that the handshake's schema list gives to Message: it is found as the last one"
@@ -19,10 +22,17 @@ NO_CALL = "whether retry is supported, where no call is made"
 PING_CONNECTION = "the connection of a Ping, or of a Pong that nobody waits for: it is the root"
 PONG_NONCE = "the nonce of an answer to keepalive: any byte of the peer is a sign of life"
 RESERVED = "reserved bytes of the prologue"
+UNUSED_VARIANT = "the name of a variant that no value has"
+DROPPED = "the name of a field that our layout lacks: by any other name it would be dropped as well"
+DEFAULTED = "the name of a field that may be missing, and is as if it were"
+UNUSED_ARGUMENT = "the id of a type argument that nothing refers to"
+ARRAY_LENGTH = "the length of an array: Rust announces arrays of several lengths as one, so it does not count"
+UNREADABLE = "a value that our layout does not have: it was not read"
 BAD_PROLOGUE = "version and mode of a prologue that is refused for the other one"
 
 REASONS = [OMITTABLE, REQUIRED, MESSAGE_ID, SAME_VARIABLE, PRIMITIVE_ARGS, LOST_BINDING, UNKNOWN_ROOT, NO_VALUE,
-           REFUSED, RESUME_KEY, NO_CALL, PING_CONNECTION, PONG_NONCE, RESERVED, BAD_PROLOGUE]
+           REFUSED, RESUME_KEY, NO_CALL, PING_CONNECTION, PONG_NONCE, RESERVED, UNUSED_VARIANT, DROPPED,
+           DEFAULTED, UNUSED_ARGUMENT, ARRAY_LENGTH, UNREADABLE, BAD_PROLOGUE]
 
 BYTES, TEXT, ARRAY, MAP = 2, 3, 4, 5
 REQUEST, SCHEMA, PING, PONG = 5, 6, 8, 9
@@ -34,6 +44,7 @@ class Item:
 
     def __init__(self, data, start):
         self.start, self.major, low = start, data[start] >> 5, data[start] & 31
+        self.is_true = data[start] == 0xf5
         size = 0 if low < 24 else 1 << (low - 24)
         self.head = start + 1 + size
         self.number = low if size == 0 else int.from_bytes(data[start + 1:self.head], "big")
@@ -116,6 +127,13 @@ class Message:
     def method_id(self):
         return self.value(self.method)
 
+    def is_of_server(self):
+        return self.kind == REQUEST and self.body == RESPONSE or \
+            self.kind == SCHEMA and self.data[self.direction[0]] == RESPONSE
+
+    def is_call(self):
+        return self.is_request(CALL)
+
     def is_request(self, body):
         return self.kind == REQUEST and self.body == body
 
@@ -175,6 +193,9 @@ def primitives(root):
 def schema_spans(talk, message, response):
     """A SchemaPayload."""
     data, root = message.data, message.schema_payload()
+    yield from unused_arguments(root)
+    for schema in root.get(b"schemas").items:
+        yield from type_spans(talk, schema, response)
     yield from omittable(root, SCHEMA_NAMES)
     yield from required(root)
     for item in root.all():
@@ -193,23 +214,68 @@ def schema_spans(talk, message, response):
         yield content(ref.get(b"type_id")), UNKNOWN_ROOT
 
 
+def type_spans(talk, schema, answer):
+    """Names and numbers in one announced type that values do not need."""
+    kind = schema.get(b"kind")
+    tag, name = kind.get(b"tag").text, kind.get(b"name") and kind.get(b"name").text.decode()
+    if tag == b"enum" and name not in ("Result", "VoxError"):
+        for variant in kind.get(b"variants").items:
+            if (schema.get(b"id").number, variant.get(b"index").number) not in talk.used[answer]:
+                yield content(variant.get(b"name")), UNUSED_VARIANT
+    if tag == b"struct":
+        for field in kind.get(b"fields").items:
+            if talk.lacks(name, field.get(b"name").text.decode(), answer):
+                yield content(field.get(b"name")), DROPPED
+            if not field.get(b"required").is_true:
+                yield content(field.get(b"name")), DEFAULTED
+    if tag == b"array":
+        yield (kind.get(b"length").start, kind.get(b"length").end), ARRAY_LENGTH
+
+
+def unused_arguments(root):
+    """Rust gives a HashSet's hasher as an argument of its type: the primitive type `payload`."""
+    payloads = [s.get(b"id").number for s in root.get(b"schemas").items
+                if s.get(b"kind").get(b"primitive_type") and s.get(b"kind").get(b"primitive_type").text == b"payload"]
+    for item in root.all():
+        for key, value in item.members():
+            if key.text in (b"id", b"type_id") and value.number in payloads:
+                yield content(value), UNUSED_ARGUMENT
+
+
 class Conversation:
     """The recorded messages of both sides, to look up what became of a call."""
 
-    def __init__(self, entries):
+    def __init__(self, entries, name):
         self.messages = [Message(data) if data[:3] != b"VOT" and data[0] >> 5 != MAP else None
                          for _, data in entries]
+        self.views = evolution.views(name, self.messages)
+        self.versions = evolution.RECORDINGS.get(name)
+        self.used = values.used_variants(self.messages)
         known = [m for m in self.messages if m]
         self.calls = {m.id: m for m in known if m.is_request(CALL)}
         self.primitives = set().union(*(primitives(m.schema_payload()) for m in known if m.has_schemas()))
-        answers = [(self.calls[m.id].method_id(), bytes(m.data[slice(*m.payload)])) for m in known
-                   if m.is_request(RESPONSE)]
+        unreadable = {id(m) for m, (seen, _) in zip(self.messages, self.views) if seen is evolution.UNREADABLE}
+        answers = [(self.calls[m.id].method_id(), bytes(m.data[slice(*m.payload)]), id(m) in unreadable)
+                   for m in known if m.is_request(RESPONSE)]
+        self.callers = [from_client for (from_client, _), m in zip(entries, self.messages) if m and m.is_call()]
         # Answers Ok and Err(User) have a value, Err(UnknownMethod) and Err(InvalidPayload) mean that the call was refused.
-        self.with_value = {method for method, ret in answers if ret[:1] == b"\0" or ret[:2] == b"\1\0"}
-        self.refused = {method for method, ret in answers if ret[:2] in (b"\1\1", b"\1\2")}
+        self.with_value = {method for method, ret, lost in answers
+                           if (ret[:1] == b"\0" or ret[:2] == b"\1\0") and not lost}
+        self.refused = {method for method, ret, _ in answers if ret[:2] in (b"\1\1", b"\1\2")}
+        self.answered = {method for method, ret, _ in answers if ret[:1] == b"\0" or ret[:2] == b"\1\0"}
+        self.refused_calls = {m.id for m in known if m.is_request(RESPONSE) and
+                              bytes(m.data[slice(*m.payload)])[:2] in (b"\1\1", b"\1\2")}
+
+    def lacks(self, name, field, answer):
+        """Does the receiver's version of a type lack this field?"""
+        target = self.versions[0 if answer else 1].get(name) if self.versions else None
+        return target is not None and field not in [known[0] for known in target]
+
+    def is_unreadable(self, message):
+        return any(m is message and seen is evolution.UNREADABLE for m, (seen, _) in zip(self.messages, self.views))
 
     def is_refused(self, message):
-        return message.method_id() in self.refused and message.method_id() not in self.with_value
+        return message.method_id() in self.refused and message.method_id() not in self.answered
 
     def has_value(self, message):
         call = self.calls[message.id] if message.kind == REQUEST else message
@@ -228,10 +294,15 @@ def client_message_spans(talk, m):
             yield (m.conn[0], m.direction[1]), REFUSED
     elif m.has_schemas():
         yield from schema_spans(talk, m, False)
+    if m.is_call() and m.id in talk.refused_calls:
+        for span in m.metadata + [m.payload]:
+            yield span, REFUSED
 
 
 def server_message_spans(talk, m):
     """What our client receives."""
+    if m.kind == REQUEST and talk.is_unreadable(m):
+        yield m.payload, UNREADABLE
     if m.kind in (PING, PONG):
         yield m.conn, PING_CONNECTION
     if m.kind == SCHEMA:
@@ -254,14 +325,14 @@ def payload_spans(talk, from_client, data, message):
         if item.members()[0][0].text in (b"Hello", b"HelloYourself"):
             yield from hello_spans(item, talk.calls)
     else:
-        yield from (client_message_spans if from_client else server_message_spans)(talk, message)
+        of_caller = from_client == (talk.callers[0] if talk.callers else True)
+        yield from (client_message_spans if of_caller else server_message_spans)(talk, message)
         # Keepalive has sent the pings with even nonces: see play.c.
         if message.kind == PONG and message.value(message.nonce) % 2 == 0:
             yield message.nonce, PONG_NONCE
 
 
-def spans(entries):
+def spans(talk, entries):
     """For each (from_client, data) of a recording: a list of (at, len, reason)."""
-    talk = Conversation(entries)
     return [[(start, end - start, reason) for (start, end), reason in payload_spans(talk, from_client, data, message)]
             for (from_client, data), message in zip(entries, talk.messages)]

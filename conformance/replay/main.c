@@ -4,8 +4,14 @@
  * usage: replay [BYTES [MASKS]]: how many bytes of each large payload are changed (0: all), and with how many masks
  * each. */
 #include "answer.h"
+#include "extra.h"
+#include "extra_newer.h"
+#include "half_evolved.h"
 #include "recordings.h"
 #include "replay.h"
+#include "testbed/testbed_evolved.h"
+#include "testbed/testbed_mistyped.h"
+#include "testbed/testbed_newer.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,12 +22,15 @@
 #define SAMPLE_DEFAULT 192u
 #define DIVIDE_ID      UINT64_C(0xfb68d9318f830875)
 #define ECHO_BYTES_ID  UINT64_C(0x44056c7842fa336c)
+#define ECHO_ID        UINT64_C(0x880bc4eee23574be)
+#define CHECK_ID       UINT64_C(0x142128ca43254d6f)
 
 /* A recording, by default played in both roles with the Testbed until the end of the stream. */
 typedef struct plan {
     const char *name;
     bool not_client, not_server;
-    const choir_service *call; /* as the client, other than the Testbed */
+    bool server_connects;              /* the side that connected answers the calls */
+    const choir_service *call, *serve; /* other than the Testbed */
     replay_end client_end;
     int client_status, server_status;
     uint64_t free_binding; /* as the server */
@@ -40,8 +49,18 @@ static const plan plans[] = {
     {.name = "sessions/lookup"},
     {.name = "sessions/scalars"},
     {.name = "sessions/pipelining"},
-    {.name = "sessions/unknown_method", .call = &replay_unknown_methods, .free_schemas = true},
-    {.name = "sessions/invalid_payload", .call = &replay_other_arguments},
+    {.name = "sessions/unknown_method", .call = &newer_service, .free_schemas = true},
+    {.name = "sessions/invalid_payload", .call = &mistyped_service},
+    {.name = "sessions/structs"},
+    {.name = "sessions/enums"},
+    {.name = "sessions/evolvable_v1"},
+    {.name = "sessions/evolved", .serve = &evolved_service, .free_binding = ECHO_ID},
+    {.name = "sessions/evolved_client", .call = &evolved_service},
+    {.name = "sessions/subject_evolved",
+     .serve = &evolved_service,
+     .server_connects = true,
+     .free_binding = ECHO_ID},
+    {.name = "sessions/schema_message", .call = &half_evolved_service},
     {.name = "sessions/ping"},
     {.name = "sessions/ping_server"},
     {.name = "sessions/prologue_bad_version", .not_client = true, .server_status = CHOIR_ERR_PROLOGUE},
@@ -58,14 +77,25 @@ static const plan plans[] = {
     {.name = "sessions-rust/echo_bytes"},
     {.name = "sessions-rust/echo_gnarly"},
     {.name = "sessions-rust/echo_long"},
+    {.name = "sessions-rust/large"},
     {.name = "sessions-rust/divide"},
     {.name = "sessions-rust/divide_error_first"},
     {.name = "sessions-rust/lookup"},
     {.name = "sessions-rust/scalars"},
     {.name = "sessions-rust/pipelining"},
     {.name = "sessions-rust/pipelining_out_of_order"},
-    {.name = "sessions-rust/unknown_method", .call = &replay_unknown_methods, .free_schemas = true},
-    {.name = "sessions-rust/invalid_payload", .call = &replay_other_arguments, .free_binding = DIVIDE_ID},
+    {.name = "sessions-rust/unknown_method", .call = &newer_service, .free_schemas = true},
+    {.name = "sessions-rust/invalid_payload", .call = &mistyped_service, .free_binding = DIVIDE_ID},
+    {.name = "sessions-rust/structs"},
+    {.name = "sessions-rust/enums"},
+    {.name = "sessions-rust/evolvable_v1"},
+    {.name = "sessions-rust/evolved", .serve = &evolved_service},
+    {.name = "sessions-rust/evolved_client", .call = &evolved_service},
+    {.name = "sessions-rust/extra_types", .call = &extra_service, .serve = &extra_service},
+    {.name = "sessions-rust/wrong_binding",
+     .call = &newer_extra_service,
+     .serve = &extra_service,
+     .free_binding = CHECK_ID},
     {.name = "sessions-rust/ping"},
     {.name = "sessions-rust/ping_server"},
     {.name = "sessions-rust/ping_timeout",
@@ -100,9 +130,9 @@ static const replay_recording *find(const char *name) {
 }
 
 /* What the recorded server calls itself decides whether ours has something to call. */
-static const choir_service *server_calls(const replay_recording *r) {
+static const choir_service *server_calls(const replay_recording *r, bool client) {
     static const char testbed[] = "Testbed";
-    const replay_payload *p = replay_find_hello(r, false);
+    const replay_payload *p = replay_find_hello(r, client);
     replay_hello h;
     if (!p || !replay_hello_read(replay_bytes(p), &h) || h.entries_len == 0) return NULL;
     choir_bytes name = h.entries[h.entries_len - 1].bytes;
@@ -112,11 +142,13 @@ static const choir_service *server_calls(const replay_recording *r) {
 static replay_part part_of(const plan *how, const replay_recording *r, bool client) {
     int status = client ? how->client_status : how->server_status;
     replay_part part = {.recording = r, .client = client, .status = status ? status : CHOIR_ERR_LINK_LOST};
-    if (client) {
+    part.calls = client != how->server_connects;
+    if (part.calls) {
         part.call = how->call ? how->call : replay_testbed;
         part.end = how->client_end;
     } else {
-        part.call = server_calls(r);
+        part.call = server_calls(r, client);
+        part.serve = how->serve ? how->serve : replay_testbed;
         part.free_binding = how->free_binding;
         part.free_schemas = how->free_schemas;
         part.free_service = how->free_service;

@@ -8,6 +8,7 @@
 #include "schema/service.h"
 #include "schema/unit.h"
 #include "schema/value.h"
+#include "testbed/testbed_newer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,6 +191,7 @@ static void set_options(player *p, choir_session_options *o) {
     choir_session_options_init(o);
     o->max_concurrent_requests = p->ours.max_concurrent_requests;
     o->call = p->part->call;
+    o->serve = p->part->serve;
     /* The last recorded entry is the service, which the session adds itself. */
     o->metadata = p->ours.entries;
     o->metadata_len = p->ours.entries_len > 0 ? p->ours.entries_len - 1 : 0;
@@ -202,7 +204,6 @@ static void decide(player *p) {
     if (p->session || !p->attachment || !choir_attachment_hello(p->attachment)) return;
     record_hello(p, choir_attachment_hello(p->attachment));
     set_options(p, &o);
-    o.serve = replay_testbed;
     int status = choir_attachment_accept(p->attachment, &o, &p->session, p->now);
     if (status == CHOIR_OK) return;
     not_taken(p, status);
@@ -311,7 +312,7 @@ static void feed(player *p, const replay_payload *payload, replay_change change)
 /* ---- what the recorded side that we play did ---- */
 
 static bool find_method(const choir_service *service, uint64_t id, uint32_t *ret) {
-    if (id == REPLAY_NAMELESS_METHOD) id = replay_unknown_methods.methods[0].id;
+    if (id == REPLAY_NAMELESS_METHOD) id = newer_service.methods[0].id;
     for (uint32_t i = 0; service && i < service->methods_len; i++) {
         if (choiri_service_method(service, i)->id != id) continue;
         *ret = i;

@@ -27,7 +27,13 @@ typedef struct replay_payload {
     bool delivered; /* false: the recording proxy kept it back */
     const replay_free *free;
     uint32_t free_len;
+    /* Between peers of two versions (evolution.py): what the receiver's host sees of the value, and what a server of
+     * ours answers instead of what is recorded, if there is something. */
+    uint32_t reads; /* REPLAY_SAME, _OTHER: as `seen`, or _UNREADABLE: its layout has no such value */
+    choir_bytes seen, answer;
 } replay_payload;
+
+enum { REPLAY_SAME, REPLAY_OTHER, REPLAY_UNREADABLE };
 
 typedef struct replay_recording {
     const char *name;
@@ -49,12 +55,14 @@ typedef enum replay_end {
 /* How one recording is played in one role. */
 typedef struct replay_part {
     const replay_recording *recording;
-    bool client;               /* we play the side that connected */
-    const choir_service *call; /* what we call; as the server only its name counts */
+    bool client;                /* we play the side that connected */
+    bool calls;                 /* we make the calls; else we answer them */
+    const choir_service *call;  /* what we call; when we answer only its name counts */
+    const choir_service *serve; /* what we answer; NULL when we call */
     replay_end end;
     int status; /* how the session (or a link without one) ends */
     /* The differences that are allowed, each with its reason in README.md: */
-    uint64_t free_binding; /* method id whose response root may be another one */
+    uint64_t free_binding; /* method id whose response root may be another one, or none in the recording */
     bool free_schemas;     /* bindings may be announced with more types, and again without any */
     bool free_service;     /* our HelloYourself names a service, the recorded one does not */
     uint32_t more;         /* messages we send behind the last recorded one */
@@ -171,11 +179,7 @@ void replay_flip(replay_world *w, const replay_part *part, replay_extent extent,
 
 /* ---- services ---- */
 
-/* What the recorded clients with traits of their own have called: methods nobody serves, and methods with other
- * arguments than the Testbed's. */
-extern const choir_service replay_unknown_methods;
-extern const choir_service replay_other_arguments;
-/* The method id of a raw call that has no name; our client calls replay_unknown_methods' first method instead. */
+/* The method id of a raw call that has no name; our client calls the first method of newer_service instead. */
 #define REPLAY_NAMELESS_METHOD UINT64_C(0xdeadbeefdeadbeef)
 
 #endif

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 
+import evolution
 import harmless
 
 
@@ -32,20 +33,38 @@ class Output:
 
 
 def read(path):
-    """(note, from_client, data) of each line."""
+    """(note, from_client, data) of each line. `run`: there are so many equal bytes there, left out of the hex."""
     with open(path, encoding="utf-8") as file:
         entries = [json.loads(line) for line in file]
     if any(entry["conn"] != 1 for entry in entries):
         sys.exit(f"{path}: over several links, which cannot be replayed")
-    return [(entry["note"], entry["dir"] == "c2s", bytes.fromhex(entry["hex"])) for entry in entries]
+    return [(entry["note"], entry["dir"] == "c2s", expand(bytes.fromhex(entry["hex"]), *entry.get("run", ())))
+            for entry in entries]
 
 
-def add_payload(out, note, from_client, data, spans):
-    body = out.array("uint8_t", "payload", ",".join(map(str, data)), len(data))
+def expand(data, at=0, count=0, byte=0):
+    return data[:at] + bytes([byte]) * count + data[at:]
+
+
+def add_bytes(out, data):
+    return out.array("uint8_t", "payload", "".join(f"{byte}," for byte in data), len(data))
+
+
+def add_view(out, seen, answer):
+    """The members `reads`, `seen` and `answer`."""
+    reads = "REPLAY_SAME" if seen is None else "REPLAY_UNREADABLE" if seen is evolution.UNREADABLE else "REPLAY_OTHER"
+    seen = seen if reads == "REPLAY_OTHER" else b""
+    answer = answer or b""
+    return f"{reads}, {{{add_bytes(out, seen)}, {len(seen)}}}, {{{add_bytes(out, answer)}, {len(answer)}}}"
+
+
+def add_payload(out, note, from_client, data, spans, view):
+    body = add_bytes(out, data)
     free = out.array("replay_free", "free", ",".join(
         "{%d,%d,%d}" % (at, size, harmless.REASONS.index(reason)) for at, size, reason in spans), len(spans))
     delivered = "[not delivered" not in note
-    return "{%s, %d, %d, %d, %s, %d}" % (body, len(data), from_client, delivered, free, len(spans))
+    return "{%s, %d, %d, %d, %s, %d, %s}" % (body, len(data), from_client, delivered, free, len(spans),
+                                         add_view(out, *view))
 
 
 def main(output, inputs):
@@ -53,8 +72,9 @@ def main(output, inputs):
     recordings = []
     for path in inputs:
         entries = read(path)
-        spans = harmless.spans([entry[1:] for entry in entries])
-        rows = [add_payload(out, *entry, free) for entry, free in zip(entries, spans)]
+        talk = harmless.Conversation([entry[1:] for entry in entries], name_of(path))
+        spans = harmless.spans(talk, [entry[1:] for entry in entries])
+        rows = [add_payload(out, *entry, free, view) for entry, free, view in zip(entries, spans, talk.views)]
         table = out.array("replay_payload", "recording", ",\n    ".join(rows), len(rows))
         recordings.append(f'    {{"{name_of(path)}", {table}, {len(rows)}}},')
     out.lines.append("static const replay_recording recordings[] = {")

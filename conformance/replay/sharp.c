@@ -7,9 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* All bytes of payloads up to this size, and every 16th of larger ones. */
+/* All bytes of payloads up to this size; of larger ones every 16th, or as many as of one with 8 KiB. */
 #define SMALL 256u
 #define STEP  16u
+#define LARGE 8192u
+
+static uint32_t step_of(const replay_payload *p) {
+    return p->len <= SMALL ? 1 : p->len <= LARGE ? STEP : p->len / (LARGE / STEP);
+}
 
 /* Where `text` starts for the last time, or the length when it does not. */
 static uint32_t find_text(const replay_payload *p, const char *text) {
@@ -54,6 +59,7 @@ static range range_of_ours(const replay_payload *p) {
     if (m.kind == CHOIRI_MSG_SCHEMA) return (range){0, 0, false}; /* schemas are compared as a set */
     if (m.kind != CHOIRI_MSG_REQUEST) return (range){0, p->len, false};
     uint32_t start = (uint32_t)(m.payload.data - p->data);
+    if (p->answer.len > 0) return (range){0, start - 4, false}; /* not ours */
     if (m.body == CHOIRI_BODY_RESPONSE && m.payload.data[0] == 1 && m.payload.data[1] == 2)
         return (range){0, start - 4, false}; /* a text, whose length is free as well */
     return (range){0, start + (uint32_t)m.payload.len, false};
@@ -62,9 +68,9 @@ static range range_of_ours(const replay_payload *p) {
 /* What is compared of a payload that we have received: what the host was told of it. */
 static range range_of_theirs(const replay_part *part, const replay_payload *p) {
     choiri_message m;
-    bool told = part->client ? is_request(p, CHOIRI_BODY_RESPONSE, &m)
+    bool told = part->calls ? is_request(p, CHOIRI_BODY_RESPONSE, &m)
                              : is_request(p, CHOIRI_BODY_CALL, &m) && !is_refused(part->recording, m.id);
-    if (!told || !p->delivered) return (range){0, 0, false};
+    if (!told || !p->delivered || p->reads == REPLAY_UNREADABLE) return (range){0, 0, false};
     uint32_t start = (uint32_t)(m.payload.data - p->data);
     return (range){start, start + (uint32_t)m.payload.len, false};
 }
@@ -97,7 +103,7 @@ bool replay_compare_is_sharp(const replay_part *part, const replay_run *run, uin
         uint8_t *data = malloc(p->len);
         if (!data) abort();
         memcpy(data, p->data, p->len);
-        for (uint32_t at = 0; at < p->len; at += p->len <= SMALL ? 1 : STEP) {
+        for (uint32_t at = 0; at < p->len; at += step_of(p)) {
             if ((at >= compared.start && at < compared.end) == compared.outside) continue;
             ok = notices(&other, run, &payloads[i], data, at) && ok;
             ++*ret_tried;

@@ -4,7 +4,8 @@
 
 usage: test_choir_cli.py CHOIR CALCULATOR_SERVER
 
-CALCULATOR_SERVER is the example: a peer that does not have Testbed. Prints TAP.
+CALCULATOR_SERVER is the example: a peer that does not have Testbed. In the environment, CHOIR_VOX_PEER names the peer in
+Rust, as ./dev test does; empty, or not set, its part is skipped. Prints TAP.
 """
 import contextlib
 import http.server
@@ -25,7 +26,7 @@ from tap import Tap  # noqa: E402
 
 OK, USER_ERROR, USAGE, FAILED, NO_ANSWER = range(5)
 MANUAL = os.path.join(ROOT, "docs", "man", "choir.1")
-VOX_PEER = os.path.join(ROOT, "build", "cargo", "release", "vox-peer")
+VOX_PEER = os.environ.get("CHOIR_VOX_PEER", "")
 LIMIT = 60
 WITHOUT_MSGPACK = bool(os.environ.get("CHOIR_WITHOUT_MSGPACK"))  # the program was built so
 PING_SUMMARY = re.compile(
@@ -275,29 +276,42 @@ def test_dynamic(t, calculator, url):
 def test_rust_peer(t, vox):
     """The same with a peer of the published crates, which announces everything as Rust does."""
     def call(method, arguments, out, *options):
-        t.expect(f"Rust: {method} {' '.join(arguments)[:40]}", OK, out + "\n", [], "call", *options, s.url,
-                 f"Testbed.{method}", *arguments)
+        t.expect(f"Rust: {method} {' '.join(arguments)[:40]}", OK, out + "\n", [], "call", *options, s.url, method,
+                 *arguments)
 
-    types = ["--types", os.path.join(ROOT, "conformance", "vectors", "schema", "testbed.rs")]
+    # Methods that are built in, and the same types from a file.
+    from_file = ["--types", os.path.join(ROOT, "conformance", "vectors", "schema", "testbed.rs")]
     with Server(vox, "serve", "127.0.0.1:0", "--nodelay") as s:
-        call("all_colors", [], '["Red","Green","Blue"]')
-        call("get_points", ["2u32"], '[{"x":0,"y":0},{"x":1,"y":2}]')
-        call("echo_point", ['Point {"x": -1i32, "y": 2i32}'], '{"x":-1,"y":2}')
-        call("parse_color", ['"green"'], '"Green"')
-        call("parse_color", ['"none"'], "null")
-        call("describe_point", ['"a"', "1i32", "2i32", "true"], '{"label":"a","x":1,"y":2,"active":true}')
-        call("echo_record", ['Record{"alpha":1i32,"beta":"b","gamma":2.5}'], '{"alpha":1,"beta":"b","gamma":2.5}')
-        call("rectangle_area", ['{"top_left":{"x":0,"y":0},"bottom_right":{"x":2,"y":3},"label":null}'], "6.0", *types)
-        call("create_canvas", ['"a"', '[{"Circle":{"radius":1.5}},"Point"]', '"Red"'],
-             '{"name":"a","shapes":[{"Circle":{"radius":1.5}},"Point"],"background":"Red"}', *types)
-        call("swap_pair", ['[1,"x"]'], '["x",1]', *types)
-        call("process_message", ['{"Data":[1,2,3]}'], '{"Data":[3,2,1]}', *types)
-        gnarly = t.run("call", *types, s.url, "Testbed.echo_gnarly", json.dumps(GNARLY))
-        t.check(gnarly.returncode == OK and json.loads(gnarly.stdout) == GNARLY, "Rust: echo_gnarly",
-                gnarly.stderr + gnarly.stdout)
+        for types in [], from_file:
+            call("Testbed.rectangle_area", ['{"top_left":{"x":0,"y":0},"bottom_right":{"x":2,"y":3},"label":null}'], "6.0",
+                 *types)
+            call("Testbed.create_canvas", ['"a"', '[{"Circle":{"radius":1.5}},"Point"]', '"Red"'],
+                 '{"name":"a","shapes":[{"Circle":{"radius":1.5}},"Point"],"background":"Red"}', *types)
+            call("Testbed.swap_pair", ['[1,"x"]'], '["x",1]', *types)
+            call("Testbed.process_message", ['{"Data":[1,2,3]}'], '{"Data":[3,2,1]}', *types)
+            gnarly = t.run("call", *types, s.url, "Testbed.echo_gnarly", json.dumps(GNARLY))
+            t.check(gnarly.returncode == OK and json.loads(gnarly.stdout) == GNARLY, "Rust: echo_gnarly",
+                    gnarly.stderr + gnarly.stdout)
+        for command in [] if WITHOUT_MSGPACK else (echo(s.url), ["ping", s.url]):
+            t.expect(f"Rust: {command[0]} in msgpack, which it does not know", FAILED, "",
+                     ["no answer to conduit mode msgpack", "hint: ", "postcard"], command[0], "--codec=msgpack", *command[1:])
+        t.expect("Rust: and the server goes on", OK, '"x"\n', [], *echo(s.url))
+    # Methods that nobody knows but the peer.
+    with Server(vox, "serve", "127.0.0.1:0", "--nodelay", "--sketch") as s:
+        call("Sketch.colors", [], '["Red","Green","Blue"]')
+        call("Sketch.row", ["2u32"], '[{"x":0,"y":0},{"x":1,"y":2}]')
+        call("Sketch.same", ['Point {"x": -1i32, "y": 2i32}'], '{"x":-1,"y":2}')
+        call("Sketch.color", ['"green"'], '"Green"')
+        call("Sketch.color", ['"none"'], "null")
+        call("Sketch.label", ['"a"', "1i32", "2i32", "true"], '{"label":"a","x":1,"y":2,"active":true}')
+        call("Sketch.record", ['Record{"alpha":1i32,"beta":"b","gamma":2.5}'], '{"alpha":1,"beta":"b","gamma":2.5}')
+        call("Sketch.divide", ["-7i64", "2i64"], "-3")
+        t.expect("Rust: an error of a method that is not known", USER_ERROR, "", ['error: "Overflow"\n'], "call", s.url,
+                 "Sketch.divide", f"{-2 ** 63}i64", "-1i64")
         t.expect("Rust: another type", NO_ANSWER, "", ["remote is `u32`, local is `i32`", "--types"], "call", s.url,
-                 "Testbed.echo_point", 'Point{"x":1u32,"y":2i32}')
-        t.expect("Rust: a method it does not have", NO_ANSWER, "", ["unknown method"], "call", s.url, "Testbed.nothing")
+                 "Sketch.same", 'Point{"x":1u32,"y":2i32}')
+        t.expect("Rust: a method it does not have", NO_ANSWER, "", ["unknown method"], "call", s.url, "Sketch.nothing")
+        t.expect("Rust: a service it does not have", NO_ANSWER, "", ["unknown method"], *echo(s.url))
 
 
 def test_calls(t, url):
@@ -321,6 +335,38 @@ def test_calls(t, url):
     gnarly = t.run("call", url, "Testbed.echo_gnarly", json.dumps(GNARLY))
     t.check(gnarly.returncode == OK and json.loads(gnarly.stdout) == GNARLY, "echo_gnarly",
             gnarly.stderr + gnarly.stdout)
+    shapes = '[{"Circle":{"radius":2.5}},{"Rectangle":{"width":1.0,"height":2.0}},"Point"]'
+    for method, arguments, out in [
+            ("echo_point", ['{"x":42,"y":-7}'], None),
+            ("create_person", ['"Eve"', "22", "null"], '{"name":"Eve","age":22,"email":null}'),
+            ("rectangle_area", ['{"top_left":{"x":0,"y":0},"bottom_right":{"x":-10,"y":5},"label":"l"}'], "50.0"),
+            ("parse_color", ['"GREEN"'], '"Green"'),
+            ("parse_color", ['"purple"'], "null"),
+            ("shape_area", ['{"Circle":{"radius":2.0}}'], "12.566370614359172"),
+            ("create_canvas", ['"c"', shapes, '"Blue"'], '{"name":"c","shapes":%s,"background":"Blue"}' % shapes),
+            ("process_message", ['{"Text":"x"}'], '{"Text":"processed: x"}'),
+            ("process_message", ['{"Number":-21}'], '{"Number":-42}'),
+            ("process_message", ['{"Data":[1,2,3]}'], '{"Data":[3,2,1]}'),
+            ("get_points", ["3"], '[{"x":0,"y":0},{"x":1,"y":2},{"x":2,"y":4}]'),
+            ("swap_pair", ['[99,"hello"]'], '["hello",99]'),
+            ("all_colors", [], '["Red","Green","Blue"]'),
+            ("describe_point", ['"far"', "-100", "200", "false"], '{"label":"far","x":-100,"y":200,"active":false}'),
+            ("echo_shape", ['"Point"'], None),
+            ("echo_status_v1", ['"Inactive"'], None),
+            ("echo_tag_v1", ['{"label":"l","priority":1,"note":"n"}'], None),
+            ("echo_profile", ['{"name":"n","bio":"b"}'], None),
+            ("echo_record", ['{"alpha":-1,"beta":"b","gamma":0.5}'], None),
+            ("echo_status", ['"Active"'], None),
+            ("echo_tag", ['{"label":"l","priority":4294967295,"note":""}'], None),
+            ("echo_measurement", ['{"unit":"m","value":-0.25}'], None),
+            ("echo_config", ['{"key":"k","value":"v"}'], None)]:
+        call(f"{method} {arguments}", method, arguments, out or arguments[0])
+    t.expect("an answer that would be too large", NO_ANSWER, "", ["invalid payload", "too large"], "call", url,
+             "Testbed.get_points", str(2 ** 32 - 1))
+    for method in ("sum", "generate", "generate_retry_non_idem", "generate_retry_idem", "transform", "sum_large",
+                   "generate_large"):
+        t.expect(f"{method} has channels", USAGE, "", [f"Testbed.{method} takes an end of a channel", "x<"], "call", url,
+                 f"Testbed.{method}", "1")
     call("an address without scheme", "echo_bool", ["true"], "true", "--timeout=10")
     t.expect("options behind the arguments", OK, "1\n", [], "call", url[len("tcp://"):], "Testbed.echo_u64", "1",
              "--timeout", "9")
@@ -340,6 +386,21 @@ def test_calls(t, url):
     t.expect("--log shows what the library does", OK, "7\n", [" info "], "call", "--log", url, "Testbed.echo_u64", "7")
     t.expect("a user error", USER_ERROR, "", ['error: "DivisionByZero"\n'], "call", url, "Testbed.divide", "1", "0")
     t.expect("another user error", USER_ERROR, "", ['error: "AccessDenied"\n'], "call", url, "Testbed.lookup", "100")
+
+
+def test_evolved(t, choir):
+    """Callers of one version, a server of the other: some values come through, some are refused."""
+    with Server(choir, "serve", "--evolved", "127.0.0.1:0") as s:
+        for method, value in [("echo_profile", '{"name":"n","bio":"b"}'), ("echo_status", '"Active"'),
+                              ("echo_record", '{"alpha":-1,"beta":"b","gamma":0.5}')]:
+            t.expect(f"evolved: {method}", OK, value + "\n", [], "call", s.url, f"Testbed.{method}", value)
+        for method, value, words in [
+                ("echo_tag", '{"label":"l","priority":1,"note":"n"}', ["Testbed.echo_tag answer: Ok.note: missing"]),
+                ("echo_measurement", '{"unit":"m","value":1.5}', ["value: ours is string, the peer's is f64"]),
+                ("echo_config", '{"key":"k","value":"v"}', ["owner"])]:
+            t.expect(f"evolved: {method}", NO_ANSWER, "", ["invalid payload", *words], "call", s.url,
+                     f"Testbed.{method}", value)
+        t.expect("evolved: it has these methods only", NO_ANSWER, "", ["unknown method"], *echo(s.url))
 
 
 def test_no_answer(t, choir, calculator, url):
@@ -486,6 +547,7 @@ def main(choir, calculator):
         test_inference(t, s.url)
         test_dynamic(t, calculator, s.url)
         test_calls(t, s.url)
+        test_evolved(t, choir)
         test_no_answer(t, choir, calculator, s.url)
         test_ping(t, choir, s.url)
         status, _, err = s.end(signal.SIGTERM)
@@ -493,11 +555,11 @@ def main(choir, calculator):
                 f"{status} {err!r}")
     test_strange_peers(t)
     test_serve(t, choir)
-    # Built by `./dev test` where there is a Rust compiler.
-    if os.path.exists(VOX_PEER):
+    # A program that is named has to be there.
+    if VOX_PEER:
         test_rust_peer(t, VOX_PEER)
     else:
-        t.check(True, "calls of a Rust peer # SKIP build/cargo/release/vox-peer is not built")
+        t.check(True, "calls of a Rust peer # SKIP CHOIR_VOX_PEER is not set")
     t.end()
 
 

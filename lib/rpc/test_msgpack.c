@@ -234,6 +234,29 @@ Test(msgpack, a_peer_that_refuses_the_mode_is_named) {
     cr_assert_eq(test_pair_deinit(&p), 0);
 }
 
+/* As peers of vox 0.4 do: they hang up without a word. In postcard, or once the peer has said something, it is a lost link. */
+static void expect_hung_up_on(uint32_t codec, const char *said, int status, const char *text) {
+    test_peer p;
+    test_peer_init(&p);
+    p.initiator = true;
+    p.options.codec = codec;
+    test_peer_open(&p, TEST_STAGE_START);
+    if (said) cr_assert_eq(test_peer_frame(&p, said, 8), CHOIR_OK);
+    choir_attachment_closed(p.attachment, CHOIR_ERR_LINK_LOST, CHOIR_STR("gone"), p.now);
+    choir_str got = choir_session_text(p.session);
+    cr_expect_eq(choir_session_status(p.session), status);
+    cr_expect(got.len == strlen(text) && memcmp(got.data, text, got.len) == 0, "%.*s", (int)got.len,
+              got.data);
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
+Test(msgpack, a_peer_that_hangs_up_on_the_mode_is_named) {
+    expect_hung_up_on(CHOIR_CODEC_MSGPACK, NULL, CHOIR_ERR_REJECTED,
+                      "no answer to conduit mode msgpack, which the peer may not know: gone");
+    expect_hung_up_on(CHOIR_CODEC_MSGPACK, "VOTA\x09\x10\0\0", CHOIR_ERR_LINK_LOST, "gone");
+    expect_hung_up_on(CHOIR_CODEC_POSTCARD, NULL, CHOIR_ERR_LINK_LOST, "gone");
+}
+
 Test(msgpack, options_are_checked) {
     test_alloc alloc = {0};
     choir_env *env = test_env(&alloc);

@@ -253,20 +253,33 @@ static void drop_output(choir_attachment *a) {
     a->output_moved = CHOIR_TIME_NEVER;
 }
 
+static void closed(choir_attachment *a, int status, const choiri_text *why, choir_time now) {
+    if (a->session) now = choiri_session_time(a->session, now);
+    choiri_attachment_fail(a, status, why, now);
+    drop_output(a); /* nothing can be written any more */
+}
+
 void choir_attachment_closed(choir_attachment *a, int status, choir_str text, choir_time now) {
     if (!a) return;
-    if (a->session) now = choiri_session_time(a->session, now);
+    if (!choir_status_is_fatal(status)) status = CHOIR_ERR_LINK_LOST;
     choiri_text why;
     choiri_text_init(&why);
+    /* A peer need not say that it does not know a mode: those of vox 0.4 hang up. */
+    if (a->initiator && a->stage == CHOIRI_STAGE_PROLOGUE && a->msgpack && status == CHOIR_ERR_LINK_LOST) {
+        status = CHOIR_ERR_REJECTED;
+        choiri_text_add(&why, "no answer to conduit mode msgpack, which the peer may not know: ");
+    }
     choiri_text_str(&why, text);
-    choiri_attachment_fail(a, choir_status_is_fatal(status) ? status : CHOIR_ERR_LINK_LOST, &why, now);
-    drop_output(a); /* nothing can be written any more */
+    closed(a, status, &why, now);
 }
 
 void choir_attachment_free(choir_attachment *a, choir_time now) {
     if (!a) return;
     if (a->session) {
-        choir_attachment_closed(a, CHOIR_ERR_LINK_LOST, CHOIR_STR("the host let go of the link"), now);
+        choiri_text why;
+        choiri_text_init(&why);
+        choiri_text_add(&why, "the host let go of the link");
+        closed(a, CHOIR_ERR_LINK_LOST, &why, now);
         a->session->attachment = NULL;
         if (a->framer.delivered) { /* an answer that was not polled yet borrows from it */
             a->session->last_payload = a->framer.partial;

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use vox::transport::tcp::StreamLink;
 use vox::{FromVoxSession, TransportMode, VoxListener};
 
-use crate::testbed::{Service, TestbedDispatcher};
+use crate::{evolved, sketch, testbed};
 
 /// How long a peer may take to answer the handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -33,9 +33,18 @@ impl VoxListener for Listener {
     }
 }
 
-/// Serves the testbed until the process is killed. The accept loop is vox's
-/// own, the one that `vox::serve` ends up in.
-pub async fn serve(address: &str, nodelay: bool) -> Result<(), String> {
+/// What a server serves.
+#[derive(Clone, Copy, Default)]
+pub enum Offer {
+    #[default]
+    Testbed,
+    Evolved,
+    Sketch,
+}
+
+/// Serves until the process is killed. The accept loop is vox's own, the one
+/// that `vox::serve` ends up in.
+pub async fn serve(address: &str, nodelay: bool, offer: Offer) -> Result<(), String> {
     let socket = TcpListener::bind(address)
         .await
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
@@ -49,9 +58,21 @@ pub async fn serve(address: &str, nodelay: bool) -> Result<(), String> {
         .map_err(|error| format!("cannot report the address: {error}"))?;
 
     let listener = Listener { socket, nodelay };
-    vox::serve_listener(listener, TestbedDispatcher::new(Service))
-        .await
-        .map_err(|error| format!("serving failed: {error}"))
+    let served = match offer {
+        Offer::Testbed => {
+            let service = testbed::TestbedDispatcher::new(testbed::Service);
+            vox::serve_listener(listener, service).await
+        }
+        Offer::Evolved => {
+            let service = evolved::TestbedDispatcher::new(evolved::Service);
+            vox::serve_listener(listener, service).await
+        }
+        Offer::Sketch => {
+            let service = sketch::SketchDispatcher::new(testbed::Service);
+            vox::serve_listener(listener, service).await
+        }
+    };
+    served.map_err(|error| format!("serving failed: {error}"))
 }
 
 /// Connects a generated client to one TCP connection.

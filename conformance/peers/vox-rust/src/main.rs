@@ -3,8 +3,12 @@
 //! published vox crates plus the `Testbed` service.
 
 mod bench;
+mod evolution;
+mod evolved;
 mod link;
+mod methods;
 mod scenarios;
+mod sketch;
 mod testbed;
 
 use std::process::ExitCode;
@@ -12,7 +16,7 @@ use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
 const USAGE: &str = "\
-usage: vox-peer serve HOST:PORT [--nodelay] [--single] [--pin CORE]
+usage: vox-peer serve HOST:PORT [--evolved | --sketch] [--nodelay] [--single] [--pin CORE]
        vox-peer client HOST:PORT SCENARIO...
        vox-peer client HOST:PORT all
        vox-peer client --list
@@ -26,6 +30,7 @@ const TROUBLE: u8 = 2;
 #[derive(Default)]
 struct Arguments {
     words: Vec<String>,
+    offer: link::Offer,
     nodelay: bool,
     single: bool,
     list: bool,
@@ -37,6 +42,8 @@ impl Arguments {
         let mut parsed = Self::default();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
+                "--evolved" => parsed.offer = link::Offer::Evolved,
+                "--sketch" => parsed.offer = link::Offer::Sketch,
                 "--nodelay" => parsed.nodelay = true,
                 "--single" => parsed.single = true,
                 "--list" => parsed.list = true,
@@ -97,7 +104,8 @@ fn run() -> Result<ExitCode, String> {
     match words.as_slice() {
         ["serve", address] => {
             let single = arguments.single || arguments.pin.is_some();
-            runtime(single)?.block_on(link::serve(address, arguments.nodelay))?;
+            let serving = link::serve(address, arguments.nodelay, arguments.offer);
+            runtime(single)?.block_on(serving)?;
             Ok(ExitCode::SUCCESS)
         }
         ["client"] if arguments.list => {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::link;
 use crate::testbed::{GnarlyAttr, GnarlyEntry, GnarlyKind, GnarlyPayload, Person, TestbedClient};
+use crate::{evolution, link, methods};
 
 /// Limit for one scenario, connecting included.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
@@ -65,6 +65,9 @@ const SCENARIOS: &[Scenario] = &[
     automatic("pipelined-1000"),
     automatic("unknown-method"),
     automatic("invalid-payload"),
+    automatic("methods"),
+    manual("call-as-v1", Kind::Manual),
+    manual("call-as-evolved", Kind::Manual),
     manual("peer-killed", Kind::Manual),
     manual("slow-call", Kind::Manual),
     manual("hang", Kind::Endless),
@@ -101,7 +104,7 @@ mod mistyped {
 /// Prints and counts the checks. Clones count together, so that a scenario can
 /// run in a task of its own.
 #[derive(Clone, Default)]
-struct Report {
+pub struct Report {
     passed: Arc<AtomicUsize>,
     failed: Arc<AtomicUsize>,
 }
@@ -119,14 +122,19 @@ impl Report {
         }
     }
 
+    /// An outcome that others judge.
+    pub fn observe<T: Debug, E: Debug>(&self, name: &str, got: Result<T, E>) {
+        println!("result {name} {}", abbreviate(&format!("{got:?}")));
+    }
+
     /// The call succeeds with this value.
-    fn value<T: Debug, E: Debug>(&self, name: &str, got: Result<T, E>, expected: impl Debug) {
+    pub fn value<T: Debug, E: Debug>(&self, name: &str, got: Result<T, E>, expected: impl Debug) {
         let (got, expected) = (format!("{got:?}"), format!("Ok({expected:?})"));
         self.record(name, &got, &expected, got == expected);
     }
 
     /// The call fails with exactly this error.
-    fn error<T: Debug, E: Debug>(&self, name: &str, got: Result<T, E>, expected: &str) {
+    pub fn error<T: Debug, E: Debug>(&self, name: &str, got: Result<T, E>, expected: &str) {
         let (got, expected) = (format!("{got:?}"), format!("Err({expected})"));
         self.record(name, &got, &expected, got == expected);
     }
@@ -166,7 +174,7 @@ fn abbreviate(text: &str) -> String {
 }
 
 /// A string of numbered blocks, so that lost or swapped pieces show.
-fn long_text(length: usize) -> String {
+pub fn long_text(length: usize) -> String {
     let mut text = String::with_capacity(length + 8);
     for block in 0.. {
         if text.len() >= length {
@@ -388,6 +396,7 @@ async fn call(name: &str, report: &Report, client: &TestbedClient) {
             report.value(name, answer, payload);
         }
         "scalars" => scalars(report, client).await,
+        "methods" => methods::call_all(report, client).await,
         "pipelined-1000" => {
             let answers = pipelined(client, 1000).await;
             report.value(name, answers, "1000 of 1000 answers correct");
@@ -421,6 +430,8 @@ async fn run_one(
     match scenario.name {
         "unknown-method" => unknown_method(&report, &address).await?,
         "invalid-payload" => invalid_payload(&report, &address).await?,
+        "call-as-v1" => evolution::call_as_v1(&report, &address).await?,
+        "call-as-evolved" => evolution::call_as_evolved(&report, &address).await?,
         name => {
             let client = match shared {
                 Some(client) if client.caller.is_connected() => client,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The Testbed service as it is written by hand: its descriptors, the bytes of its calls as recorded from vox peers, and
- * what its methods do. */
+/* What Testbed's methods do, from the bytes of a call to the bytes of its answer, as vox peers have recorded them. */
 #include "choir/value.h"
 #include "schema/service.h"
 #include "schema/unit.h"
@@ -80,26 +79,6 @@ static void check_str(choir_str s, const char *text) {
     cr_assert_eq(memcmp(s.data, text, s.len), 0, "%.*s", (int)s.len, s.data);
 }
 
-Test(testbed, descriptors) {
-    bed b;
-    choiri_text text;
-    const choiri_service *prepared;
-    open_bed(&b);
-    cr_assert_eq(choiri_unit_check(testbed_service.unit, &text), CHOIR_OK, "%s", text.data);
-    int rc = choiri_service_prepare(b.env, &testbed_service, &prepared, &text);
-    cr_assert_eq(rc, CHOIR_OK, "%s", text.data);
-    static const char *const names[] = {"echo",      "reverse",     "divide",
-                                        "lookup",    "echo_gnarly", "echo_bytes",
-                                        "echo_bool", "echo_u64",    "echo_option_string"};
-    cr_assert_eq(testbed_service.methods_len, sizeof names / sizeof names[0]);
-    check_str(choir_service_name(&testbed_service), "Testbed");
-    for (uint32_t i = 0; i < TESTBED_METHODS; i++) {
-        check_str(choir_method_name(&testbed_service, i), names[i]);
-        cr_assert_eq(choiri_service_lookup(prepared, testbed_service.methods[i].id), i);
-    }
-    close_bed(&b);
-}
-
 Test(testbed, recorded_arguments) {
     bed b;
     open_bed(&b);
@@ -152,18 +131,16 @@ Test(testbed, recorded_gnarly_payload) {
     open_bed(&b);
     uint32_t type = args_of(TESTBED_ECHO_GNARLY);
     testbed_echo_gnarly_args args, again;
-    testbed_gnarly_payload ret;
     decode(&b, type, gnarly_hex, &args);
     const testbed_gnarly_entry *entries = args.payload.entries.items;
     cr_assert_eq(args.payload.entries.len, 3);
-    cr_assert_eq(entries[0].kind.tag, TESTBED_GNARLY_FILE);
+    cr_assert_eq(entries[0].kind.tag, TESTBED_GNARLY_KIND_FILE);
     cr_assert_eq(((const choir_bytes *)entries[0].chunks.items)[1].len, 3);
     cr_assert_eq(entries[1].kind.directory.child_count, 300);
     cr_assert_eq(((const uint32_t *)entries[2].kind.symlink.hops.items)[3], UINT32_MAX);
     check_str(((const testbed_gnarly_attr *)entries[2].attrs.items)[1].value, "ü");
     check_encoded(&b, type, &args, gnarly_hex);
-    cr_assert_eq(testbed_echo_gnarly(&args, &ret), CHOIR_OK);
-    check_encoded(&b, ok_of(TESTBED_ECHO_GNARLY), &ret, gnarly_hex);
+    check_encoded(&b, ok_of(TESTBED_ECHO_GNARLY), &args.payload, gnarly_hex);
 
     choir_str json, error = {NULL, 0};
     cr_assert_eq(choir_value_to_json(testbed_service.unit, type, &args, b.arena, &json), CHOIR_OK);
@@ -209,9 +186,9 @@ Test(testbed, divide) {
         {-7, 2, CHOIR_OK, -3, 0, "05"},
         {INT64_MIN, 1, CHOIR_OK, INT64_MIN, 0, "ffffffffffffffffff01"},
         {INT64_MAX, -1, CHOIR_OK, -INT64_MAX, 0, "fdffffffffffffffff01"},
-        {1, 0, TESTBED_USER_ERROR, 0, TESTBED_MATH_DIVISION_BY_ZERO, "00"},
-        {INT64_MIN, 0, TESTBED_USER_ERROR, 0, TESTBED_MATH_DIVISION_BY_ZERO, "00"},
-        {INT64_MIN, -1, TESTBED_USER_ERROR, 0, TESTBED_MATH_OVERFLOW, "01"},
+        {1, 0, TESTBED_USER_ERROR, 0, TESTBED_MATH_ERROR_DIVISION_BY_ZERO, "00"},
+        {INT64_MIN, 0, TESTBED_USER_ERROR, 0, TESTBED_MATH_ERROR_DIVISION_BY_ZERO, "00"},
+        {INT64_MIN, -1, TESTBED_USER_ERROR, 0, TESTBED_MATH_ERROR_OVERFLOW, "01"},
     };
     bed b;
     open_bed(&b);
@@ -242,12 +219,12 @@ Test(testbed, lookup) {
         {3, CHOIR_OK, 0,
          "07436861726c69652301"
          "13636861726c6965406578616d706c652e636f6d"},
-        {0, TESTBED_USER_ERROR, TESTBED_LOOKUP_NOT_FOUND, "00"},
-        {4, TESTBED_USER_ERROR, TESTBED_LOOKUP_NOT_FOUND, "00"},
-        {99, TESTBED_USER_ERROR, TESTBED_LOOKUP_NOT_FOUND, "00"},
-        {100, TESTBED_USER_ERROR, TESTBED_LOOKUP_ACCESS_DENIED, "01"},
-        {199, TESTBED_USER_ERROR, TESTBED_LOOKUP_ACCESS_DENIED, "01"},
-        {200, TESTBED_USER_ERROR, TESTBED_LOOKUP_NOT_FOUND, "00"},
+        {0, TESTBED_USER_ERROR, TESTBED_LOOKUP_ERROR_NOT_FOUND, "00"},
+        {4, TESTBED_USER_ERROR, TESTBED_LOOKUP_ERROR_NOT_FOUND, "00"},
+        {99, TESTBED_USER_ERROR, TESTBED_LOOKUP_ERROR_NOT_FOUND, "00"},
+        {100, TESTBED_USER_ERROR, TESTBED_LOOKUP_ERROR_ACCESS_DENIED, "01"},
+        {199, TESTBED_USER_ERROR, TESTBED_LOOKUP_ERROR_ACCESS_DENIED, "01"},
+        {200, TESTBED_USER_ERROR, TESTBED_LOOKUP_ERROR_NOT_FOUND, "00"},
     };
     bed b;
     open_bed(&b);
@@ -265,26 +242,154 @@ Test(testbed, lookup) {
     close_bed(&b);
 }
 
-Test(testbed, echoes) {
-    testbed_echo_args text = {CHOIR_STR("hi")};
-    testbed_echo_bytes_args bytes = {{(const uint8_t *)"\1\2", 2}};
-    testbed_echo_bool_args flag = {true};
-    testbed_echo_u64_args number = {77};
-    testbed_echo_option_string_args option = {{true, CHOIR_STR("x")}};
-    choir_str text_ret;
-    choir_bytes bytes_ret;
-    bool flag_ret = false;
-    uint64_t number_ret = 0;
-    testbed_option_string option_ret;
-    cr_assert_eq(testbed_echo(&text, &text_ret), CHOIR_OK);
-    check_str(text_ret, "hi");
-    cr_assert_eq(testbed_echo_bytes(&bytes, &bytes_ret), CHOIR_OK);
-    cr_assert(bytes_ret.data == bytes.data.data && bytes_ret.len == 2);
-    cr_assert_eq(testbed_echo_bool(&flag, &flag_ret), CHOIR_OK);
-    cr_assert(flag_ret);
-    cr_assert_eq(testbed_echo_u64(&number, &number_ret), CHOIR_OK);
-    cr_assert_eq(number_ret, 77);
-    cr_assert_eq(testbed_echo_option_string(&option, &option_ret), CHOIR_OK);
-    cr_assert(option_ret.some);
-    check_str(option_ret.value, "x");
+/* Decodes the arguments into `args`, which has to be a struct of that method's, and says which they were if it fails. */
+#define ARGS(method, hex)                                                                                    \
+    decode(&b, args_of(method), (hex), &args);                                                               \
+    check_encoded(&b, args_of(method), &args, (hex))
+
+Test(testbed, points_and_people) {
+    bed b;
+    open_bed(&b);
+    {
+        testbed_echo_point_args args;
+        ARGS(TESTBED_ECHO_POINT, "540d");
+        cr_assert(args.point.x == 42 && args.point.y == -7);
+        check_encoded(&b, ok_of(TESTBED_ECHO_POINT), &args.point, "540d");
+    }
+    {
+        testbed_create_person_args args;
+        static const char hex[] = "04446176652801106461766540657861"
+                                  "6d706c652e636f6d";
+        ARGS(TESTBED_CREATE_PERSON, hex);
+        testbed_person person = testbed_create_person(&args);
+        check_str(person.name, "Dave");
+        check_encoded(&b, ok_of(TESTBED_CREATE_PERSON), &person, hex);
+    }
+    {
+        testbed_describe_point_args args;
+        ARGS(TESTBED_DESCRIBE_POINT, "03666172c701900300");
+        testbed_tagged_point point = testbed_describe_point(&args);
+        cr_assert(point.x == -100 && point.y == 200 && !point.active);
+        check_encoded(&b, ok_of(TESTBED_DESCRIBE_POINT), &point, "03666172c701900300");
+    }
+    {
+        testbed_swap_pair_args args;
+        ARGS(TESTBED_SWAP_PAIR, "c6010568656c6c6f");
+        testbed_tuple_string_i32 pair = testbed_swap_pair(&args);
+        check_encoded(&b, ok_of(TESTBED_SWAP_PAIR), &pair, "0568656c6c6fc601");
+    }
+    close_bed(&b);
+}
+
+Test(testbed, rectangle_area) {
+    static const struct {
+        testbed_point a, b;
+        double area;
+    } cases[] = {
+        {{0, 0}, {0, 0}, 0},
+        {{0, 0}, {10, 5}, 50},
+        {{10, 5}, {0, 0}, 50},
+        {{-3, 4}, {2, -4}, 40},
+        {{INT32_MIN, 0}, {INT32_MAX, 1}, 1},
+        {{INT32_MIN, 0}, {0, 1}, INT32_MIN},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        testbed_rectangle_area_args args = {{cases[i].a, cases[i].b, {false, {NULL, 0}}}};
+        cr_assert_eq(testbed_rectangle_area(&args), cases[i].area, "case %zu", i);
+    }
+}
+
+Test(testbed, colors) {
+    static const char *const cases[][2] = {{"green", "0101"}, {"RED", "0100"},   {"bLuE", "0102"},
+                                           {"purple", "00"},  {"", "00"},        {"gree", "00"},
+                                           {"greens", "00"},  {"r\u00e9d", "00"}};
+    bed b;
+    open_bed(&b);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        testbed_parse_color_args args = {{cases[i][0], strlen(cases[i][0])}};
+        testbed_option_color color = testbed_parse_color(&args);
+        check_encoded(&b, ok_of(TESTBED_PARSE_COLOR), &color, cases[i][1]);
+    }
+    choir_list all = testbed_all_colors();
+    check_encoded(&b, args_of(TESTBED_ALL_COLORS), NULL, "");
+    check_encoded(&b, ok_of(TESTBED_ALL_COLORS), &all, "03000102");
+    close_bed(&b);
+}
+
+Test(testbed, shapes) {
+    bed b;
+    open_bed(&b);
+    {
+        testbed_shape_area_args args;
+        ARGS(TESTBED_SHAPE_AREA, "0100000000000008400000000000001040");
+        double area = testbed_shape_area(&args);
+        check_encoded(&b, ok_of(TESTBED_SHAPE_AREA), &area, "0000000000002840");
+        args.shape = (testbed_shape){.tag = TESTBED_SHAPE_CIRCLE, .circle = {2}};
+        area = testbed_shape_area(&args);
+        check_encoded(&b, ok_of(TESTBED_SHAPE_AREA), &area, "182d4454fb212940");
+        args.shape = (testbed_shape){.tag = TESTBED_SHAPE_POINT};
+        cr_assert_eq(testbed_shape_area(&args), 0);
+    }
+    {
+        testbed_create_canvas_args args;
+        ARGS(TESTBED_CREATE_CANVAS, "0b656e756d2d63616e766173020200000000000000044001");
+        testbed_canvas canvas = testbed_create_canvas(&args);
+        check_encoded(&b, ok_of(TESTBED_CREATE_CANVAS), &canvas,
+                      "0b656e756d2d63616e766173020200000000000000044001");
+    }
+    close_bed(&b);
+}
+
+Test(testbed, process_message) {
+    static const char *const cases[][2] = {
+        {"020401020304", "020404030201"},
+        {"0200", "0200"},
+        {"0000", "000b70726f6365737365643a20"},
+        {"00026869", "000d70726f6365737365643a206869"},
+        {"0154", "01a801"},
+        {"01ffffffffffffffffff01", "0100"}, /* i64::MIN */
+    };
+    bed b;
+    open_bed(&b);
+    testbed_process_message_args args;
+    testbed_message message;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ARGS(TESTBED_PROCESS_MESSAGE, cases[i][0]);
+        cr_assert_eq(testbed_process_message(&args, b.arena, &message), CHOIR_OK);
+        check_encoded(&b, ok_of(TESTBED_PROCESS_MESSAGE), &message, cases[i][1]);
+    }
+    args.msg = (testbed_message){.tag = TESTBED_MESSAGE_TEXT, .text = {"x", 2 << 20}};
+    cr_assert_eq(testbed_process_message(&args, b.arena, &message), CHOIR_ERR_NO_MEMORY);
+    args.msg = (testbed_message){.tag = TESTBED_MESSAGE_DATA, .data = {(const uint8_t *)"x", 2 << 20}};
+    cr_assert_eq(testbed_process_message(&args, b.arena, &message), CHOIR_ERR_NO_MEMORY);
+    close_bed(&b);
+}
+
+Test(testbed, get_points) {
+    bed b;
+    open_bed(&b);
+    testbed_get_points_args args;
+    choir_list points;
+    ARGS(TESTBED_GET_POINTS, "03");
+    cr_assert_eq(testbed_get_points(&args, b.arena, &points), CHOIR_OK);
+    check_encoded(&b, ok_of(TESTBED_GET_POINTS), &points, "03000002040408");
+    args.count = 0;
+    cr_assert_eq(testbed_get_points(&args, b.arena, &points), CHOIR_OK);
+    check_encoded(&b, ok_of(TESTBED_GET_POINTS), &points, "00");
+    size_t before = b.alloc.bytes;
+    args.count = UINT32_MAX;
+    cr_assert_eq(testbed_get_points(&args, b.arena, &points), CHOIR_ERR_TOO_LARGE);
+    args.count = TESTBED_POINTS_MAX + 1;
+    cr_assert_eq(testbed_get_points(&args, b.arena, &points), CHOIR_ERR_TOO_LARGE);
+    cr_assert_eq(b.alloc.bytes, before, "nothing is allocated for what is refused");
+    args.count = TESTBED_POINTS_MAX;
+    cr_assert_eq(testbed_get_points(&args, b.arena, &points), CHOIR_ERR_NO_MEMORY,
+                 "more than this arena holds");
+    choir_arena *large;
+    cr_assert_eq(choir_arena_new(b.env, (size_t)16 << 20, &large), CHOIR_OK);
+    cr_assert_eq(testbed_get_points(&args, large, &points), CHOIR_OK);
+    const testbed_point *last = (const testbed_point *)points.items + TESTBED_POINTS_MAX - 1;
+    cr_assert(last->x == (int32_t)TESTBED_POINTS_MAX - 1 && last->y == 2 * last->x);
+    choir_arena_free(large);
+    close_bed(&b);
 }
