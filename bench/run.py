@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Runs the benchmarks and prints one table each; everything in one run, on one machine, interleaved.
 
-usage: run.py BUILD_DIR [--seconds S] [--rounds N] [--vox PATH] [--quick]
+usage: run.py BUILD_DIR [--seconds S] [--rounds N] [--vox PATH] [--only calls|codec] [--quick]
 
 Server on core 0, client on core 1 when there are two. The peers of a table run in turn, N rounds, and the median is
 reported with its range: machines are shared and noisy, so read the ratios.
@@ -175,12 +175,86 @@ def memory_link(build):
     print(f"instructions per echo call with a deadline, 100,000 timers armed: {many:8.0f}  (x {many / few:.3f}, allowed 1.3)")
 
 
+def gnarly(entries):
+    """GnarlyPayload as JSON. The first three entries are those of the recorded session echo_gnarly."""
+    def kind(i):
+        if i % 3 == 0:
+            return {"Directory": {"child_count": 2, "children": [f"{i + 1}.txt", f"{i + 2}.ln"]}}
+        if i % 3 == 1:
+            return {"File": {"mime": "text/plain", "tags": ["x", "\u00e9", "\u65e5\u672c"]}}
+        return {"Symlink": {"target": f"/{i - 1}.txt", "hops": [0, 127, 128, 2**32 - 1]}}
+
+    def entry(i):
+        name = ("root", "a.txt", "ln")[i] if i < 3 else f"file-{i:03}"
+        return {"id": 2**64 - 1 if i == 1 else 300 * i, "parent": None if i == 0 else i // 3, "name": name,
+                "path": f"/mnt/vox/{name}",
+                "attrs": [{"key": "mode", "value": "0755"}, {"key": "owner", "value": "amos"}],
+                "chunks": [[1, 2, 3], [], [i % 256] * 32][:i % 4], "kind": kind(i)}
+
+    return {"revision": 7, "mount": "/mnt/vox", "entries": [entry(i) for i in range(entries)], "footer": "end",
+            "digest": [0xde, 0xad, 0xbe, 0xef]}
+
+
+# Allowed: as fast as Rust's, and half as long again through a translation plan.
+TRANSLATED_MAX = 1.5
+
+
+def codec_peers(build, vox, value, encoded, seconds):
+    """Commands by name."""
+    found = {"choir": [f"{build}/bench/codec", "time", value, str(seconds)]}
+    if vox:
+        found["vox 0.4.0 (Rust)"] = [vox, "codec", encoded, str(seconds)]
+    if os.access(f"{build}/bench/protobuf", os.X_OK):
+        found["protobuf-c"] = [f"{build}/bench/protobuf", value, str(seconds)]
+    return found
+
+
+def codec(build, vox, seconds, rounds):
+    with tempfile.TemporaryDirectory() as tmp:
+        for entries in (3, 64):
+            value, encoded = f"{tmp}/{entries}.json", f"{tmp}/{entries}.postcard"
+            with open(value, "w") as f:
+                json.dump(gnarly(entries), f)
+            subprocess.run([f"{build}/bench/codec", "write", value, encoded], check=True)
+            everyone = codec_peers(build, vox, value, encoded, seconds)
+            rows = {name: [] for name in everyone}
+            for r in range(rounds):
+                for name, command in everyone.items():
+                    progress(f"codec, {entries} entries, round {r + 1} of {rounds}, {name}")
+                    if os.cpu_count() > 1 and shutil.which("taskset"):
+                        command = ["taskset", "-c", "1"] + command
+                    out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+                    rows[name].append(json.loads(out))
+            print_codec(entries, rounds, seconds, rows)
+    if "vox 0.4.0 (Rust)" not in rows:
+        print("skipped: the codec of vox 0.4.0 (no vox-peer program)")
+    if "protobuf-c" not in rows:
+        print("skipped: protobuf-c (needs protobuf-c-compiler and libprotobuf-c-dev)")
+
+
+def print_codec(entries, rounds, seconds, rows):
+    print(f"\nGnarlyPayload with {entries} entries, median of {rounds} rounds of {seconds:.1f} s\n")
+    print(f"{'peer':<17} {'work':<20} {'bytes':>7} {'ns':>10} {'[min':>10} {'max]':>10} {'MB/s':>8} {'x choir':>8}")
+    mid = {}
+    for what, label in (("encode_ns", "encode"), ("decode_ns", "decode"), ("translate_ns", "decode by a plan")):
+        for name, results in rows.items():
+            if what not in results[0]:
+                continue
+            times, size = [x[what] for x in results], results[0]["bytes"]
+            mid[name, what] = m = statistics.median(times)
+            print(f"{name:<17} {label:<20} {size:>7} {m:>10,.0f} {min(times):>10,.0f} {max(times):>10,.0f} "
+                  f"{size / m * 1e3:>8,.0f} {m / mid['choir', what]:>8.2f}")
+    print(f"\ndecode by a plan / decode: {mid['choir', 'translate_ns'] / mid['choir', 'decode_ns']:.2f}, "
+          f"allowed {TRANSLATED_MAX}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build")
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--vox", help="the vox-peer program (release build)")
+    parser.add_argument("--only", choices=("calls", "codec"), help="only the tables of these")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that everything runs")
     a = parser.parse_args()
     if a.quick:
@@ -188,10 +262,13 @@ def main():
     vox = a.vox if a.vox and os.access(a.vox, os.X_OK) else None
     if not vox:
         print("bench: without the Rust peer (no vox-peer program)", file=sys.stderr)
-    speed(a.build, vox, a.seconds, a.rounds)
-    system_calls(a.build)
-    memory_link(a.build)
-    vox_text = f" --vox {vox}" if vox else ""
+    if a.only in (None, "calls"):
+        speed(a.build, vox, a.seconds, a.rounds)
+        system_calls(a.build)
+        memory_link(a.build)
+    if a.only in (None, "codec"):
+        codec(a.build, vox, a.seconds / 3, a.rounds)
+    vox_text = (f" --vox {vox}" if vox else "") + (f" --only {a.only}" if a.only else "")
     print(f"\nreproduce: ./dev bench   (or bench/run.py {a.build} --seconds {a.seconds} --rounds {a.rounds}{vox_text})")
 
 

@@ -188,7 +188,7 @@ static int send_now(call *k, const void *args, const choir_call_options *o, choi
     choiri_hole hole;
     int status = begin_send(k, &m, o->chunk, o->metadata, o->metadata_len, &hole);
     if (status != CHOIR_OK) return status;
-    choiri_conn_encode(c, &m.writer, c->call->desc->unit, c->call->methods[k->method].desc->args, args);
+    choiri_conn_encode(c, &m.writer, c->call->unit, c->call->methods[k->method].desc->args, args);
     return end_send(k, &m, hole, now);
 }
 
@@ -220,7 +220,7 @@ static int stage(call *k, const void *args, const choir_call_options *o) {
     choiri_writer_init(&w, &k->staged_q, o->chunk);
     choiri_write_entries(&w, o->metadata, o->metadata_len);
     k->staged_metadata = (size_t)choiri_writer_offset(&w);
-    choiri_conn_encode(c, &w, c->call->desc->unit, c->call->methods[k->method].desc->args, args);
+    choiri_conn_encode(c, &w, c->call->unit, c->call->methods[k->method].desc->args, args);
     int status = choiri_writer_finish(&w);
     if (status != CHOIR_OK) return status;
     k->metadata.count = o->metadata_len;
@@ -435,24 +435,24 @@ static bool answer_is_bad(call *k, choir_event *event, const choiri_text *why) {
     return false;
 }
 
-/* Whose value an answer has: the descriptor's types, or those that the peer announced. False when there are none, which the
+/* Whose value an answer has: the descriptor's types, or those that the peer announced. NULL when there are none, which the
  * text then says. */
-static bool find_type(const call *k, uint32_t which, choir_event *event, choiri_text *why) {
+static const choir_type *find_type(const call *k, uint32_t which, choir_event *event, choiri_text *why) {
     const choiri_conn *c = k->conn;
-    const choir_method *m = c->call->methods[k->method].desc;
+    const choiri_method *m = &c->call->methods[k->method];
     const choiri_answer *answer = c->call_bound[k->method].answer;
-    if (!(m->flags & CHOIR_METHOD_DYNAMIC)) {
-        event->unit = c->call->desc->unit;
-        event->type = which == CHOIRI_PLAN_OK ? m->ok : m->err;
-        return true;
+    if (m->ok_type) {
+        event->unit = c->call->unit;
+        event->type = which == CHOIRI_PLAN_OK ? m->desc->ok : m->desc->err;
+        return which == CHOIRI_PLAN_OK ? m->ok_type : m->err_type;
     }
     if (!answer) {
         choiri_text_add(why, "the peer has not announced its type");
-        return false;
+        return NULL;
     }
     event->unit = answer->unit;
     event->type = which == CHOIRI_PLAN_OK ? answer->ok : answer->err;
-    return true;
+    return choiri_unit_type(event->unit, event->type);
 }
 
 /* Room for the value, and what decoding it may take. The size of a type of the peer's is not to be trusted. */
@@ -467,9 +467,10 @@ static void *new_value(call *k, const choir_type *t, size_t payload) {
 
 static bool is_read(call *k, uint32_t which, choiri_reader *r, choir_event *event, choiri_text *why) {
     choiri_conn *c = k->conn;
-    if (!find_type(k, which, event, why)) return false;
+    const choir_type *t = find_type(k, which, event, why);
+    if (!t) return false;
     event->payload = (choir_bytes){r->pos, choiri_reader_left(r)};
-    void *value = new_value(k, choiri_unit_type(event->unit, event->type), event->payload.len);
+    void *value = new_value(k, t, event->payload.len);
     if (!value) {
         event->status = CHOIR_ERR_NO_MEMORY;
         choiri_text_add(why, "no memory");

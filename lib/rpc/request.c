@@ -61,13 +61,12 @@ void choiri_requests_init(choiri_conn *c, const choir_session_options *o, const 
 static void write_msgpack(choiri_writer *w, const choiri_conn *c, const answer *a) {
     const choir_method *m = a->method != CHOIR_METHOD_NONE ? c->serve->methods[a->method].desc : NULL;
     choiri_result_msgpack_begin(w, a->outcome, a->text);
-    if (a->outcome == CHOIR_OUTCOME_OK) choiri_msgpack_encode(w, c->serve->desc->unit, m->ok, a->value);
-    if (a->outcome == CHOIR_OUTCOME_USER_ERROR)
-        choiri_msgpack_encode(w, c->serve->desc->unit, m->err, a->value);
+    if (a->outcome == CHOIR_OUTCOME_OK) choiri_msgpack_encode(w, c->serve->unit, m->ok, a->value);
+    if (a->outcome == CHOIR_OUTCOME_USER_ERROR) choiri_msgpack_encode(w, c->serve->unit, m->err, a->value);
 }
 
 static void write_result(choiri_writer *w, const choiri_conn *c, const answer *a) {
-    const choir_unit *unit = c->serve ? c->serve->desc->unit : NULL;
+    const choir_unit *unit = c->serve ? c->serve->unit : NULL;
     const choir_method *m = a->method != CHOIR_METHOD_NONE ? c->serve->methods[a->method].desc : NULL;
     if (c->session->msgpack) {
         write_msgpack(w, c, a);
@@ -221,9 +220,9 @@ static void set_answered(request *q, uint32_t outcome) {
  * try that again. What decoding takes is bounded by the payload's size and by what is left of the quota. */
 static uint32_t decode(request *q, choiri_text *text) {
     choiri_conn *c = q->conn;
-    const choir_unit *unit = c->serve->desc->unit;
-    uint32_t type = c->serve->methods[q->method].desc->args;
-    const choir_type *t = choiri_unit_type(unit, type);
+    const choiri_method *m = &c->serve->methods[q->method];
+    const choir_unit *unit = c->serve->unit;
+    const choir_type *t = m->args_type;
     choiri_text why;
     choiri_text_init(&why);
     size_t used = q->arena.used, limit = choiri_value_arena_limit(q->args.len) + t->size + t->align;
@@ -232,8 +231,9 @@ static uint32_t decode(request *q, choiri_text *text) {
     void *value = choiri_arena_alloc(&q->arena, t->size, t->align);
     choiri_reader r = choiri_reader_of(q->args);
     const choiri_plan *plan = c->serve_bound[q->method].plan;
-    int status = value ? choiri_conn_decode(c, plan, CHOIRI_PLAN_ROOT, &r, unit, type, &q->arena, value, &why)
-                       : CHOIR_ERR_NO_MEMORY;
+    int status =
+        value ? choiri_conn_decode(c, plan, CHOIRI_PLAN_ROOT, &r, unit, m->desc->args, &q->arena, value, &why)
+              : CHOIR_ERR_NO_MEMORY;
     if (status == CHOIR_OK && charge(q, q->arena.used - used)) {
         q->value = value;
         return CHOIR_OUTCOME_OK;
@@ -523,7 +523,7 @@ int choir_reply_error(choir_session *s, choir_request_id id, const void *error, 
     if (!q) return CHOIR_ERR_NOT_FOUND;
     const choiri_service *service = q->conn->serve;
     uint32_t err = service->methods[q->method].desc->err;
-    if (choiri_unit_type(service->desc->unit, err)->kind == CHOIR_KIND_NEVER) return CHOIR_ERR_INVALID;
+    if (choiri_unit_type(service->unit, err)->kind == CHOIR_KIND_NEVER) return CHOIR_ERR_INVALID;
     return answer_request(s, id, CHOIR_OUTCOME_USER_ERROR, error, (choir_str){"", 0}, chunk, now);
 }
 

@@ -143,11 +143,15 @@ static int make_method(prepared *p, choiri_map *known, const choir_method *desc,
     const choiri_root response = {.unit = u, .is_response = true, .ok = desc->ok, .err = desc->err};
     ret->desc = desc;
     ret->id = desc->id;
+    ret->args_type = choiri_unit_type(u, desc->args);
+    ret->ok_type = ret->err_type = NULL;
     ret->response = (choiri_announcement){0};
     int status = make_announcement(p, known, &args, desc->args_announcement, &ret->args, text);
     if (status != CHOIR_OK) return status;
     ret->has_channels = choiri_announcement_has_channels(&ret->args);
     if (desc->flags & CHOIR_METHOD_DYNAMIC) return CHOIR_OK;
+    ret->ok_type = choiri_unit_type(u, desc->ok);
+    ret->err_type = choiri_unit_type(u, desc->err);
     status = make_announcement(p, known, &response, desc->response_announcement, &ret->response, text);
     if (status != CHOIR_OK || !choiri_announcement_has_channels(&ret->response)) return status;
     choiri_text_add(text, "an end of a channel in its answer, where none can be");
@@ -177,6 +181,7 @@ static int make_methods(choir_env *env, prepared *p, choiri_text *text) {
 /* Takes `p`: it is the env's afterwards, or freed. */
 static int prepare(choir_env *env, prepared *p, const choir_service *desc, choiri_text *text) {
     p->service.desc = desc;
+    p->service.unit = desc->unit;
     int status = check_service(desc, text);
     if (status == CHOIR_OK) status = make_methods(env, p, text);
     if (status == CHOIR_OK) status = make_lookup(p, text);

@@ -35,6 +35,7 @@ static inline const choiri_schema_part *choiri_announcement_find(const choiri_an
 typedef struct choiri_method {
     const choir_method *desc;
     uint64_t id;
+    const choir_type *args_type, *ok_type, *err_type; /* desc's, looked up; answers of a DYNAMIC method: NULL */
     choiri_announcement args;     /* root: the tuple of arguments, or unit */
     choiri_announcement response; /* root: Result<T, VoxError<E>>; empty for a DYNAMIC method */
     bool has_channels;            /* in its arguments; in an answer there are none */
@@ -42,6 +43,7 @@ typedef struct choiri_method {
 
 typedef struct choiri_service {
     const choir_service *desc;
+    const choir_unit *unit; /* desc's */
     const choiri_method *methods;
     uint32_t methods_len;
     uint32_t lookup_mask;        /* power of two - 1 */

@@ -191,7 +191,7 @@ static inline void values_random_value(values *v, uint32_t type, uint8_t *out, u
     if (!choiri_kind_nests(t->kind)) {
         values_random_scalar(v, t, out);
     } else if (t->kind == CHOIR_KIND_OPTION) {
-        *out = !deep && n % 3 > 0;
+        *out = !deep && n % 3 > 0 && v->ts->types[t->elem].kind != CHOIR_KIND_NEVER;
         if (*out) values_random_value(v, t->elem, out + t->offset, depth + 1);
     } else if (t->kind == CHOIR_KIND_BOX) {
         void *p = values_room(v, t->elem);
@@ -205,12 +205,13 @@ static inline void values_random_value(values *v, uint32_t type, uint8_t *out, u
         memcpy(out, &tag, sizeof tag);
         values_random_fields(v, variant->first, variant->count, out, depth + 1);
     } else if (t->kind == CHOIR_KIND_RESULT) {
-        uint32_t tag = n & 1;
+        uint32_t tag = v->ts->types[t->elem2].kind == CHOIR_KIND_NEVER ? 0 : n & 1;
         memcpy(out, &tag, sizeof tag);
         values_random_value(v, tag ? t->elem2 : t->elem, out + t->offset, depth + 1);
     } else { /* lists, sets, maps, arrays */
         size_t size = v->ts->types[t->elem].size;
         size_t count = t->kind == CHOIR_KIND_ARRAY ? t->count : deep ? 0 : n % 5;
+        if (v->ts->types[t->elem].kind == CHOIR_KIND_NEVER) count = 0;
         uint8_t *items = t->kind == CHOIR_KIND_ARRAY ? out : values_alloc(v, count * size);
         choir_list list = {items, count};
         if (t->kind != CHOIR_KIND_ARRAY) memcpy(out, &list, sizeof list);

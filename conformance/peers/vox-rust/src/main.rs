@@ -3,6 +3,7 @@
 //! published vox crates plus the `Testbed` service.
 
 mod bench;
+mod codec;
 mod evolution;
 mod evolved;
 mod link;
@@ -20,7 +21,8 @@ usage: vox-peer serve HOST:PORT [--evolved | --sketch] [--nodelay] [--single] [-
        vox-peer client HOST:PORT SCENARIO...
        vox-peer client HOST:PORT all
        vox-peer client --list
-       vox-peer bench HOST:PORT INFLIGHT SECONDS [--pin CORE]";
+       vox-peer bench HOST:PORT INFLIGHT SECONDS [--pin CORE]
+       vox-peer codec FILE SECONDS [--pin CORE]";
 
 /// Exit status when the program could not do its work at all. A script must be
 /// able to tell that from the 1 of a failed check.
@@ -126,6 +128,10 @@ fn run() -> Result<ExitCode, String> {
         ["bench", address, inflight, seconds] => {
             let (inflight, seconds) = (number(inflight)?, number(seconds)?);
             runtime(true)?.block_on(bench::run(address, inflight, seconds))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ["codec", path, seconds] => {
+            codec::run(path, number(seconds)?)?;
             Ok(ExitCode::SUCCESS)
         }
         _ => Err(USAGE.to_string()),
