@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes the seeds of the fuzz targets: recorded bytes and interface files in the form of each target's input.
+
+usage: seeds.py CONFORMANCE STAMP
+
+They go to the folder seeds/TARGET beside the file STAMP, which is written last. What a target's input looks like is said
+at the top of its source.
+"""
+import glob
+import json
+import os
+import re
+import shutil
+import sys
+
+
+def load(folder, name):
+    with open(os.path.join(folder, "vectors", name), encoding="utf-8") as file:
+        if name.endswith(".jsonl"):
+            return [json.loads(line) for line in file]
+        return json.load(file)
+
+
+def named(rows):
+    """(name, bytes) of a list of vectors, the first of each content."""
+    seen = set()
+    for row in rows:
+        data = bytes.fromhex(row.get("correct_hex", row["hex"]))
+        if data not in seen:
+            seen.add(data)
+            yield row["name"], data
+
+
+def u16(number):
+    return bytes([number & 255, number >> 8])
+
+
+def short(data):
+    return u16(len(data)) + data
+
+
+def framed(data):
+    return len(data).to_bytes(4, "little") + data
+
+
+def messages(folder):
+    yield from named(load(folder, "golden/message-examples.json") + load(folder, "golden/extra-vectors.json"))
+    kinds = {}
+    for name, data in named(load(folder, "recorded/messages.json")):
+        kind = name.split(" ")[-1]
+        kinds[kind] = kinds.get(kind, 0) + 1
+        if kinds[kind] <= 4:
+            yield name, data
+
+
+def frame(folder):
+    for name, data in messages(folder):
+        yield name, b"\x03\x03\x00\x05\xff" + framed(data) * 2 + framed(b"")
+    yield "over the limit", b"\x01\x01\x02" + framed(bytes(16)) + framed(bytes(17))
+
+
+def prologue(_):
+    for magic in (b"VOTH", b"VOTA", b"VOTR"):
+        for rest in (b"\x09\0\0\0", b"\x09\x01\0\0", b"\x09\x10\0\0", b"\x08\0\0\0"):
+            yield f"{magic} {rest}", b"\x01" + magic + rest
+    for text in (b"GET / HTTP/1.1", b"PRI * HTTP/2.0", b"\x16\x03\x01\x02\0\x01\0", b"SSH-2.0-OpenSSH_9.2"):
+        yield str(text), b"\x03" + text
+
+
+def handshake(folder):
+    rows = load(folder, "golden/handshake-examples.json") + load(folder, "recorded/handshakes.json")[:3]
+    for name, data in named(rows):
+        yield name, b"\x01" + data
+    yield "sorry", b"\0" + next(data for name, data in named(rows) if name == "Sorry")
+
+
+def schema(folder):
+    for service, name in ((1, "testbed"), (2, "testbed-evolved")):
+        for i, method in enumerate(load(folder, f"schema/{name}-method-schemas.json")["methods"][::2]):
+            payload = bytes.fromhex(method["args_first_payload_cbor_hex"])
+            answer = bytes.fromhex(method["response_first_payload_cbor_hex"])
+            if len(payload) + len(answer) < 3000:
+                yield (f"{name} {method['name']}",
+                       bytes([i & 1, service, 2 * i]) + short(payload) + short(answer) + u16(0) + bytes(24))
+    for row in load(folder, "schema/rust-types.json")["types"][::6]:
+        payload = bytes.fromhex(row["payload_cbor_hex"])
+        if len(payload) < 2000:
+            yield row["rust_type"], b"\0\0\x05" + short(payload) + u16(0) + b"\1\1\1\1" + bytes(24)
+
+
+def value(_):
+    """Nothing of everything, and one of everything, for the types of each interface."""
+    for interface in range(3):
+        for number in range(96):
+            for fill in (b"\0", b"\1"):
+                yield f"{interface} {number} {fill}", bytes([interface, number]) + fill * 24
+
+
+def json_text(_):
+    texts = ['null', 'true', '[]', '{}', '1', '-1.5e3', '"a\\u00e9\\n"', '[1,2,3]', '["a",["b"]]', '{"a":1}', '{"Ok":null}',
+             '"NaN"', '{"secs":1,"nanos":2}', '[[1,2],[3,4]]', '340282366920938463463374607431768211455',
+             '{"first":1,"second":"x"}', '{"value":1,"next":null,"children":[{"value":2,"next":null,"children":[]}]}',
+             '{"Cat":[1,{"Bird":"x"}]}', '{"Dog":{"name":"x","double":0.5,"nothing":null}}', '"Fish"']
+    for number in range(96):
+        text = texts[number % len(texts)]
+        yield f"{number} {text}", bytes([number % 3, number]) + text.encode()
+
+
+def idl(folder):
+    for path in sorted(glob.glob(os.path.join(folder, "*", "*.rs"))):
+        with open(path, "rb") as file:
+            text = file.read()
+        yield os.path.basename(path), text
+    yield "generics", (b"#[vox::service] trait T { async fn f(&self, a: G<u8, 2>, t: vox::Tx<String>) -> Result<(), E>; }\n"
+                       b"/// Doc\nstruct G<A, const N: usize> { #[facet(default)] a: [A; N] }\nenum E { A, B(u8) = 3, C { d: i8 } }")
+
+
+def session(folder):
+    """Recorded sessions, one end of each: frames as they came; and a conversation of all actions."""
+    for path in sorted(glob.glob(os.path.join(folder, "vectors/sessions-rust/*.jsonl"))):
+        rows = load(folder, os.path.relpath(path, os.path.join(folder, "vectors")))
+        first = rows[0]["conn"]
+        for role, direction in ((6, "c2s"), (7, "s2c")):
+            parts = [bytes.fromhex(row["hex"]) for row in rows if row["conn"] == first and row["dir"] == direction]
+            actions = b"".join(b"\1\0\0" + short(part) for part in parts if len(part) < 8000)
+            if len(actions) < 12000:
+                yield f"{os.path.basename(path)} {direction}", bytes([role, 3, 0]) + actions
+    link = lambda action, *operands: bytes([action, *operands])
+    own = lambda action, *operands: bytes([0x80 + (action - 0x80 % 5) % 5, *operands])
+    hello = own(0, 0, 0, 0, 2) + b"hi"
+    yield "answered", bytes([1, 3, 0]) + hello + link(4, 1, 0, 4) + b"\0\2hi" + link(6, 100, 0) + link(10, 0x5E, 0)
+    yield "requests", (bytes([0, 3, 0xE4]) + (link(3, 1, 0, 3) + b"\2hi" + link(3, 3, 1, 2) + b"\4\2" +
+                       link(3, 5, 4, 0) + link(5, 3, 0) + link(7, 9, 0) + own(2, 1, 0) + own(3, 0)) * 2)
+    yield "floods", (bytes([8, 0xC1, 0xFF]) + link(8, 0, 0) + b"".join(
+        link(3, 2 * i + 1, 5, 1) + b"\1" for i in range(12)) + link(9, 2, 0) + link(6, 255, 0) + own(4, 0x5E))
+    yield "messages", bytes([0, 3, 0]) + b"".join(
+        link(2, 0, 0, kind, body, 4, 1, 0, 0, 7, 2) + b"\1a\0\0" for kind in range(10) for body in range(3))
+    yield "cancels", (bytes([1, 3, 0]) + own(0, 0, 5, 9, 1) + b"\0" + own(1, 0) + link(5, 1, 0) + link(2, 0, 0, 8, 0, 0, 9) +
+                      own(0, 0, 3, 0, 0) + link(10, 0x5E, 0))
+
+
+TARGETS = {"frame": frame, "prologue": prologue, "handshake": handshake, "message": messages, "schema": schema,
+           "value": value, "json": json_text, "idl": idl, "session": session}
+
+
+def main(folder, stamp):
+    top = os.path.join(os.path.dirname(stamp), "seeds")
+    shutil.rmtree(top, ignore_errors=True)
+    for target, seeds in TARGETS.items():
+        os.makedirs(os.path.join(top, target))
+        for i, (name, data) in enumerate(seeds(folder)):
+            name = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")[:60]
+            with open(os.path.join(top, target, f"{i:03}-{name}"), "wb") as file:
+                file.write(data)
+    with open(stamp, "w", encoding="utf-8") as file:
+        file.write("seeds\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]) if len(sys.argv) == 3 else __doc__)
