@@ -234,7 +234,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     p->alloc.fail_at = 0;
     p->deaf = false;
     if (p->attachment && stage == TEST_STAGE_OPEN)
-        for (choiri_message m; test_peer_next(p, &m);) {} /* looks at each */
+        for (choiri_message m; test_peer_next(p, &m);) {
+        } /* looks at each */
     test_peer_close(p);
     check_held(p, held);
     return fuzz_close(&a.f);
