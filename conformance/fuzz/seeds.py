@@ -127,17 +127,31 @@ def session(folder):
             if len(actions) < 12000:
                 yield f"{os.path.basename(path)} {direction}", bytes([role, 3, 0]) + actions
     link = lambda action, *operands: bytes([action, *operands])
-    own = lambda action, *operands: bytes([0x80 + (action - 0x80 % 5) % 5, *operands])
-    hello = own(0, 0, 0, 0, 2) + b"hi"
-    yield "answered", bytes([1, 3, 0]) + hello + link(4, 1, 0, 4) + b"\0\2hi" + link(6, 100, 0) + link(10, 0x5E, 0)
+    own = lambda action, *operands: bytes([0x82 + action, *operands])  # 0x82 % 5 is 0
+    fed = lambda data: link(1, 0, 0) + short(data)
+    echo = own(0, 0, 0, 0, 2)
+    yield "answered", bytes([1, 3, 0]) + echo + link(4, 1, 0, 4) + b"\0\2hi" + link(6, 100, 0) + link(11, 0x5E, 0)
     yield "requests", (bytes([0, 3, 0xE4]) + (link(3, 1, 0, 3) + b"\2hi" + link(3, 3, 1, 2) + b"\4\2" +
                        link(3, 5, 4, 0) + link(5, 3, 0) + link(7, 9, 0) + own(2, 1, 0) + own(3, 0)) * 2)
     yield "floods", (bytes([8, 0xC1, 0xFF]) + link(8, 0, 0) + b"".join(
-        link(3, 2 * i + 1, 5, 1) + b"\1" for i in range(12)) + link(9, 2, 0) + link(6, 255, 0) + own(4, 0x5E))
-    yield "messages", bytes([0, 3, 0]) + b"".join(
-        link(2, 0, 0, kind, body, 4, 1, 0, 0, 7, 2) + b"\1a\0\0" for kind in range(10) for body in range(3))
-    yield "cancels", (bytes([1, 3, 0]) + own(0, 0, 5, 9, 1) + b"\0" + own(1, 0) + link(5, 1, 0) + link(2, 0, 0, 8, 0, 0, 9) +
-                      own(0, 0, 3, 0, 0) + link(10, 0x5E, 0))
+        link(3, 2 * i + 1, 5, 1) + b"\1" for i in range(12)) + link(10, 2, 0) + link(6, 255, 0) + own(4, 0x5E))
+    for kind in range(10):
+        for conn in (0, 5):
+            yield f"message {kind} {conn}", bytes([0, 3, 0]) + b"".join(
+                link(2, 0, 0, kind, body, conn, 1, 0, 0, 7, 2) + b"\1a\0\0" for body in range(3))
+    yield "cancels", (bytes([1, 3, 0]) + own(0, 0, 5, 9, 1) + own(1, 0) + link(5, 1, 0) + link(2, 0, 0, 8, 0, 0, 9) +
+                      own(0, 0, 3, 0, 0) + link(11, 0x5E, 0))
+    yield "large", (bytes([0, 0x83, 0]) + link(8, 0, 0) + b"".join(link(9, 2 * i + 1, 0, 200) for i in range(3)) +
+                    link(7, 255, 0) * 2 + link(8, 0, 0) + link(6, 20, 0))
+    yield "blocked", (bytes([1, 0x87, 0]) + link(8, 0, 0) + own(0, 0, 3, 0, 250) * 3 + link(8, 0, 0) + link(6, 2, 0) +
+                      own(0, 0, 3, 0, 250))
+    greetings = {row["name"]: bytes.fromhex(row["hex"]) for row in load(folder, "golden/handshake-examples.json")}
+    asked, accepted = b"VOTH\x09\0\0\0", b"VOTA\x09\0\0\0"
+    hello, sorry = greetings["Hello"], greetings["Sorry"]
+    yield "resume", bytes([6, 3, 0]) + fed(asked) + fed(hello.replace(b"resume_key\xf6", b"resume_key\xa1\x65bytes\x50" + bytes(16)))
+    yield "early", bytes([6, 3, 0]) + fed(asked) + fed(greetings["LetsGo"])
+    yield "refused", bytes([7, 3, 0]) + echo + fed(accepted) + fed(sorry)
+    yield "rejected", bytes([7, 3, 0]) + echo + fed(b"VOTR\x09\x01\0\0")
 
 
 TARGETS = {"frame": frame, "prologue": prologue, "handshake": handshake, "message": messages, "schema": schema,

@@ -21,7 +21,7 @@ typedef struct actor {
     uint8_t answers; /* two bits for each of four requests in turn: answer, error, drop, later */
 } actor;
 
-static const uint8_t zeros[64]; /* a good value of every result of Trial */
+static const uint8_t nothing[25600]; /* a good value of every result of Trial, a text, or so many bytes */
 
 static void check(const test_peer *p) {
     const choir_session *s = p->session;
@@ -40,9 +40,9 @@ static void check(const test_peer *p) {
 static void answer(actor *a, choir_request_id id, uint32_t how, const void *value) {
     choir_session *s = a->peer.session;
     switch (how & 3u) {
-    case 0: choir_reply(s, id, value ? value : zeros, NULL, a->peer.now); break;
+    case 0: choir_reply(s, id, value ? value : nothing, NULL, a->peer.now); break;
     case 1:
-        if (choir_reply_error(s, id, zeros, NULL, a->peer.now) == CHOIR_ERR_INVALID)
+        if (choir_reply_error(s, id, nothing, NULL, a->peer.now) == CHOIR_ERR_INVALID)
             choir_reply_invalid(s, id, CHOIR_STR("not today"), a->peer.now);
         break;
     case 2: choir_request_drop(s, id, a->peer.now); break;
@@ -63,13 +63,12 @@ static void on_event(test_peer *p, const choir_event *e) {
 static void call(actor *a) {
     test_peer *p = &a->peer;
     uint8_t method = fuzz_u8(&a->f) % (TRIAL_ABSENT + 2), deadline = fuzz_u8(&a->f);
-    choir_bytes b = fuzz_take(&a->f, fuzz_u8(&a->f));
-    static const char words[256];
-    choir_str text = {words, b.len};
-    trial_divide_args division = {100, (int64_t)b.len - 1};
-    trial_tree leaves[2] = {{1, {NULL, 0}}, {2, {NULL, 0}}}, tree = {0, {leaves, b.len % 3}};
-    choir_list flags = {zeros, b.len % sizeof zeros};
-    uint32_t number = (uint32_t)b.len;
+    uint32_t number = fuzz_u8(&a->f);
+    choir_bytes b = {nothing, number * 100};
+    choir_str text = {(const char *)nothing, number * 100};
+    trial_divide_args division = {100, (int64_t)number - 1};
+    trial_tree leaves[2] = {{1, {NULL, 0}}, {2, {NULL, 0}}}, tree = {0, {leaves, number % 3}};
+    choir_list flags = {nothing, number};
     const void *args = &number;
     choir_call_options o;
     choir_call_id id;
@@ -131,6 +130,12 @@ static void send_message(actor *a) {
     test_peer_message(&a->peer, &m);
 }
 
+/* An honest call with large arguments, which come back as a large answer. */
+static void send_large(actor *a, uint8_t id, uint32_t len) {
+    uint8_t args[2 + 16383] = {(uint8_t)(len | 0x80), (uint8_t)(len >> 7)};
+    test_peer_call(&a->peer, id, TRIAL_ECHO_BYTES, args, 2 + len);
+}
+
 static void act_on_link(actor *a, uint8_t action) {
     test_peer *p = &a->peer;
     fuzz_run *f = &a->f;
@@ -158,7 +163,8 @@ static void act_on_link(actor *a, uint8_t action) {
     case 6: test_peer_sleep(p, id * 80 * CHOIR_MILLISECOND); break;
     case 7: test_peer_take_part(p, id); break;
     case 8: p->deaf = !p->deaf; break;
-    case 9: p->alloc.fail_at = id > 0 ? p->alloc.calls + id : 0; break;
+    case 9: send_large(a, id, fuzz_u8(f) * 64u); break;
+    case 10: p->alloc.fail_at = id > 0 ? p->alloc.calls + id : 0; break;
     default:
         if (id != 0x5e) break; /* cut, rarely as well */
         choir_attachment_free(p->attachment, p->now);
@@ -173,7 +179,7 @@ static void act(actor *a) {
     if (action & 0x80) {
         if (p->session) act_alone(a, action % 5);
     } else if (p->attachment)
-        act_on_link(a, action % 11);
+        act_on_link(a, action % 12);
     test_peer_poll(p);
     check(p);
 }
