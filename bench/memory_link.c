@@ -2,7 +2,8 @@
 /* Two sessions in one thread, joined in memory by the public core: what a call costs without any system call.
  *
  *   memory_link summary         allocations per call, bytes per idle session, calls per second
- *   memory_link echo|lookup N   N calls, 64 in flight (run under callgrind, twice, to get instructions per call)
+ *   memory_link echo|lookup N [msgpack]
+ *                              N calls, 64 in flight (run under callgrind, twice, to get instructions per call)
  *   memory_link timers N ARMED  N echo calls with deadlines while ARMED other calls wait with theirs */
 #include "choir/attachment.h"
 #include "choir/rpc.h"
@@ -43,6 +44,7 @@ static end client, server;
 static choir_time now = CHOIR_SECOND;
 static uint32_t method = TESTBED_ECHO;
 static choir_time deadline = CHOIR_TIME_NEVER;
+static uint32_t codec = CHOIR_CODEC_POSTCARD;
 static long left, done;
 static bool hold_first; /* the server does not answer: calls stay open with their deadlines armed */
 
@@ -136,6 +138,7 @@ static void open_pair(void) {
     choir_session_options options;
     choir_session_options_init(&options);
     options.call = &testbed_service;
+    options.codec = codec;
     options.max_queued_calls = 200000;
     options.max_queued_call_bytes = UINT64_C(1) << 30;
     options.max_output = UINT64_C(1) << 30;
@@ -214,14 +217,15 @@ int main(int argc, char **argv) {
     check(choir_env_new(&options, &env), "env");
     if (argc == 2 && !strcmp(argv[1], "summary")) {
         summary();
-    } else if (argc == 3 && (!strcmp(argv[1], "echo") || !strcmp(argv[1], "lookup"))) {
+    } else if ((argc == 3 || argc == 4) && (!strcmp(argv[1], "echo") || !strcmp(argv[1], "lookup"))) {
+        if (argc == 4 && !strcmp(argv[3], "msgpack")) codec = CHOIR_CODEC_MSGPACK;
         method = !strcmp(argv[1], "echo") ? TESTBED_ECHO : TESTBED_LOOKUP;
         open_pair();
         run_calls(atol(argv[2]));
     } else if (argc == 4 && !strcmp(argv[1], "timers")) {
         timers(atol(argv[2]), atol(argv[3]));
     } else {
-        fprintf(stderr, "usage: memory_link summary | echo N | lookup N | timers N ARMED\n");
+        fprintf(stderr, "usage: memory_link summary | echo|lookup N [msgpack] | timers N ARMED\n");
         return 2;
     }
     return 0;

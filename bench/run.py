@@ -162,12 +162,14 @@ def memory_link(build):
         print("instructions: not measured, valgrind is not installed")
         return
     per_call = {}
-    for mode, extra in (("echo", ()), ("lookup", ()), ("timers", ("64",)), ("timers", ("100000",))):
+    for mode, extra in (("echo", ()), ("lookup", ()), ("echo", ("msgpack",)), ("lookup", ("msgpack",)), ("timers", ("64",)), ("timers", ("100000",))):
         progress(f"instructions of {mode} {' '.join(extra)}")
         few, many = instructions(build, mode, 2000, extra), instructions(build, mode, 12000, extra)
         per_call[mode, extra] = (many - few) / 10000
     print(f"instructions per echo call, both ends:       {per_call['echo', ()]:8.0f}")
     print(f"instructions per lookup call, both ends:     {per_call['lookup', ()]:8.0f}")
+    print(f"the same in msgpack:                         {per_call['echo', ('msgpack',)]:8.0f}")
+    print(f"                                             {per_call['lookup', ('msgpack',)]:8.0f}")
     few, many = per_call["timers", ("64",)], per_call["timers", ("100000",)]
     print(f"instructions per echo call with a deadline, 64 timers armed:      {few:8.0f}")
     print(f"instructions per echo call with a deadline, 100,000 timers armed: {many:8.0f}  (x {many / few:.3f}, allowed 1.3)")

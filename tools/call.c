@@ -22,6 +22,7 @@ static const char help[] =
     "  --types FILE          an interface file that has the method (Rust traits and types)\n"
     "  --timeout SECONDS     give up after this time, connecting included; 0 is never (30)\n"
     "  --metadata KEY=VALUE  send this string beside the call; may be given 64 times\n"
+    "  --codec CODEC         speak postcard or msgpack (postcard)\n"
     "  --verbose             say on standard error what happens and how long it takes\n"
     "  --log[=LEVEL]         log what the library does: error, warning, info (without LEVEL) or debug\n"
     "  --list                print the methods that are known, with their types\n"
@@ -54,7 +55,7 @@ typedef struct request {
     choir_metadata_entry metadata[METADATA_MAX];
     size_t metadata_len;
     choir_duration timeout; /* 0 is none */
-    uint32_t log_level;
+    uint32_t log_level, codec;
     bool verbose, list;
 } request;
 
@@ -74,14 +75,12 @@ typedef struct call {
 
 /* ---- the command line ---- */
 
-enum { TIMEOUT, METADATA, VERBOSE, LOG, LIST, TYPES };
-static const tool_option known[] = {[TIMEOUT] = {"timeout", TOOL_VALUE},
-                                    [METADATA] = {"metadata", TOOL_VALUE},
-                                    [VERBOSE] = {"verbose", TOOL_FLAG},
-                                    [LOG] = {"log", TOOL_MAYBE},
-                                    [LIST] = {"list", TOOL_FLAG},
-                                    [TYPES] = {"types", TOOL_VALUE},
-                                    {NULL, 0}};
+enum { TIMEOUT, METADATA, VERBOSE, LOG, LIST, TYPES, CODEC };
+static const tool_option known[] = {
+    [TIMEOUT] = {"timeout", TOOL_VALUE}, [METADATA] = {"metadata", TOOL_VALUE},
+    [VERBOSE] = {"verbose", TOOL_FLAG},  [LOG] = {"log", TOOL_MAYBE},
+    [LIST] = {"list", TOOL_FLAG},        [TYPES] = {"types", TOOL_VALUE},
+    [CODEC] = {"codec", TOOL_VALUE},     {NULL, 0}};
 
 static int add_metadata(request *r, const char *pair) {
     const char *equals = strchr(pair, '=');
@@ -108,6 +107,9 @@ static int take_option(request *r, int which, char *value) {
         return tool_usage(&tool_call, "there is no log level \"%s\"", value);
     case LIST: r->list = true; return TOOL_OK;
     case TYPES: r->types_path = value; return TOOL_OK;
+    case CODEC:
+        if (tool_codec(value, &r->codec)) return TOOL_OK;
+        return tool_usage(&tool_call, "--codec is postcard or msgpack, not \"%s\"", value);
     default: r->operands[r->operands_len++] = value; return TOOL_OK;
     }
 }
@@ -264,7 +266,11 @@ static int connect_and_call(call *c, const void *args) {
     const request *r = c->request;
     choir_client_options options;
     choir_call_options how;
+    choir_session_options session;
+    choir_session_options_init(&session);
+    session.codec = r->codec;
     choir_client_options_init(&options);
+    options.session = &session;
     options.service = c->service;
     if (r->timeout > 0 && r->timeout < options.connect_timeout) options.connect_timeout = r->timeout;
     c->start = choir_loop_now(c->tool.loop);

@@ -86,6 +86,11 @@ bool tool_level(const char *text, uint32_t *ret) {
     return false;
 }
 
+bool tool_codec(const char *text, uint32_t *ret) {
+    *ret = strcmp(text, "msgpack") == 0 ? CHOIR_CODEC_MSGPACK : CHOIR_CODEC_POSTCARD;
+    return *ret == CHOIR_CODEC_MSGPACK || strcmp(text, "postcard") == 0;
+}
+
 bool tool_url(const char *address, char *ret_url, size_t size) {
     int n = snprintf(ret_url, size, "%s%s", strstr(address, "://") ? "" : "tcp://", address);
     return n > 0 && (size_t)n < size;

@@ -15,6 +15,7 @@ static const char help[] =
     "\n"
     "  --count N            send this many, 1 to 1,000,000 (4)\n"
     "  --interval SECONDS   wait this long in between (1)\n"
+    "  --codec CODEC        speak postcard or msgpack (postcard)\n"
     "  --log[=LEVEL]        log what the library does: error, warning, info (without LEVEL) or debug\n"
     "  --help               print this\n"
     "\n"
@@ -26,7 +27,7 @@ static const char help[] =
 typedef struct ping {
     char url[URL_MAX];
     const char *address;
-    uint32_t count, log_level;
+    uint32_t count, log_level, codec;
     choir_duration interval;
     tool tool;
     choir_client *client;
@@ -35,10 +36,11 @@ typedef struct ping {
     bool waiting, interrupted, over;
 } ping;
 
-enum { COUNT, INTERVAL, LOG };
+enum { COUNT, INTERVAL, LOG, CODEC };
 static const tool_option known[] = {[COUNT] = {"count", TOOL_VALUE},
                                     [INTERVAL] = {"interval", TOOL_VALUE},
                                     [LOG] = {"log", TOOL_MAYBE},
+                                    [CODEC] = {"codec", TOOL_VALUE},
                                     {NULL, 0}};
 
 static int parse(ping *p, int argc, char **argv) {
@@ -52,6 +54,8 @@ static int parse(ping *p, int argc, char **argv) {
             return tool_usage(&tool_ping, "--interval needs seconds, such as 0.5, not \"%s\"", o.value);
         if (which == LOG && !tool_level(o.value, &p->log_level))
             return tool_usage(&tool_ping, "there is no log level \"%s\"", o.value);
+        if (which == CODEC && !tool_codec(o.value, &p->codec))
+            return tool_usage(&tool_ping, "--codec is postcard or msgpack, not \"%s\"", o.value);
         if (which == TOOL_OPERAND && p->address) return tool_usage(&tool_ping, "one address is enough");
         if (which == TOOL_OPERAND) p->address = o.value;
     }
@@ -122,7 +126,11 @@ static int send_pings(ping *p) {
 
 static int connect_and_ping(ping *p) {
     choir_client_options options;
+    choir_session_options session;
+    choir_session_options_init(&session);
+    session.codec = p->codec;
     choir_client_options_init(&options);
+    options.session = &session;
     options.ctx = p;
     options.closed = on_closed;
     int status = tool_connect(&p->tool, &tool_ping, p->url, &options, &p->client);

@@ -238,6 +238,8 @@ choir_time choiri_net_resolve_found_at(const net_resolve *resolve);
 size_t choiri_net_resolve_found(const net_resolve *resolve, net_sockaddr ret_found[NET_FOUND_MAX]);
 /* Why there are none, for people. */
 const char *choiri_net_resolve_error(const net_resolve *resolve);
+/* At the end of a turn: lets go of a resolver that nobody uses. */
+void choiri_net_dns_settle(choir_loop *loop);
 /* With choir_loop_free. */
 void choiri_net_dns_free(choir_loop *loop);
 

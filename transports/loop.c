@@ -189,6 +189,7 @@ static void run_turn(choir_loop *loop) {
         net_node_remove(&object->node);
         object->bury(object);
     }
+    choiri_net_dns_settle(loop);
     choiri_net_timers_settle(loop);
     loop->fresh = false;
     loop->turning = !net_list_is_empty(&loop->dirty);

@@ -5,6 +5,8 @@
  * and an answer of one family need not wait for the seconds that evdns gives the other. Cancelled requests call back
  * later, so what they refer to (a net_resolve, and net_dns behind it) may outlive link and loop; it is plain malloc's, as
  * is everything of evdns, and goes with the last callback.
+ * The evdns_base goes when nobody asks any more, at the end of a turn: its socket would keep the loop from ever being idle,
+ * which it does in libevent 2.1 also without a request when one was cancelled.
  *
  * Rejected: getaddrinfo in a thread (this library starts none), and one evdns request for both families (a leftover of it
  * can touch the evdns_base after that was freed). */
@@ -20,8 +22,9 @@
 
 struct net_dns {
     struct evdns_base *base;
+    choir_loop *loop; /* NULL: it is gone */
     uint32_t pending; /* requests whose callback has not come */
-    bool orphaned;    /* the loop is gone */
+    uint32_t asking;  /* net_resolves that somebody is interested in */
 };
 
 typedef struct half {
@@ -63,8 +66,25 @@ static struct net_dns *dns_of(choir_loop *loop) {
         free(dns);
         return NULL;
     }
+    dns->loop = loop;
     loop->dns = dns;
     return dns;
+}
+
+/* Lets the loop look whether the resolver can go. */
+static void dns_rest(struct net_dns *dns) {
+    if (dns->pending > 0 || dns->asking > 0) return;
+    if (dns->loop)
+        choiri_net_schedule(dns->loop);
+    else
+        dns_drop(dns);
+}
+
+void choiri_net_dns_settle(choir_loop *loop) {
+    struct net_dns *dns = loop->dns;
+    if (!dns || dns->pending > 0 || dns->asking > 0) return;
+    loop->dns = NULL;
+    dns_drop(dns);
 }
 
 void choiri_net_dns_free(choir_loop *loop) {
@@ -74,7 +94,7 @@ void choiri_net_dns_free(choir_loop *loop) {
     /* The callbacks of cancelled requests are due at once. In a base of the host's they come when it runs that. */
     for (uint32_t tries = 16; loop->own_base && dns->pending > 0 && tries > 0; tries--)
         event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-    dns->orphaned = true;
+    dns->loop = NULL;
     if (dns->pending == 0) dns_drop(dns);
 }
 
@@ -103,7 +123,7 @@ static void on_answer(int error, struct evutil_addrinfo *list, void *arg) {
     } else if (r->pending == 0) {
         free(r);
     }
-    if (dns->orphaned && dns->pending == 0) dns_drop(dns);
+    dns_rest(dns);
 }
 
 int choiri_net_resolve_new(net_link *link, const char *host, uint16_t port, net_resolve **ret_resolve) {
@@ -114,6 +134,7 @@ int choiri_net_resolve_new(net_link *link, const char *host, uint16_t port, net_
     if (!r) return CHOIR_ERR_NO_MEMORY;
     *r = (net_resolve){.dns = dns, .link = link, .pending = FAMILIES, .found_at = CHOIR_TIME_NEVER};
     dns->pending += FAMILIES;
+    dns->asking++;
     char service[8];
     evutil_snprintf(service, sizeof service, "%u", (unsigned)port);
     for (size_t i = 0; i < FAMILIES; i++) {
@@ -135,7 +156,9 @@ int choiri_net_resolve_new(net_link *link, const char *host, uint16_t port, net_
 void choiri_net_resolve_free(net_resolve *r) {
     if (!r) return;
     r->link = NULL;
+    r->dns->asking--;
     if (r->pending == 0) {
+        dns_rest(r->dns);
         free(r);
         return;
     }

@@ -508,6 +508,23 @@ Test(net, unresolvable_name) {
     world_end(&w);
 }
 
+/* The hosts file knows one family of localhost, and a resolver that does not answer is asked for the other: that must not
+ * keep the loop from being idle afterwards. */
+Test(net, a_name_does_not_keep_the_loop, .timeout = 60) {
+    world w;
+    char url[64];
+    world_begin(&w);
+    serve(&w, "tcp://127.0.0.1:0");
+    snprintf(url, sizeof url, "tcp://localhost:%s", strrchr(choir_server_url(w.server), ':') + 1);
+    choir_client_options o = client_options(&w);
+    cr_assert_eq(choir_connect(w.loop, url, &o, &w.client), CHOIR_OK);
+    cr_assert_eq(choir_client_wait_open(w.client), CHOIR_OK);
+    choir_client_close(w.client);
+    choir_server_close(w.server);
+    cr_assert_eq(choir_loop_run(w.loop), CHOIR_OK);
+    world_end(&w);
+}
+
 /* The name is still looked up when the client, or its loop, goes. */
 Test(net, freed_while_resolving) {
     for (int host = 0; host < 2; host++) {

@@ -151,7 +151,7 @@ Test(hostile, A5_what_is_no_prologue) {
         {"older version", FRAMED("VOTH\x08\0\0\0"), true, "prologue version 8 instead of 9"},
         {"newer version", FRAMED("VOTH\x0a\0\0\0"), true, "prologue version 10 instead of 9"},
         {"stable mode", FRAMED("VOTH\x09\x01\0\0"), true, "conduit mode stable is not supported"},
-        {"msgpack mode", FRAMED("VOTH\x09\x10\0\0"), true, "conduit mode msgpack is not supported"},
+        {"stable msgpack", FRAMED("VOTH\x09\x11\0\0"), true, "conduit mode stable msgpack is not supported"},
         {"mode 255", FRAMED("VOTH\x09\xff\0\0"), true, "conduit mode 255 is not supported"},
         {"an answer", FRAMED("VOTA\x09\0\0\0"), false, "a vox TransportAccept"},
         {"a byte short", BYTES("\x07\0\0\0VOTH\x09\0\0"), false, "7 bytes instead of 8"},

@@ -86,3 +86,18 @@ choir_bytes fuzz_drain(fuzz_run *f, choiri_outq *q) {
 bool fuzz_same(choir_bytes a, choir_bytes b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
+
+void fuzz_check_same_message(const choiri_message *a, const choiri_message *b) {
+    FUZZ_CHECK(a->conn == b->conn && a->kind == b->kind && a->body == b->body &&
+                   a->direction == b->direction && a->additional == b->additional && a->id == b->id &&
+                   a->method == b->method,
+               "another number");
+    FUZZ_CHECK(a->settings.parity == b->settings.parity &&
+                   a->settings.max_concurrent_requests == b->settings.max_concurrent_requests,
+               "other settings");
+    FUZZ_CHECK(a->metadata.count == b->metadata.count && fuzz_same(a->metadata.entries, b->metadata.entries),
+               "other metadata");
+    FUZZ_CHECK(fuzz_same(a->payload, b->payload), "another payload");
+    FUZZ_CHECK(fuzz_same(a->schemas, b->schemas), "other schemas");
+    FUZZ_CHECK(fuzz_same(fuzz_bytes(a->description), fuzz_bytes(b->description)), "another description");
+}

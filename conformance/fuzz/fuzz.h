@@ -11,6 +11,7 @@
 #include "base/env.h"
 #include "base/outq.h"
 #include "testing/alloc.h"
+#include "wire/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -41,6 +42,9 @@ bool fuzz_same(choir_bytes a, choir_bytes b);
 static inline choir_bytes fuzz_bytes(choir_str s) {
     return (choir_bytes){(const uint8_t *)s.data, s.len};
 }
+
+/* All members are the same, but not where they lie. */
+void fuzz_check_same_message(const choiri_message *a, const choiri_message *b);
 
 /* A promise: FUZZ_CHECK(condition, format, ...). */
 #define FUZZ_CHECK(kept, ...) ((kept) ? (void)0 : fuzz_fail(__FILE__, __LINE__, __VA_ARGS__))

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Hello, HelloYourself, LetsGo and Sorry: what was understood is written again and understood as the same.
- * Input: is it the first payload; payload. */
+ * Input: bits: is it the first payload, is it of msgpack mode; payload (CBOR in both modes: msgpack is translated). */
 #include "session/handshake.h"
 #include "fuzz.h"
 
-static void write_again(choiri_writer *w, const choiri_handshake *h) {
+static void write_again(choiri_writer *w, const choiri_handshake *h, bool msgpack) {
     switch (h->kind) {
     case CHOIRI_HELLO:
     case CHOIRI_HELLO_YOURSELF:
-        choiri_handshake_write_hello(w, h->kind == CHOIRI_HELLO_YOURSELF, h->settings, h->metadata,
+        choiri_handshake_write_hello(w, h->kind == CHOIRI_HELLO_YOURSELF, msgpack, h->settings, h->metadata,
                                      h->service);
         break;
     case CHOIRI_LETS_GO: choiri_handshake_write_lets_go(w); break;
@@ -34,11 +34,12 @@ static void check_same(const choiri_handshake *a, const choiri_handshake *b) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_run f;
     fuzz_open(&f, data, size);
-    bool first = fuzz_u8(&f) & 1;
+    uint8_t choice = fuzz_u8(&f);
+    bool first = choice & 1, msgpack = choice & 2;
     choiri_handshake *h, *again;
     choiri_text text;
     choiri_text_init(&text);
-    int status = choiri_handshake_decode(f.env, fuzz_copy(&f, f.in), first, &h, &text);
+    int status = choiri_handshake_decode(f.env, fuzz_copy(&f, f.in), first, msgpack, &h, &text);
     if (status != CHOIR_OK) {
         FUZZ_CHECK(status == CHOIR_ERR_HANDSHAKE || (status == CHOIR_ERR_NEWER_PEER && first), "status %d",
                    status);
@@ -56,9 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         choiri_writer w;
         choiri_outq_init(&q, f.env);
         choiri_writer_init(&w, &q, NULL);
-        write_again(&w, h);
+        write_again(&w, h, msgpack);
         FUZZ_CHECK(choiri_writer_finish(&w) == CHOIR_OK, "cannot be written");
-        status = choiri_handshake_decode(f.env, fuzz_drain(&f, &q), false, &again, &text);
+        status = choiri_handshake_decode(f.env, fuzz_drain(&f, &q), false, msgpack, &again, &text);
         FUZZ_CHECK(status == CHOIR_OK, "what we write is not understood: %s", text.data);
         check_same(h, again);
         choiri_handshake_free(f.env, again);

@@ -1,23 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages: what was decoded is encoded and decoded as the same.
  * Input: payload. */
-#include "wire/message.h"
 #include "fuzz.h"
-
-static void check_same(const choiri_message *a, const choiri_message *b) {
-    FUZZ_CHECK(a->conn == b->conn && a->kind == b->kind && a->body == b->body &&
-                   a->direction == b->direction && a->additional == b->additional && a->id == b->id &&
-                   a->method == b->method,
-               "another number");
-    FUZZ_CHECK(a->settings.parity == b->settings.parity &&
-                   a->settings.max_concurrent_requests == b->settings.max_concurrent_requests,
-               "other settings");
-    FUZZ_CHECK(a->metadata.count == b->metadata.count && fuzz_same(a->metadata.entries, b->metadata.entries),
-               "other metadata");
-    FUZZ_CHECK(fuzz_same(a->payload, b->payload), "another payload");
-    FUZZ_CHECK(fuzz_same(a->schemas, b->schemas), "other schemas");
-    FUZZ_CHECK(fuzz_same(fuzz_bytes(a->description), fuzz_bytes(b->description)), "another description");
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_run f;
@@ -42,6 +26,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     FUZZ_CHECK(bytes.len <= size, "%zu bytes have become %zu", size, bytes.len);
     status = choiri_message_decode(bytes, &again);
     FUZZ_CHECK(status == CHOIR_OK, "what we encode is not decoded: %d", status);
-    check_same(&m, &again);
+    fuzz_check_same_message(&m, &again);
     return fuzz_close(&f);
 }

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import sys
 
 
@@ -107,6 +108,44 @@ def json_text(_):
         yield f"{number} {text}", bytes([number % 3, number]) + text.encode()
 
 
+def pack(value):
+    """Msgpack of small things."""
+    if value is None or isinstance(value, bool):
+        return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[value]
+    if isinstance(value, int):
+        return bytes([value]) if 0 <= value < 128 else b"\xcf" + value.to_bytes(8, "big")
+    if isinstance(value, float):
+        return b"\xcb" + struct.pack(">d", value)
+    if isinstance(value, (str, bytes)):
+        data = value.encode() if isinstance(value, str) else value
+        return (b"\xd9" if isinstance(value, str) else b"\xc4") + bytes([len(data)]) + data
+    if isinstance(value, list):
+        return bytes([0x90 + len(value)]) + b"".join(map(pack, value))
+    return bytes([0x80 + len(value)]) + b"".join(pack(key) + pack(item) for key, item in value.items())
+
+
+SETTINGS = {"parity": "Odd", "max_concurrent_requests": 64}
+
+
+def msgpack(_):
+    entries = [{"key": "k", "value": {"String": "s"}, "flags": 1}, {"key": "n", "value": {"U64": 7}}]
+    bodies = [{"Call": {"method_id": 1 << 63, "args": b"\x91\x01", "metadata": entries, "schemas": b"\x80"}},
+              {"Response": {"ret": b"\xc0", "metadata": []}}, {"Cancel": {}}]
+    payloads = [{"RequestMessage": {"id": 1, "body": body}} for body in bodies] + [
+        {"ChannelMessage": {"id": 3, "body": body}} for body in
+        ({"Item": {"item": b"\x01"}}, {"Close": {}}, {"Reset": {"metadata": entries}}, {"GrantCredit": {"additional": 9}})] + [
+        {"SchemaMessage": {"method_id": 5, "direction": "Args", "schemas": b"\x80"}}, {"Ping": {"nonce": 7}},
+        {"Pong": {"nonce": 1 << 63}}, {"ProtocolError": {"description": "why"}},
+        {"ConnectionOpen": {"connection_settings": SETTINGS}}, {"ConnectionClose": {"metadata": entries}}]
+    for i, payload in enumerate(payloads):
+        yield f"message {i}", b"\0" + pack({"connection_id": i & 1, "payload": payload})
+        yield f"document {i}", b"\2" + pack(payload)
+    values = [None, True, 1, "Fish", [1], [1, 2, 3], {"Ok": None}, {"Bird": "x"}, {"Dog": {"name": "x", "double": 0.5, "nothing": None}},
+              {"value": 1, "next": None, "children": [{"value": 2, "next": None, "children": []}]}, [[None], [1]], {"secs": 1, "nanos": 2}]
+    for number in range(96):
+        yield f"value {number}", bytes([1, number % 3, number]) + pack(values[number % len(values)])
+
+
 def idl(folder):
     for path in sorted(glob.glob(os.path.join(folder, "*", "*.rs"))):
         with open(path, "rb") as file:
@@ -152,10 +191,16 @@ def session(folder):
     yield "early", bytes([6, 3, 0]) + fed(asked) + fed(greetings["LetsGo"])
     yield "refused", bytes([7, 3, 0]) + echo + fed(accepted) + fed(sorry)
     yield "rejected", bytes([7, 3, 0]) + echo + fed(b"VOTR\x09\x01\0\0")
+    call = lambda number, method, args: pack({"payload": {"RequestMessage": {"id": number, "body": {"Call": {
+        "method_id": method, "args": pack(args)}}}}})
+    yield "msgpack", bytes([6, 3, 0]) + b"".join(map(fed, (
+        b"VOTH\x09\x10\0\0", pack({"Hello": {"parity": "Odd", "connection_settings": SETTINGS, "message_payload_schema": []}}),
+        pack({"LetsGo": {}}), call(1, 0x85449d26f9ec872d, ["hi"]), call(3, 0xab275ee3e235df71, [7, 0]), call(5, 1, None),
+        pack({"payload": {"Ping": {"nonce": 7}}}))))
 
 
 TARGETS = {"frame": frame, "prologue": prologue, "handshake": handshake, "message": messages, "schema": schema,
-           "value": value, "json": json_text, "idl": idl, "session": session}
+           "value": value, "json": json_text, "idl": idl, "session": session, "msgpack": msgpack}
 
 
 def main(folder, stamp):

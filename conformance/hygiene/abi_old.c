@@ -66,7 +66,7 @@ IS_PREFIX(old_event, choir_event, value);
                    #type " ends with padding")
 ENDS_WITH(choir_env_options, memory_quota);
 ENDS_WITH(choir_session_options, destroy);
-ENDS_WITH(choir_attachment_options, user_data);
+ENDS_WITH(choir_attachment_options, reserved);
 ENDS_WITH(choir_call_options, chunk);
 ENDS_WITH(choir_event, reserved);
 ENDS_WITH(choir_hello, metadata);

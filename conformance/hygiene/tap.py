@@ -18,6 +18,11 @@ class Tap:
                 print(f"#   {line}")
         return good
 
+    def skip(self, name, why):
+        """One result that could not be had here."""
+        self.count += 1
+        print(f"ok {self.count} - {name} # SKIP {why}")
+
     def end(self):
         """Prints the plan and leaves with the exit status of the whole."""
         print(f"1..{self.count}", flush=True)

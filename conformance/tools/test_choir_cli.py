@@ -27,6 +27,7 @@ OK, USER_ERROR, USAGE, FAILED, NO_ANSWER = range(5)
 MANUAL = os.path.join(ROOT, "docs", "man", "choir.1")
 VOX_PEER = os.path.join(ROOT, "build", "cargo", "release", "vox-peer")
 LIMIT = 60
+WITHOUT_MSGPACK = bool(os.environ.get("CHOIR_WITHOUT_MSGPACK"))  # the program was built so
 PING_SUMMARY = re.compile(
     r"^(\d+) sent, (\d+) answered; round trip min ([\d.]+) ms, median ([\d.]+) ms, max ([\d.]+) ms$")
 
@@ -326,6 +327,14 @@ def test_calls(t, url):
     t.expect("-- ends the options", OK, "-1\n", [], "call", "--", url, "Testbed.divide", "-1", "1")
     call("with metadata", "echo_u64", ["7"], "7", "--metadata", "trace=1", "--metadata", "empty=")
     call("64 times metadata", "echo_u64", ["7"], "7", *["--metadata=a=b"] * 64)
+    for codec in ("postcard",) if WITHOUT_MSGPACK else ("postcard", "msgpack"):
+        t.expect(f"--codec {codec}", OK, "7\n", [], "call", "--codec", codec, url, "Testbed.echo_u64", "7")
+    t.expect("--codec of no codec", USAGE, "", ["postcard or msgpack", "cbor"], "call", "--codec=cbor", url,
+             "Testbed.echo_u64", "7")
+    t.expect("--codec of no codec, for a ping", USAGE, "", ["postcard or msgpack", "cbor"], "ping", "--codec=cbor", url)
+    if not WITHOUT_MSGPACK:
+        t.expect("a user error in msgpack", USER_ERROR, "", ['error: "DivisionByZero"\n'], "call", "--codec=msgpack", url,
+                 "Testbed.divide", "1", "0")
     t.expect("--verbose tells more on standard error", OK, "7\n",
              ["connected to tcp://", "Testbed.echo_u64: ok after "], "call", "--verbose", url, "Testbed.echo_u64", "7")
     t.expect("--log shows what the library does", OK, "7\n", [" info "], "call", "--log", url, "Testbed.echo_u64", "7")

@@ -56,6 +56,10 @@ typedef struct choir_attachment_options {
     void (*wake)(void *ctx, choir_attachment *attachment);
     void *wake_ctx;
     void *user_data;
+    /* codecs: a bit 1 << CHOIR_CODEC_* for each codec that an acceptor takes; all that this build has. What an initiator
+     * asks for is its session's affair. */
+    uint32_t codecs;
+    uint32_t reserved; /* must be 0 */
 } choir_attachment_options;
 
 /* Fills in the defaults, at most `size` bytes (env.h says why). */

@@ -20,6 +20,11 @@ extern "C" {
 
 typedef struct choir_session choir_session;
 
+/* How messages and values are spelled on a link. postcard is vox's own: positional, needs schemas, fastest. msgpack is an
+ * extension of ours that any language with a msgpack library can speak (docs/protocol-msgpack.md). */
+#define CHOIR_CODEC_POSTCARD 0u
+#define CHOIR_CODEC_MSGPACK  1u
+
 typedef struct choir_session_options {
     size_t size; /* set by choir_session_options_init */
     /* serve: what we answer on the root connection. NULL (default): every request is an unknown method. */
@@ -38,7 +43,9 @@ typedef struct choir_session_options {
     /* max_queued_calls, _bytes: our own calls waiting for the peer's number or for the handshake; then
      * choir_call answers BLOCKED. 1,024 or 1 MiB. */
     uint32_t max_queued_calls;
-    uint32_t reserved; /* must be 0 */
+    /* codec: CHOIR_CODEC_*, what an initiator speaks; its link asks the peer for it. It is the session's and not the link's
+     * choice because calls are encoded before there is a link. An acceptor's session speaks what its peer asked for. */
+    uint32_t codec;
     uint64_t max_queued_call_bytes;
     /* max_output: bytes waiting for the link before choir_call answers BLOCKED; 4 MiB, a few large messages. */
     uint64_t max_output;
@@ -81,7 +88,7 @@ CHOIR_API int choir_service_check(choir_env *env, const choir_service *service, 
 /* Creates the session of an initiator; it does nothing until choir_attachment_new_initiator gives it a link.
  * Calls may be made at once and wait. (An acceptor's session comes from choir_attachment_accept.)
  * OK · ERR_INVALID (unknown option bytes, too many metadata entries, a descriptor that is wrong) · ERR_ABI ·
- * ERR_NO_MEMORY · ERR_RANDOM. Returns owned (free with choir_session_free). */
+ * ERR_UNSUPPORTED (a codec that this build does not have) · ERR_NO_MEMORY · ERR_RANDOM. Returns owned (free with choir_session_free). */
 CHOIR_API int choir_session_new(choir_env *env, const choir_session_options *options,
                                 choir_session **ret_session, choir_time now);
 
@@ -118,6 +125,8 @@ CHOIR_API choir_str choir_session_text(const choir_session *session);
 
 /* The root connection; a handle even before ESTABLISHED. */
 CHOIR_API choir_conn choir_session_root(const choir_session *session);
+/* CHOIR_CODEC_*: what it speaks. */
+CHOIR_API uint32_t choir_session_codec(const choir_session *session);
 /* What the peer announced; 0 before ESTABLISHED. */
 CHOIR_API uint32_t choir_session_peer_max_requests(const choir_session *session);
 /* Requests whose handlers have not answered or dropped them yet, also after their connection has ended. What they hold

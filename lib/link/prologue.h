@@ -14,7 +14,7 @@
 enum { /* conduit modes */
        CHOIRI_MODE_BARE = 0,
        CHOIRI_MODE_STABLE = 1,
-       CHOIRI_MODE_MSGPACK = 16,        /* reserved: bare msgpack */
+       CHOIRI_MODE_MSGPACK = 16,        /* bare msgpack */
        CHOIRI_MODE_MSGPACK_STABLE = 17, /* reserved: stable msgpack */
 };
 #define CHOIRI_REJECT_MODE 1u /* the only reason defined: unsupported mode */

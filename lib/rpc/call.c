@@ -156,8 +156,12 @@ static int begin_send(call *k, choiri_sending *m, choir_chunk *chunk, const choi
         return choiri_session_end(c->session, m, c->session->now);
     }
     uint64_t operation = c->session->retry ? c->calls.next_operation : 0;
-    *ret_args = choiri_message_begin_call(&m->writer, 0, c->calls.next_id, c->call->methods[k->method].id,
-                                          entries, count, operation);
+    uint64_t id = c->call->methods[k->method].id;
+    if (c->session->msgpack)
+        *ret_args = choiri_msgpack_begin_call(&m->writer, 0, c->calls.next_id, id, entries, count, operation,
+                                              choiri_conn_will_announce(c, &c->call_bound[k->method]));
+    else
+        *ret_args = choiri_message_begin_call(&m->writer, 0, c->calls.next_id, id, entries, count, operation);
     return CHOIR_OK;
 }
 
@@ -165,7 +169,7 @@ static int end_send(call *k, choiri_sending *m, choiri_hole args, choir_time now
     choiri_conn *c = k->conn;
     choiri_binding *b = &c->call_bound[k->method];
     const choiri_announcement *a = &c->call->methods[k->method].args;
-    choiri_fill_hole(&m->writer, args);
+    choiri_conn_fill_hole(c, &m->writer, args);
     int status = choiri_conn_announce(c, b, a, &m->writer);
     if (status != CHOIR_OK) choiri_writer_fail(&m->writer, status);
     status = choiri_session_end(c->session, m, now);
@@ -184,7 +188,7 @@ static int send_now(call *k, const void *args, const choir_call_options *o, choi
     choiri_hole hole;
     int status = begin_send(k, &m, o->chunk, o->metadata, o->metadata_len, &hole);
     if (status != CHOIR_OK) return status;
-    choiri_value_encode(&m.writer, c->call->desc->unit, c->call->methods[k->method].desc->args, args);
+    choiri_conn_encode(c, &m.writer, c->call->desc->unit, c->call->methods[k->method].desc->args, args);
     return end_send(k, &m, hole, now);
 }
 
@@ -216,7 +220,7 @@ static int stage(call *k, const void *args, const choir_call_options *o) {
     choiri_writer_init(&w, &k->staged_q, o->chunk);
     choiri_write_entries(&w, o->metadata, o->metadata_len);
     k->staged_metadata = (size_t)choiri_writer_offset(&w);
-    choiri_value_encode(&w, c->call->desc->unit, c->call->methods[k->method].desc->args, args);
+    choiri_conn_encode(c, &w, c->call->desc->unit, c->call->methods[k->method].desc->args, args);
     int status = choiri_writer_finish(&w);
     if (status != CHOIR_OK) return status;
     k->metadata.count = o->metadata_len;
@@ -356,7 +360,7 @@ static void give_up(call *k, uint32_t outcome, choir_time now) {
     if (k->state == CALL_SENT) {
         choiri_idmap_remove(&c->calls.ids, k->wire_id);
         if (choiri_session_begin(c->session, &m, NULL)) {
-            choiri_message_write_cancel(&m.writer, 0, k->wire_id);
+            choiri_session_write_cancel(c->session, &m.writer, k->wire_id);
             (void)choiri_session_end(c->session, &m, now); /* without memory the peer just works in vain */
         }
         c->calls.late += 2;
@@ -466,8 +470,8 @@ static bool is_read(call *k, uint32_t which, choiri_reader *r, choir_event *even
         return false;
     }
     const choiri_binding *b = &c->call_bound[k->method];
-    if (choiri_plan_decode(b->plan, which, r, event->unit, event->type, &c->session->scratch, value, why) !=
-        CHOIR_OK)
+    if (choiri_conn_decode(c, b->plan, which, r, event->unit, event->type, &c->session->scratch, value,
+                           why) != CHOIR_OK)
         return false;
     /* With our own type, bytes behind the value may be what a newer peer added. */
     if (b->answer && choiri_reader_left(r) > 0) {
@@ -513,6 +517,24 @@ static void decode_error(call *k, choiri_reader *r, choir_event *event) {
     }
 }
 
+/* Both of the above in msgpack. */
+static void decode_msgpack(call *k, choir_event *event) {
+    choiri_reader r = choiri_reader_of(k->ret);
+    choir_str text;
+    choiri_text why;
+    uint32_t outcome;
+    if (choiri_msgpack_scan(k->ret) != CHOIR_OK || !choiri_result_msgpack_read(&r, &outcome, &text)) {
+        choiri_text_init(&why);
+        choiri_text_add(&why, "it is neither Ok nor an error that is known");
+        answer_is_bad(k, event, &why);
+        return;
+    }
+    event->outcome = outcome;
+    event->text = text;
+    if (outcome == CHOIR_OUTCOME_OK) decode_value(k, CHOIRI_PLAN_OK, &r, event);
+    if (outcome == CHOIR_OUTCOME_USER_ERROR) decode_value(k, CHOIRI_PLAN_ERR, &r, event);
+}
+
 static bool report_call(choir_session *s, choiri_node *node, choir_event *event) {
     call *k = CHOIRI_CONTAINER(node, call, node);
     choiri_conn *c = k->conn;
@@ -530,6 +552,10 @@ static bool report_call(choir_session *s, choiri_node *node, choir_event *event)
     choiri_table_remove(&c->calls.table, k->handle.v);
     if (!k->answered) return true;
     event->metadata = k->metadata;
+    if (s->msgpack) {
+        decode_msgpack(k, event);
+        return true;
+    }
     choiri_reader r = choiri_reader_of(k->ret);
     uint64_t tag;
     if (!choiri_read_varint(&r, &tag) || tag > 1) {

@@ -3,6 +3,7 @@
 #include "rpc/driver.h"
 
 #include "base/log.h"
+#include "wire/msgpack.h"
 
 #include "base/assert.h"
 
@@ -267,7 +268,7 @@ static bool set_binding(choiri_conn *c, uint32_t method, bool response, choir_by
     return true;
 }
 
-bool choiri_conn_bind(choiri_conn *c, uint32_t method, bool response, choir_bytes schemas, choir_time now) {
+static bool bind_cbor(choiri_conn *c, uint32_t method, bool response, choir_bytes schemas, choir_time now) {
     choir_bytes root;
     choiri_text why, text;
     choiri_text_init(&why);
@@ -283,18 +284,58 @@ bool choiri_conn_bind(choiri_conn *c, uint32_t method, bool response, choir_byte
     return false;
 }
 
+/* In msgpack mode schemas only tell the types of dynamic methods: other values name their fields, so layouts need not be
+ * compared. */
+bool choiri_conn_bind(choiri_conn *c, uint32_t method, bool response, choir_bytes schemas, choir_time now) {
+    if (!c->session->msgpack) return bind_cbor(c, method, response, schemas, now);
+    const choiri_service *service = response ? c->call : c->serve;
+    size_t size = choiri_msgpack_cbor_size(schemas);
+    if (size == 0 || size > CHOIRI_SCHEMA_MAX_PAYLOAD) {
+        choiri_text text;
+        choiri_text_init(&text);
+        choiri_text_add(&text, size == 0
+                                   ? "schemas: not one msgpack value"
+                                   : "schemas: the peer announced more types than a connection may hold");
+        choiri_session_fail(c->session, CHOIR_ERR_PROTOCOL, &text, now);
+        return false;
+    }
+    uint8_t *cbor = choiri_alloc(c->session->env, size);
+    if (!cbor) {
+        choiri_conn_out_of_memory(c, now);
+        return false;
+    }
+    choiri_msgpack_to_cbor(schemas, cbor);
+    if (method != CHOIR_METHOD_NONE && !(service->methods[method].desc->flags & CHOIR_METHOD_DYNAMIC))
+        method = CHOIR_METHOD_NONE;
+    bool ok = bind_cbor(c, method, response, (choir_bytes){cbor, size}, now);
+    choiri_free(c->session->env, cbor, size);
+    return ok;
+}
+
+/* The member `schemas`, which the message was begun with. */
+static void announce_msgpack(choiri_conn *c, const choiri_announcement *a, choiri_writer *w) {
+    choiri_msgpack_write_key(w, "schemas");
+    choiri_hole hole = choiri_msgpack_write_hole(w);
+    choiri_send_tracker_write_msgpack(&c->sent, a, w);
+    choiri_msgpack_fill_hole(w, hole);
+}
+
 int choiri_conn_announce(choiri_conn *c, choiri_binding *b, const choiri_announcement *a, choiri_writer *w) {
+    if (c->session->msgpack && !choiri_conn_will_announce(c, b)) return CHOIR_OK;
     if (b->announced) {
         choiri_write_u8(w, 0);
         return CHOIR_OK;
     }
     int status = choiri_send_tracker_reserve(&c->sent, a);
-    if (status == CHOIR_OK) choiri_send_tracker_write(&c->sent, a, w);
+    if (status == CHOIR_OK && c->session->msgpack)
+        announce_msgpack(c, a, w);
+    else if (status == CHOIR_OK)
+        choiri_send_tracker_write(&c->sent, a, w);
     return status;
 }
 
 void choiri_conn_announced(choiri_conn *c, choiri_binding *b, const choiri_announcement *a) {
-    if (b->announced) return;
+    if (!choiri_conn_will_announce(c, b)) return;
     choiri_send_tracker_commit(&c->sent, a);
     b->announced = true;
 }

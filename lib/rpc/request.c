@@ -58,9 +58,21 @@ void choiri_requests_init(choiri_conn *c, const choir_session_options *o, const 
 
 /* ---- answers ---- */
 
+static void write_msgpack(choiri_writer *w, const choiri_conn *c, const answer *a) {
+    const choir_method *m = a->method != CHOIR_METHOD_NONE ? c->serve->methods[a->method].desc : NULL;
+    choiri_result_msgpack_begin(w, a->outcome, a->text);
+    if (a->outcome == CHOIR_OUTCOME_OK) choiri_msgpack_encode(w, c->serve->desc->unit, m->ok, a->value);
+    if (a->outcome == CHOIR_OUTCOME_USER_ERROR)
+        choiri_msgpack_encode(w, c->serve->desc->unit, m->err, a->value);
+}
+
 static void write_result(choiri_writer *w, const choiri_conn *c, const answer *a) {
     const choir_unit *unit = c->serve ? c->serve->desc->unit : NULL;
     const choir_method *m = a->method != CHOIR_METHOD_NONE ? c->serve->methods[a->method].desc : NULL;
+    if (c->session->msgpack) {
+        write_msgpack(w, c, a);
+        return;
+    }
     choiri_write_u8(w, a->outcome != CHOIR_OUTCOME_OK);
     if (a->outcome == CHOIR_OUTCOME_OK) {
         choiri_value_encode(w, unit, m->ok, a->value);
@@ -96,11 +108,15 @@ static int announce_nothing(choiri_conn *c, uint64_t method_id, choir_time now) 
 static int send_answer(choiri_conn *c, const answer *a, choir_time now) {
     choiri_sending m;
     if (!choiri_session_begin(c->session, &m, a->chunk)) return CHOIR_ERR_CLOSED;
-    choiri_hole ret = choiri_message_begin_response(&m.writer, 0, a->wire_id, NULL, 0);
+    bool msgpack = c->session->msgpack;
+    bool announce =
+        a->method != CHOIR_METHOD_NONE && choiri_conn_will_announce(c, &c->serve_bound[a->method]);
+    choiri_hole ret = msgpack ? choiri_msgpack_begin_response(&m.writer, 0, a->wire_id, announce)
+                              : choiri_message_begin_response(&m.writer, 0, a->wire_id, NULL, 0);
     write_result(&m.writer, c, a);
-    choiri_fill_hole(&m.writer, ret);
+    choiri_conn_fill_hole(c, &m.writer, ret);
     if (a->method == CHOIR_METHOD_NONE) {
-        choiri_write_u8(&m.writer, 0);
+        if (!msgpack) choiri_write_u8(&m.writer, 0);
         return choiri_session_end(c->session, &m, now);
     }
     /* The true root goes with the first answer of a method, errors included. rule: schema.response-root */
@@ -141,6 +157,18 @@ static bool charge(request *q, size_t bytes) {
     return true;
 }
 
+/* In msgpack mode metadata is not in the payload but in the session's inbox. */
+static bool keep_metadata(request *q, const choiri_message *msg) {
+    size_t len = msg->metadata.entries.len;
+    if (len == 0) return true;
+    q->arena.limit = len + KEEP_SLACK;
+    uint8_t *copy = choiri_arena_alloc(&q->arena, len, 1);
+    if (!copy) return false;
+    memcpy(copy, msg->metadata.entries.data, len);
+    q->metadata.entries.data = copy;
+    return true;
+}
+
 /* Keeps what the message points to: small ones are copied, large ones stay where they are. One that is small beside its chunk
  * is copied too: a peer that sends one such frame per read would otherwise make us hold many times what it is charged for. */
 static bool keep(request *q, const choiri_message *msg, const choiri_frame *frame) {
@@ -152,7 +180,7 @@ static bool keep(request *q, const choiri_message *msg, const choiri_frame *fram
     if (frame->chunk && len > CHOIRI_RETAIN_COPY &&
         len >= choir_chunk_len(frame->chunk) / CHOIRI_RETAIN_SHARE) {
         q->chunk = choir_chunk_retain(frame->chunk);
-        return true;
+        return !q->conn->session->msgpack || keep_metadata(q, msg);
     }
     q->arena.limit = frame->payload.len + KEEP_SLACK;
     size_t metadata = msg->metadata.entries.len, args = msg->payload.len;
@@ -204,7 +232,7 @@ static uint32_t decode(request *q, choiri_text *text) {
     void *value = choiri_arena_alloc(&q->arena, t->size, t->align);
     choiri_reader r = choiri_reader_of(q->args);
     const choiri_plan *plan = c->serve_bound[q->method].plan;
-    int status = value ? choiri_plan_decode(plan, CHOIRI_PLAN_ROOT, &r, unit, type, &q->arena, value, &why)
+    int status = value ? choiri_conn_decode(c, plan, CHOIRI_PLAN_ROOT, &r, unit, type, &q->arena, value, &why)
                        : CHOIR_ERR_NO_MEMORY;
     if (status == CHOIR_OK && charge(q, q->arena.used - used)) {
         q->value = value;
@@ -359,7 +387,8 @@ static bool check_id(choiri_conn *c, const choiri_message *msg, choir_time now) 
 static void refuse_charged(choiri_conn *c, const choiri_message *msg, uint32_t method, uint32_t outcome,
                            const choiri_text *text, choir_time now) {
     if (!choiri_session_glitch(c->session, now)) return;
-    if (method == CHOIR_METHOD_NONE && announce_nothing(c, msg->method, now) != CHOIR_OK) {
+    if (method == CHOIR_METHOD_NONE && !c->session->msgpack &&
+        announce_nothing(c, msg->method, now) != CHOIR_OK) {
         choiri_conn_out_of_memory(c, now);
         return;
     }
@@ -375,7 +404,7 @@ static bool is_impossible(choiri_conn *c, const choiri_message *msg, uint32_t me
         choiri_text_add(text, ": channels are not supported yet");
     } else if (b->peer == CHOIRI_BOUND_BAD) {
         choiri_text_add(text, b->text ? b->text : "arguments of another layout");
-    } else if (b->peer == CHOIRI_BOUND_NO) {
+    } else if (b->peer == CHOIRI_BOUND_NO && !c->session->msgpack) {
         choiri_conn_method_text(c->serve, method, text);
         choiri_text_add(text,
                         " arguments: no schemas were received; they must come before or with the first call");

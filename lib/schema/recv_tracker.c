@@ -8,9 +8,6 @@
  */
 #include "schema/recv_tracker.h"
 
-/* A payload is larger than what is kept of it (the envelope, members that we do not know), but not by much. */
-#define PAYLOAD_MAX (CHOIRI_SCHEMA_MAX_BYTES + 65536u)
-
 struct choiri_stored_schema {
     choiri_stored_schema *added; /* by the same payload, before this one; meaningless afterwards */
     uint64_t id;
@@ -120,7 +117,7 @@ int choiri_recv_tracker_add(choiri_recv_tracker *t, choir_bytes cbor, choir_byte
     choiri_wire_reader w = choiri_wire_reader_of(cbor);
     choiri_wire_object payload;
     choiri_text_init(ret_text);
-    if (cbor.len > PAYLOAD_MAX) {
+    if (cbor.len > CHOIRI_SCHEMA_MAX_PAYLOAD) {
         choiri_text_add(ret_text, "the peer announced more types than a connection may hold");
         return CHOIR_ERR_TOO_LARGE;
     }

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "wire/cbor.h"
+#include "wire/msgpack.h"
 
 /* The two values of the map. */
 #define RESERVED ((void *)(uintptr_t)1)
@@ -48,6 +49,24 @@ void choiri_send_tracker_write(const choiri_send_tracker *t, const choiri_announ
     }
     choiri_cbor_write_key(w, "root");
     choiri_write_raw(w, a->root.data, a->root.len);
+}
+
+static void write_translated(choiri_writer *w, choir_bytes cbor) {
+    choiri_reader r = choiri_reader_of(cbor);
+    choiri_msgpack_write_cbor(w, &r);
+}
+
+void choiri_send_tracker_write_msgpack(const choiri_send_tracker *t, const choiri_announcement *a,
+                                       choiri_writer *w) {
+    size_t count = 0;
+    for (uint32_t i = 0; i < a->parts_len; i++) count += !is_sent(t, a->parts[i].id);
+    choiri_msgpack_write_map(w, 2);
+    choiri_msgpack_write_key(w, "schemas");
+    choiri_msgpack_write_array(w, count);
+    for (uint32_t i = 0; i < a->parts_len; i++)
+        if (!is_sent(t, a->parts[i].id)) write_translated(w, a->parts[i].cbor);
+    choiri_msgpack_write_key(w, "root");
+    write_translated(w, a->root);
 }
 
 int choiri_send_tracker_reserve(choiri_send_tracker *t, const choiri_announcement *a) {

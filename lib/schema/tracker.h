@@ -19,6 +19,9 @@ void choiri_send_tracker_deinit(choiri_send_tracker *t);
 /* Writes the SchemaPayload as `schemas` bytes (varint length + CBOR): the parts not sent yet, and the root.
  * Failures stick in the writer. Changes nothing here. */
 void choiri_send_tracker_write(const choiri_send_tracker *t, const choiri_announcement *a, choiri_writer *w);
+/* The same SchemaPayload as one msgpack value. */
+void choiri_send_tracker_write_msgpack(const choiri_send_tracker *t, const choiri_announcement *a,
+                                       choiri_writer *w);
 /* After the message is safely queued: remembers the parts as sent. OK or ERR_NO_MEMORY: call
  * choiri_send_tracker_reserve before queueing, then this cannot fail. */
 int choiri_send_tracker_reserve(choiri_send_tracker *t, const choiri_announcement *a);
@@ -27,7 +30,9 @@ void choiri_send_tracker_commit(choiri_send_tracker *t, const choiri_announcemen
 /* --- what was received --- */
 #define CHOIRI_SCHEMA_MAX_TYPES 4096u /* per connection: reliability case A38 */
 #define CHOIRI_SCHEMA_MAX_BYTES (1u << 20)
-#define CHOIRI_SCHEMA_MAX_STEPS 20000u /* of one plan: keeps a hostile pair well under 10 ms */
+/* One payload is larger than what is kept of it (the envelope, members that we do not know), but not by much. */
+#define CHOIRI_SCHEMA_MAX_PAYLOAD (CHOIRI_SCHEMA_MAX_BYTES + 65536u)
+#define CHOIRI_SCHEMA_MAX_STEPS   20000u /* of one plan: keeps a hostile pair well under 10 ms */
 
 typedef struct choiri_recv_tracker {
     choir_env *env;

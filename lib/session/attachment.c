@@ -12,12 +12,13 @@
 #include "base/options.h"
 #include "link/prologue.h"
 #include "session/internal.h"
+#include "wire/msgpack.h"
 
 /* Limit of the first frame: a prologue has 8 bytes, everything else is another protocol's and named at once. */
 #define PROLOGUE_MAX 64u
 /* An advance that comes so much later than its deadline means that the process slept. */
-#define SLEPT           (5 * CHOIR_SECOND)
-#define SUPPORTED_MODES (1u << CHOIRI_MODE_BARE)
+#define SLEPT  (5 * CHOIR_SECOND)
+#define CODECS ((1u << CHOIR_CODEC_POSTCARD) | (1u << CHOIR_CODEC_MSGPACK))
 /* So long a link may take none of our answers before we read on all the same: see choiri_attachment_answered. Longer than an
  * honest peer is busy with one message, much shorter than the time after which calls in flight make it count as dead. */
 #define ANSWERS_PATIENCE CHOIR_SECOND
@@ -32,6 +33,7 @@ static const choir_attachment_options defaults = {
     .frame_timeout = 30 * CHOIR_SECOND,
     .write_stall_timeout = 30 * CHOIR_SECOND,
     .max_output = 1u << 20,
+    .codecs = CODECS,
 };
 
 void choir_attachment_options_init_sized(choir_attachment_options *o, size_t size) {
@@ -93,6 +95,32 @@ static int send_payload(choir_attachment *a, void (*write)(choiri_writer *w, con
     return CHOIR_OK;
 }
 
+/* The writers of handshake payloads make CBOR; in msgpack mode it is translated on its way. */
+static void write_translated(choiri_writer *w, const void *ctx) {
+    choiri_reader r = choiri_reader_of(*(const choir_bytes *)ctx);
+    choiri_msgpack_write_cbor(w, &r);
+}
+
+static int send_handshake(choir_attachment *a, void (*write)(choiri_writer *w, const void *ctx),
+                          const void *ctx, choir_time now) {
+    if (!a->msgpack) return send_payload(a, write, ctx, now);
+    choiri_outq q;
+    choiri_writer w;
+    choir_iov iov;
+    choiri_outq_init(&q, a->env);
+    choiri_writer_init(&w, &q, NULL);
+    write(&w, ctx);
+    int status = choiri_writer_finish(&w);
+    if (status == CHOIR_OK && !choiri_outq_flatten(&q, q.bytes)) status = CHOIR_ERR_NO_MEMORY;
+    if (status == CHOIR_OK) {
+        size_t n = choiri_outq_peek(&q, 0, UINT64_MAX, &iov, 1);
+        CHOIRI_ASSERT(n == 1 && iov.len == q.bytes);
+        status = send_payload(a, write_translated, &(choir_bytes){iov.base, iov.len}, now);
+    }
+    choiri_outq_deinit(&q);
+    return status;
+}
+
 static void write_prologue(choiri_writer *w, const void *ctx) {
     choiri_write_raw(w, ctx, CHOIRI_PROLOGUE_LEN);
 }
@@ -106,7 +134,7 @@ static void write_sorry(choiri_writer *w, const void *ctx) {
 static void write_hello(choiri_writer *w, const void *ctx) {
     const choir_session *s = ctx;
     choiri_settings settings = {s->parity, s->max_concurrent_requests};
-    choiri_handshake_write_hello(w, !s->initiator, settings, s->metadata, s->call_name);
+    choiri_handshake_write_hello(w, !s->initiator, s->msgpack, settings, s->metadata, s->call_name);
 }
 
 /* In framing NONE a peek offers one payload: where it starts is behind its length. */
@@ -257,18 +285,21 @@ static void expect_hello(choir_attachment *a) {
     a->framer.limit = a->max_handshake;
 }
 
+static uint8_t mode_of(bool msgpack) {
+    return msgpack ? CHOIRI_MODE_MSGPACK : CHOIRI_MODE_BARE;
+}
+
 static int on_prologue(choir_attachment *a, choir_bytes payload, choir_time now) {
     choiri_text text;
     choiri_text_init(&text);
     if (a->initiator) {
-        int status = choiri_prologue_judge_answer(payload, CHOIRI_MODE_BARE, &text);
+        int status = choiri_prologue_judge_answer(payload, mode_of(a->msgpack), &text);
         if (status != CHOIR_OK) choiri_attachment_fail(a, status, &text, now);
         if (status == CHOIR_OK) expect_hello(a);
         return status;
     }
     uint8_t answer[CHOIRI_PROLOGUE_LEN], mode;
-    choiri_prologue_verdict verdict =
-        choiri_prologue_judge_hello(payload, SUPPORTED_MODES, answer, &mode, &text);
+    choiri_prologue_verdict verdict = choiri_prologue_judge_hello(payload, a->modes, answer, &mode, &text);
     if (verdict == CHOIRI_PROLOGUE_CLOSE) {
         choiri_attachment_fail(a, CHOIR_ERR_PROLOGUE, &text, now);
         return CHOIR_ERR_PROLOGUE;
@@ -279,6 +310,7 @@ static int on_prologue(choir_attachment *a, choir_bytes payload, choir_time now)
         choiri_attachment_fail(a, CHOIR_ERR_PROLOGUE, &text, now);
         return CHOIR_ERR_PROLOGUE;
     }
+    a->msgpack = mode == CHOIRI_MODE_MSGPACK;
     expect_hello(a);
     return CHOIR_OK;
 }
@@ -325,7 +357,7 @@ static int on_hello_yourself(choir_attachment *a, choiri_handshake *h, choir_tim
         return fail_with(a, CHOIR_ERR_HANDSHAKE, "the peer answered with our own parity, ids would collide",
                          now);
     }
-    if (send_payload(a, write_lets_go, NULL, now) != CHOIR_OK) {
+    if (send_handshake(a, write_lets_go, NULL, now) != CHOIR_OK) {
         choiri_handshake_free(a->env, h);
         return fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for LetsGo", now);
     }
@@ -334,10 +366,30 @@ static int on_hello_yourself(choir_attachment *a, choiri_handshake *h, choir_tim
     return a->status;
 }
 
+/* What is decoded is kept apart from the payload, so the translated one is needed no longer. */
+static int decode_msgpack(choir_attachment *a, choir_bytes payload, choiri_handshake **ret,
+                          choiri_text *ret_text) {
+    size_t size = choiri_msgpack_cbor_size(payload);
+    choiri_text_init(ret_text);
+    if (size == 0) {
+        choiri_text_add(ret_text, "a handshake message must be msgpack, not ");
+        choiri_text_quoted(ret_text, payload, 16);
+        return CHOIR_ERR_HANDSHAKE;
+    }
+    uint8_t *cbor = choiri_alloc(a->env, size);
+    if (!cbor) return CHOIR_ERR_NO_MEMORY;
+    choiri_msgpack_to_cbor(payload, cbor);
+    int status = choiri_handshake_decode(a->env, (choir_bytes){cbor, size}, false, true, ret, ret_text);
+    choiri_free(a->env, cbor, size);
+    return status;
+}
+
 static int on_handshake(choir_attachment *a, choir_bytes payload, choir_time now) {
     choiri_handshake *h;
     choiri_text text;
-    int status = choiri_handshake_decode(a->env, payload, a->stage == CHOIRI_STAGE_HELLO, &h, &text);
+    bool first = a->stage == CHOIRI_STAGE_HELLO;
+    int status = a->msgpack ? decode_msgpack(a, payload, &h, &text)
+                            : choiri_handshake_decode(a->env, payload, first, false, &h, &text);
     if (status == CHOIR_ERR_NO_MEMORY)
         return fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for the handshake", now);
     if (status != CHOIR_OK) {
@@ -509,6 +561,14 @@ void choir_attachment_advance(choir_attachment *a, choir_time now) {
 
 /* ---- life ---- */
 
+static uint32_t modes_of(uint32_t codecs) {
+    uint32_t modes = 0;
+    if (codecs & (1u << CHOIR_CODEC_POSTCARD)) modes |= 1u << CHOIRI_MODE_BARE;
+    if ((codecs & (1u << CHOIR_CODEC_MSGPACK)) && choiri_msgpack_is_built())
+        modes |= 1u << CHOIRI_MODE_MSGPACK;
+    return modes;
+}
+
 static int new_attachment(choir_env *env, const choir_attachment_options *options, bool initiator,
                           choir_attachment **ret, choir_time now) {
     choir_attachment_options o = defaults;
@@ -516,12 +576,14 @@ static int new_attachment(choir_env *env, const choir_attachment_options *option
         return CHOIR_ERR_INVALID;
     if (o.framing > CHOIR_FRAMING_NONE || o.max_payload < 64 || o.max_handshake < 64)
         return CHOIR_ERR_INVALID;
+    if (o.codecs == 0 || (o.codecs & ~CODECS) || o.reserved != 0) return CHOIR_ERR_INVALID;
     choir_attachment *a = choiri_alloc(env, sizeof *a); /* long-lived: not rounded up to a pool class */
     if (!a) return CHOIR_ERR_NO_MEMORY;
     memset(a, 0, sizeof *a);
     a->env = env;
     a->initiator = initiator;
     a->stage = CHOIRI_STAGE_PROLOGUE;
+    a->modes = modes_of(o.codecs);
     a->none_framing = o.framing == CHOIR_FRAMING_NONE;
     a->max_payload = o.max_payload;
     a->max_handshake = o.max_handshake;
@@ -557,11 +619,12 @@ int choir_attachment_new_initiator(choir_env *env, const choir_attachment_option
     int status = new_attachment(env, options, true, &a, now);
     if (status != CHOIR_OK) return status;
     uint8_t prologue[CHOIRI_PROLOGUE_LEN];
-    choiri_prologue_hello(CHOIRI_MODE_BARE, prologue);
+    a->msgpack = session->msgpack;
+    choiri_prologue_hello(mode_of(a->msgpack), prologue);
     a->woken = true; /* the host does not know it yet */
     now = choiri_session_time(session, now);
     status = send_payload(a, write_prologue, prologue, now);
-    if (status == CHOIR_OK) status = send_payload(a, write_hello, session, now);
+    if (status == CHOIR_OK) status = send_handshake(a, write_hello, session, now);
     if (status != CHOIR_OK) {
         choir_attachment_free(a, now);
         return status;
@@ -584,7 +647,9 @@ int choiri_attachment_accept(choir_attachment *a, choir_session *s, choir_time n
     s->parity = a->hello->parity == CHOIRI_PARITY_ODD ? CHOIRI_PARITY_EVEN : CHOIRI_PARITY_ODD;
     s->peer = (choiri_settings){a->hello->parity, a->hello->settings.max_concurrent_requests};
     s->retry = a->hello->retry;
-    int status = send_payload(a, write_hello, s, now);
+    s->announces = a->hello->announces;
+    s->msgpack = a->msgpack;
+    int status = send_handshake(a, write_hello, s, now);
     if (status != CHOIR_OK) return status;
     a->session = s;
     s->attachment = a;
@@ -598,7 +663,7 @@ int choiri_attachment_accept(choir_attachment *a, choir_session *s, choir_time n
 
 int choir_attachment_refuse(choir_attachment *a, choir_str reason, choir_time now) {
     if (!a || a->stage != CHOIRI_STAGE_DECIDE) return CHOIR_ERR_STATE;
-    int status = send_payload(a, write_sorry, &reason, now);
+    int status = send_handshake(a, write_sorry, &reason, now);
     choiri_text text;
     choiri_text_init(&text);
     choiri_text_str(choiri_text_add(&text, "refused: "), reason);

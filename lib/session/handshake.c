@@ -17,6 +17,7 @@ typedef struct decoder {
     uint8_t *store, *store_end; /* room behind h for metadata and texts */
     choiri_text *text;
     int status;
+    bool msgpack;
 } decoder;
 
 static bool is_key(choir_str s, const char *name) {
@@ -54,13 +55,19 @@ static bool store_span(decoder *d, const void *data, size_t len) {
     return true;
 }
 
-/* An enum with unit variants: {"Odd": null}. rule: handshake.parity */
-static bool read_parity(decoder *d, uint8_t *ret) {
+static bool read_parity_name(decoder *d, choir_str *ret) {
     size_t pairs;
+    if (d->msgpack && choiri_cbor_peek(&d->r) == CHOIRI_CBOR_TEXT) return choiri_cbor_read_text(&d->r, ret);
+    return choiri_cbor_read_map(&d->r, &pairs) && pairs == 1 && choiri_cbor_read_text(&d->r, ret) &&
+           choiri_cbor_read_null(&d->r);
+}
+
+/* An enum with unit variants: {"Odd": null}, in msgpack "Odd". rule: handshake.parity */
+static bool read_parity(decoder *d, uint8_t *ret) {
     choir_str name;
-    if (!choiri_cbor_read_map(&d->r, &pairs) || pairs != 1 || !choiri_cbor_read_text(&d->r, &name) ||
-        !choiri_cbor_read_null(&d->r))
-        return bad(d, "parity must be {\"Odd\": null} or {\"Even\": null}");
+    if (!read_parity_name(d, &name))
+        return bad(d, d->msgpack ? "parity must be \"Odd\" or \"Even\""
+                                 : "parity must be {\"Odd\": null} or {\"Even\": null}");
     if (is_key(name, "Odd"))
         *ret = CHOIRI_PARITY_ODD;
     else if (is_key(name, "Even"))
@@ -226,7 +233,7 @@ static bool read_hello(decoder *d) {
         else if (is_key(key, "connection_settings"))
             ok = settings = read_settings(d, &d->h->settings);
         else if (is_key(key, "message_payload_schema"))
-            ok = schema = read_message_schema(d);
+            ok = schema = d->h->announces = read_message_schema(d);
         else if (is_key(key, "supports_retry"))
             ok = choiri_cbor_read_bool(&d->r, &d->h->retry);
         else if (is_key(key, "resume_key"))
@@ -237,6 +244,7 @@ static bool read_hello(decoder *d) {
             ok = choiri_cbor_skip(&d->r, NULL);
         if (!ok) return bad(d, "Hello is malformed");
     }
+    if (d->msgpack) return (parity && settings) || bad(d, "Hello lacks parity or connection_settings");
     return (parity && settings && schema) ||
            bad(d, "Hello lacks parity, connection_settings or message_payload_schema");
 }
@@ -311,8 +319,8 @@ static void fill_hello(choiri_handshake *h) {
     };
 }
 
-int choiri_handshake_decode(choir_env *env, choir_bytes payload, bool first, choiri_handshake **ret,
-                            choiri_text *ret_text) {
+int choiri_handshake_decode(choir_env *env, choir_bytes payload, bool first, bool msgpack,
+                            choiri_handshake **ret, choiri_text *ret_text) {
     int status = check_first_byte(payload, first, ret_text);
     if (status != CHOIR_OK) return status;
     /* What is stored is never longer than the payload (CBOR spells member names out), nor than the limits. */
@@ -321,7 +329,7 @@ int choiri_handshake_decode(choir_env *env, choir_bytes payload, bool first, cho
     choiri_handshake *h = choiri_alloc(env, size);
     if (!h) return CHOIR_ERR_NO_MEMORY;
     *h = (choiri_handshake){.size = size};
-    decoder d = {.env = env, .r = choiri_reader_of(payload), .h = h, .text = ret_text};
+    decoder d = {.env = env, .r = choiri_reader_of(payload), .h = h, .text = ret_text, .msgpack = msgpack};
     d.store = (uint8_t *)(h + 1);
     d.store_end = d.store + room;
     if (!read_body(&d)) {
@@ -339,10 +347,10 @@ void choiri_handshake_free(choir_env *env, choiri_handshake *h) {
 
 /* ---- writing ---- */
 
-static void write_parity(choiri_writer *w, uint8_t parity) {
-    choiri_cbor_write_map(w, 1);
+static void write_parity(choiri_writer *w, bool msgpack, uint8_t parity) {
+    if (!msgpack) choiri_cbor_write_map(w, 1);
     choiri_cbor_write_key(w, parity == CHOIRI_PARITY_ODD ? "Odd" : "Even");
-    choiri_cbor_write_null(w);
+    if (!msgpack) choiri_cbor_write_null(w);
 }
 
 static void write_entry(choiri_writer *w, const choir_metadata_entry *e) {
@@ -365,23 +373,30 @@ static void write_entry(choiri_writer *w, const choir_metadata_entry *e) {
     choiri_cbor_write_uint(w, e->flags);
 }
 
-void choiri_handshake_write_hello(choiri_writer *w, bool yourself, choiri_settings settings,
+static void write_message_schema(choiri_writer *w, bool msgpack) {
+    choiri_cbor_write_key(w, "message_payload_schema");
+    if (msgpack)
+        choiri_cbor_write_array(w, 0);
+    else
+        choiri_write_raw(w, choiri_message_schema, choiri_message_schema_len);
+}
+
+void choiri_handshake_write_hello(choiri_writer *w, bool yourself, bool msgpack, choiri_settings settings,
                                   choir_metadata metadata, choir_str service) {
     choiri_cbor_write_map(w, 1);
     choiri_cbor_write_key(w, yourself ? "HelloYourself" : "Hello");
     choiri_cbor_write_map(w, yourself ? 5 : 6);
     if (!yourself) {
         choiri_cbor_write_key(w, "parity");
-        write_parity(w, settings.parity);
+        write_parity(w, msgpack, settings.parity);
     }
     choiri_cbor_write_key(w, "connection_settings");
     choiri_cbor_write_map(w, 2);
     choiri_cbor_write_key(w, "parity");
-    write_parity(w, settings.parity);
+    write_parity(w, msgpack, settings.parity);
     choiri_cbor_write_key(w, "max_concurrent_requests");
     choiri_cbor_write_uint(w, settings.max_concurrent_requests);
-    choiri_cbor_write_key(w, "message_payload_schema");
-    choiri_write_raw(w, choiri_message_schema, choiri_message_schema_len);
+    write_message_schema(w, msgpack);
     choiri_cbor_write_key(w, "supports_retry");
     choiri_cbor_write_bool(w, false);
     choiri_cbor_write_key(w, "resume_key");

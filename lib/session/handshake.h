@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The CBOR handshake: Hello, HelloYourself, LetsGo, Sorry. Pure: payload in, struct out, and the reverse.
+/* The handshake: Hello, HelloYourself, LetsGo, Sorry. Pure: payload in, struct out, and the reverse.
+ * It is CBOR here; in msgpack mode the attachment translates. What the two modes say differently is told by `msgpack`:
+ * there an enum's unit variant is its bare name, and message_payload_schema is optional: who sends it wants our schemas.
  * rule: handshake.* (protocol page 03). */
 #ifndef CHOIRI_HANDSHAKE_H
 #define CHOIRI_HANDSHAKE_H
@@ -27,6 +29,7 @@ typedef struct choiri_handshake {
     uint8_t parity; /* Hello: the peer's ids, CHOIRI_PARITY_* */
     choiri_settings settings;
     bool retry;
+    bool announces;  /* the peer wants schemas */
     uint8_t key_len; /* 0: no key. Longer ones than 16 are none (rule: handshake.resume-key) */
     uint8_t key[16];
     choir_str service; /* first String vox-service */
@@ -38,13 +41,14 @@ typedef struct choiri_handshake {
 
 /* Decodes one payload; `first`: it is the peer's first. OK · ERR_NEWER_PEER (the first one does not start with a CBOR
  * map) · ERR_HANDSHAKE (text says what is wrong) · ERR_NO_MEMORY. Returns owned (free with choiri_handshake_free). */
-int choiri_handshake_decode(choir_env *env, choir_bytes payload, bool first, choiri_handshake **ret,
-                            choiri_text *ret_text);
+int choiri_handshake_decode(choir_env *env, choir_bytes payload, bool first, bool msgpack,
+                            choiri_handshake **ret, choiri_text *ret_text);
 void choiri_handshake_free(choir_env *env, choiri_handshake *h);
 
-/* Writes Hello (with parity) or HelloYourself (without), with the constant Message schema, supports_retry false and no
+/* Writes Hello (with parity) or HelloYourself (without), with the constant Message schema (msgpack: an empty
+ * one, since messages are maps by name), supports_retry false and no
  * resume key (there is no operation table yet). vox-service comes last, as vox peers have it. */
-void choiri_handshake_write_hello(choiri_writer *w, bool yourself, choiri_settings settings,
+void choiri_handshake_write_hello(choiri_writer *w, bool yourself, bool msgpack, choiri_settings settings,
                                   choir_metadata metadata, choir_str service);
 void choiri_handshake_write_lets_go(choiri_writer *w);
 void choiri_handshake_write_sorry(choiri_writer *w, choir_str reason);

@@ -18,6 +18,7 @@
 #include "link/framer.h"
 #include "session/handshake.h"
 #include "wire/message.h"
+#include "wire/message_msgpack.h"
 
 /* Pongs that may wait for the link: more pings are answered by the newest only (reliability case A22 allows 64; an honest
  * peer has one ping under way). */
@@ -85,6 +86,8 @@ struct choir_session {
     bool had_attachment;
     bool initiator;
     bool retry;           /* the peer supports retry: calls carry operation ids */
+    bool msgpack;         /* the codec: msgpack, or else postcard */
+    bool announces;       /* the peer wants our schemas; in postcard every peer does */
     uint8_t parity;       /* ours: CHOIRI_PARITY_* */
     choiri_settings peer; /* what the peer announced */
     uint32_t max_concurrent_requests;
@@ -119,6 +122,8 @@ struct choir_session {
     choiri_node closed_node;
     choiri_arena scratch; /* what the current event points to */
     uint8_t scratch_first[256];
+    choiri_arena
+        inbox; /* msgpack: metadata of the newest message, which is not in its payload as we keep it */
     choir_event event;
     choir_chunk *last_payload; /* of an attachment that was freed: what waiting events point to */
 
@@ -159,6 +164,30 @@ bool choiri_session_glitch(choir_session *s, choir_time now);
 /* Bytes held because of the peer. */
 bool choiri_session_charge(choir_session *s, size_t bytes);
 void choiri_session_discharge(choir_session *s, size_t bytes);
+/* The messages that carry no value, in the session's codec. */
+static inline void choiri_session_write_ping(const choir_session *s, choiri_writer *w, bool pong,
+                                             uint64_t nonce) {
+    uint8_t kind = pong ? CHOIRI_MSG_PONG : CHOIRI_MSG_PING;
+    if (s->msgpack)
+        choiri_msgpack_message_encode(w, &(choiri_message){.kind = kind, .id = nonce});
+    else
+        choiri_message_write_ping(w, pong, 0, nonce);
+}
+static inline void choiri_session_write_cancel(const choir_session *s, choiri_writer *w, uint64_t id) {
+    if (s->msgpack)
+        choiri_msgpack_message_encode(
+            w, &(choiri_message){.kind = CHOIRI_MSG_REQUEST, .body = CHOIRI_BODY_CANCEL, .id = id});
+    else
+        choiri_message_write_cancel(w, 0, id);
+}
+static inline void choiri_session_write_protocol_error(const choir_session *s, choiri_writer *w,
+                                                       choir_str why) {
+    if (s->msgpack)
+        choiri_msgpack_message_encode(
+            w, &(choiri_message){.kind = CHOIRI_MSG_PROTOCOL_ERROR, .description = why});
+    else
+        choiri_message_write_protocol_error(w, why);
+}
 /* Ends the session. ERR_PROTOCOL and ERR_OUT_OF_MEMORY tell the peer why, if they still can. */
 void choiri_session_fail(choir_session *s, int status, const choiri_text *text, choir_time now);
 /* Arms a timer on the session's wheel. OK or ERR_NO_MEMORY. */
@@ -218,6 +247,7 @@ struct choir_attachment {
     choiri_stage stage;
     bool initiator;
     bool none_framing;
+    bool msgpack;   /* the codec that the prologue settled on */
     uint8_t paused; /* input is not wanted, because of: CHOIRI_PAUSED_* */
     bool holding;   /* too many answers wait: until they are gone, requests that come in do not start */
     bool woken;     /* wake was called and nothing was peeked since */
@@ -226,6 +256,7 @@ struct choir_attachment {
     uint64_t written;     /* bytes ever consumed */
     uint64_t answers;     /* at most so many bytes of answers wait in `out` ... */
     uint64_t answers_end; /* ... all before this position, counted as `written` is */
+    uint32_t modes;       /* acceptor: a bit per conduit mode that it takes */
     uint32_t max_payload, max_handshake;
     uint32_t min_rate;
     uint64_t max_output;

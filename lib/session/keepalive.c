@@ -58,7 +58,7 @@ choir_time choiri_keepalive_deadline(const choir_session *s) {
 static bool ping(choir_session *s, choir_time now) {
     choiri_sending m;
     if (!choiri_session_begin(s, &m, NULL)) return false;
-    choiri_message_write_ping(&m.writer, false, 0, s->alive.nonce + 1);
+    choiri_session_write_ping(s, &m.writer, false, s->alive.nonce + 1);
     if (choiri_session_end(s, &m, now) != CHOIR_OK) return false;
     s->alive.nonce++;
     s->alive.mark = s->attachment->written + s->attachment->out.bytes;

@@ -14,6 +14,8 @@
 
 /* Of the bytes of handshake metadata that a peer takes, these are left for the vox-service entry. */
 #define SERVICE_ROOM 1024u
+/* What an arena's block costs beside what is in it. */
+#define INBOX_SLACK 64u
 
 static const choiri_reporter state_reporter, closed_reporter;
 
@@ -40,7 +42,8 @@ void choir_session_options_init_sized(choir_session_options *o, size_t size) {
 int choiri_session_options_check(const choir_session_options *in, choir_session_options *ret) {
     choir_session_options o = defaults;
     if (in && choiri_options_copy(&o, sizeof o, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
-    if (o.reserved != 0 || o.max_concurrent_requests == 0 || o.max_output == 0) return CHOIR_ERR_INVALID;
+    if (o.codec > CHOIR_CODEC_MSGPACK || o.max_concurrent_requests == 0 || o.max_output == 0)
+        return CHOIR_ERR_INVALID;
     /* One entry of what a peer takes is ours: vox-service. */
     if (o.metadata_len >= CHOIRI_HANDSHAKE_ENTRIES || (o.metadata_len > 0 && !o.metadata))
         return CHOIR_ERR_INVALID;
@@ -86,6 +89,7 @@ int choiri_session_new(choir_env *env, const choir_session_options *o, const cho
     s->env = env;
     s->driver = driver;
     s->initiator = initiator;
+    s->msgpack = initiator && o->codec == CHOIR_CODEC_MSGPACK;
     s->parity = initiator ? CHOIRI_PARITY_ODD : CHOIRI_PARITY_EVEN;
     s->max_concurrent_requests = o->max_concurrent_requests;
     s->max_output = o->max_output;
@@ -97,6 +101,7 @@ int choiri_session_new(choir_env *env, const choir_session_options *o, const cho
     choiri_bucket_init(&s->glitches, o->glitch_burst, o->glitch_rate, now);
     choiri_keepalive_init(s, o, now);
     choiri_arena_init(&s->scratch, env, s->scratch_first, sizeof s->scratch_first, SIZE_MAX);
+    choiri_arena_init(&s->inbox, env, NULL, 0, CHOIRI_MSGPACK_METADATA + INBOX_SLACK);
     choiri_text_init(&s->text);
     env->objects++;
     int status = copy_metadata(s, o->metadata, o->metadata_len);
@@ -146,6 +151,7 @@ void choir_session_free(choir_session *s) {
     CHOIRI_ASSERT(s->charged == 0);
     if (s->wheel) choiri_free(s->env, s->wheel, sizeof *s->wheel);
     choiri_arena_reset(&s->scratch);
+    choiri_arena_reset(&s->inbox);
     choir_chunk_release(s->last_payload);
     if (s->destroy) s->destroy(s->user_data);
     s->env->objects--;
@@ -333,7 +339,7 @@ static void say_why(choir_session *s, int status, const choiri_text *text, choir
     choir_str why = text && text->len > 0
                         ? choiri_text_get(text)
                         : (choir_str){choir_status_text(status), strlen(choir_status_text(status))};
-    choiri_message_write_protocol_error(&m.writer, why);
+    choiri_session_write_protocol_error(s, &m.writer, why);
     (void)choiri_session_end(s, &m, now); /* without memory the peer has to do without a reason */
 }
 
@@ -363,6 +369,7 @@ void choiri_session_established(choir_session *s, choiri_handshake *peer, choir_
         s->peer_hello = peer;
         s->peer = peer->settings;
         s->retry = peer->retry;
+        s->announces = peer->announces;
     }
     s->state = CHOIRI_SESSION_ESTABLISHED;
     choiri_session_alive(s, now);
@@ -396,7 +403,10 @@ static void reject_open(choir_session *s, const choiri_message *msg, choir_time 
                                   .bytes = {(const uint8_t *)reason, sizeof reason - 1}};
     choiri_sending m;
     if (!choiri_session_begin(s, &m, NULL)) return;
-    choiri_message_write_connection_reject(&m.writer, msg->conn, &entry, 1);
+    if (s->msgpack)
+        choiri_msgpack_write_reject(&m.writer, msg->conn, &entry);
+    else
+        choiri_message_write_connection_reject(&m.writer, msg->conn, &entry, 1);
     int status = choiri_session_end(s, &m, now);
     if (status != CHOIR_OK) choiri_session_fail(s, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
 }
@@ -438,10 +448,20 @@ static void on_protocol_error(choir_session *s, const choiri_message *msg, choir
     choiri_session_fail(s, CHOIR_ERR_PEER_PROTOCOL, &text, now);
 }
 
+static int decode_msgpack(choir_session *s, choir_bytes payload, choiri_message *ret_msg) {
+    choiri_arena_reset(&s->inbox); /* nothing waits that points there: a receive finds no event pending */
+    return choiri_msgpack_message_decode(payload, &s->inbox, ret_msg);
+}
+
 void choiri_session_payload(choir_session *s, const choiri_frame *frame, choir_time now) {
     choiri_message msg;
     end_event(s);
-    int status = choiri_message_decode(frame->payload, &msg);
+    int status =
+        s->msgpack ? decode_msgpack(s, frame->payload, &msg) : choiri_message_decode(frame->payload, &msg);
+    if (status == CHOIR_ERR_NO_MEMORY) {
+        choiri_session_fail(s, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
+        return;
+    }
     if (status != CHOIR_OK) {
         choiri_text text;
         choiri_text_init(&text);
@@ -514,7 +534,7 @@ void choiri_session_write_pongs(choir_session *s, choir_time now) {
     for (; done < s->pongs.count; done++) {
         choiri_sending m;
         if (!choiri_session_begin(s, &m, NULL)) break;
-        choiri_message_write_ping(&m.writer, true, 0, s->pongs.nonces[done]);
+        choiri_session_write_ping(s, &m.writer, true, s->pongs.nonces[done]);
         if (choiri_session_end(s, &m, now) != CHOIR_OK) break; /* the rest waits for memory */
     }
     if (done == 0) {
@@ -528,6 +548,10 @@ void choiri_session_write_pongs(choir_session *s, choir_time now) {
 }
 
 /* ---- queries ---- */
+
+uint32_t choir_session_codec(const choir_session *s) {
+    return s && s->msgpack ? CHOIR_CODEC_MSGPACK : CHOIR_CODEC_POSTCARD;
+}
 
 bool choir_session_is_established(const choir_session *s) {
     return s && s->state == CHOIRI_SESSION_ESTABLISHED;

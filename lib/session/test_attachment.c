@@ -3,6 +3,7 @@
 #include "session/internal.h"
 #include "testing/pair.h"
 #include "testing/peer.h"
+#include "wire/msgpack.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -64,7 +65,7 @@ Test(attachment, session_options_are_checked) {
     for (int bad = 0; bad < 6; bad++) {
         choir_session_options_init(&o);
         o.metadata = entries;
-        if (bad == 0) o.reserved = 1;
+        if (bad == 0) o.codec = CHOIR_CODEC_MSGPACK + 1;
         if (bad == 1) o.max_concurrent_requests = 0;
         if (bad == 2) o.metadata_len = 65;
         if (bad == 3) o.metadata = NULL, o.metadata_len = 1;
@@ -86,6 +87,14 @@ Test(attachment, session_options_are_checked) {
     o.metadata = entries;
     o.metadata_len = 1;
     cr_assert_eq(choir_session_new(env, &o, &s, 1), CHOIR_ERR_INVALID, "more than a peer of ours would take");
+    choir_session_options_init(&o);
+    o.codec = CHOIR_CODEC_MSGPACK;
+    int status = choir_session_new(env, &o, &s, 1);
+    cr_assert_eq(status, choiri_msgpack_is_built() ? CHOIR_OK : CHOIR_ERR_UNSUPPORTED);
+    if (status == CHOIR_OK) {
+        cr_assert_eq(choir_session_codec(s), CHOIR_CODEC_MSGPACK);
+        choir_session_free(s);
+    }
     choir_env_free(env);
     cr_assert_eq(alloc.bytes, 0);
 }

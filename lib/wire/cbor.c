@@ -158,9 +158,7 @@ bool choiri_cbor_skip(choiri_reader *r, choir_bytes *ret_item) {
     return true;
 }
 
-static void write_head(choiri_writer *w, unsigned major, uint64_t value) {
-    if (!choiri_writer_ensure(w, 9)) return;
-    uint8_t *p = w->pos;
+uint8_t *choiri_cbor_put_head(uint8_t *p, unsigned major, uint64_t value) {
     unsigned first = major << 5;
     if (value < INFO_ONE_BYTE) {
         *p++ = (uint8_t)(first | value);
@@ -169,7 +167,11 @@ static void write_head(choiri_writer *w, unsigned major, uint64_t value) {
         *p++ = (uint8_t)(first | (INFO_ONE_BYTE + log));
         for (unsigned shift = 8u << log; shift > 0;) *p++ = (uint8_t)(value >> (shift -= 8));
     }
-    w->pos = p;
+    return p;
+}
+
+static void write_head(choiri_writer *w, unsigned major, uint64_t value) {
+    if (choiri_writer_ensure(w, CHOIRI_CBOR_HEAD_MAX)) w->pos = choiri_cbor_put_head(w->pos, major, value);
 }
 
 void choiri_cbor_write_uint(choiri_writer *w, uint64_t v) {

@@ -73,7 +73,7 @@ static bool is_text(choir_bytes b) {
 }
 
 /* A peer that gets text which is none ends the whole session, so it is stopped here. */
-static bool entry_is_valid(const choir_metadata_entry *e) {
+bool choiri_metadata_entry_is_valid(const choir_metadata_entry *e) {
     if (e->reserved != 0 || e->type > CHOIR_METADATA_U64) return false;
     if (!choiri_utf8_is_valid((const uint8_t *)e->key.data, e->key.len)) return false;
     return e->type != CHOIR_METADATA_STRING || is_text(e->bytes);
@@ -82,7 +82,7 @@ static bool entry_is_valid(const choir_metadata_entry *e) {
 void choiri_write_entries(choiri_writer *w, const choir_metadata_entry *entries, size_t count) {
     for (size_t i = 0; i < count; i++) {
         const choir_metadata_entry *e = &entries[i];
-        if (!entry_is_valid(e)) {
+        if (!choiri_metadata_entry_is_valid(e)) {
             choiri_writer_fail(w, CHOIR_ERR_INVALID);
             return;
         }

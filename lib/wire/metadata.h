@@ -5,6 +5,9 @@
 
 #include "wire/writer.h"
 
+/* Is this entry allowed: its type, its reserved member, text that is UTF-8? */
+bool choiri_metadata_entry_is_valid(const choir_metadata_entry *e);
+
 /* The entries without their count: the call encoder adds one of its own. An entry that is not allowed (type,
  * reserved, text that is not UTF-8) fails the writer with ERR_INVALID. */
 void choiri_write_entries(choiri_writer *w, const choir_metadata_entry *entries, size_t count);
