@@ -8,6 +8,7 @@ They go to the folder seeds/TARGET beside the file STAMP, which is written last.
 at the top of its source.
 """
 import glob
+import itertools
 import json
 import os
 import re
@@ -73,17 +74,30 @@ def handshake(folder):
     rows = load(folder, "golden/handshake-examples.json") + load(folder, "recorded/handshakes.json")[:3]
     for name, data in named(rows):
         yield name, b"\x01" + data
-    yield "sorry", b"\0" + next(data for name, data in named(rows) if name == "Sorry")
+    yield "long", b"\0\xa1\x65Sorry\xa1\x66reason\x78\xfa" + b"because " * 31 + b"so"
+
+
+def methods(folder, path):
+    """Names of the methods in an interface file, in order, which is how the targets number them."""
+    with open(os.path.join(folder, path), encoding="utf-8") as file:
+        return re.findall(r"async fn (\w+)", file.read())
 
 
 def schema(folder):
-    for service, name in ((1, "testbed"), (2, "testbed-evolved")):
-        for i, method in enumerate(load(folder, f"schema/{name}-method-schemas.json")["methods"][::2]):
+    """What is announced about the Testbed and its evolved version, each to the other and to itself."""
+    numbers = {1: methods(folder, "testbed/testbed.rs"), 2: methods(folder, "testbed/testbed_evolved.rs")}
+    for name in ("testbed", "testbed-evolved"):
+        for i, method in enumerate(load(folder, f"schema/{name}-method-schemas.json")["methods"]):
             payload = bytes.fromhex(method["args_first_payload_cbor_hex"])
             answer = bytes.fromhex(method["response_first_payload_cbor_hex"])
-            if len(payload) + len(answer) < 3000:
-                yield (f"{name} {method['name']}",
-                       bytes([i & 1, service, 2 * i]) + short(payload) + short(answer) + u16(0) + bytes(24))
+            for ours, known in numbers.items():
+                if method["name"] not in known or (ours == 1 and name == "testbed" and i % 2):
+                    continue
+                at = bytes([i & 1, ours, known.index(method["name"])])
+                for end, both in (("args", [payload]), ("answer", [payload, answer])):
+                    if sum(map(len, both)) < 3000:
+                        yield (f"{name} {method['name']} to {ours} {end}",
+                               at + b"".join(map(short, both)) + u16(0) + bytes(24))
     for row in load(folder, "schema/rust-types.json")["types"][::6]:
         payload = bytes.fromhex(row["payload_cbor_hex"])
         if len(payload) < 2000:
@@ -103,9 +117,9 @@ def json_text(_):
              '"NaN"', '{"secs":1,"nanos":2}', '[[1,2],[3,4]]', '340282366920938463463374607431768211455',
              '{"first":1,"second":"x"}', '{"value":1,"next":null,"children":[{"value":2,"next":null,"children":[]}]}',
              '{"Cat":[1,{"Bird":"x"}]}', '{"Dog":{"name":"x","double":0.5,"nothing":null}}', '"Fish"']
-    for number in range(96):
-        text = texts[number % len(texts)]
-        yield f"{number} {text}", bytes([number % 3, number]) + text.encode()
+    for interface, number in itertools.product(range(3), range(96)):
+        text = texts[(number + interface) % len(texts)]
+        yield f"{interface} {number} {text}", bytes([interface, number]) + text.encode()
 
 
 def pack(value):
@@ -113,7 +127,9 @@ def pack(value):
     if value is None or isinstance(value, bool):
         return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[value]
     if isinstance(value, int):
-        return bytes([value]) if 0 <= value < 128 else b"\xcf" + value.to_bytes(8, "big")
+        if value < 0:
+            return b"\xd3" + value.to_bytes(8, "big", signed=True)
+        return bytes([value]) if value < 128 else b"\xcf" + value.to_bytes(8, "big")
     if isinstance(value, float):
         return b"\xcb" + struct.pack(">d", value)
     if isinstance(value, (str, bytes)):
@@ -140,10 +156,10 @@ def msgpack(_):
     for i, payload in enumerate(payloads):
         yield f"message {i}", b"\0" + pack({"connection_id": i & 1, "payload": payload})
         yield f"document {i}", b"\2" + pack(payload)
-    values = [None, True, 1, "Fish", [1], [1, 2, 3], {"Ok": None}, {"Bird": "x"}, {"Dog": {"name": "x", "double": 0.5, "nothing": None}},
+    values = [None, True, 1, -1000, "Fish", [1], [1, 2, 3], {"Ok": None}, {"Bird": "x"}, {"Dog": {"name": "x", "double": 0.5, "nothing": None}},
               {"value": 1, "next": None, "children": [{"value": 2, "next": None, "children": []}]}, [[None], [1]], {"secs": 1, "nanos": 2}]
-    for number in range(96):
-        yield f"value {number}", bytes([1, number % 3, number]) + pack(values[number % len(values)])
+    for interface, number in itertools.product(range(3), range(96)):
+        yield f"value {interface} {number}", bytes([1, interface, number]) + pack(values[(number + interface) % len(values)])
 
 
 def idl(folder):
@@ -197,6 +213,11 @@ def session(folder):
         b"VOTH\x09\x10\0\0", pack({"Hello": {"parity": "Odd", "connection_settings": SETTINGS, "message_payload_schema": []}}),
         pack({"LetsGo": {}}), call(1, 0x85449d26f9ec872d, ["hi"]), call(3, 0xab275ee3e235df71, [7, 0]), call(5, 1, None),
         pack({"payload": {"Ping": {"nonce": 7}}}))))
+    reply = lambda number, ret: pack({"payload": {"RequestMessage": {"id": number, "body": {"Response": {"ret": pack(ret)}}}}})
+    yield "msgpack, calling", (bytes([23, 3, 0]) + fed(b"VOTA\x09\x10\0\0") + fed(pack({"HelloYourself": {
+        "connection_settings": {"parity": "Even", "max_concurrent_requests": 64}}})) + echo + own(0, 0, 1, 0, 1) * 3 +
+        b"".join(map(fed, (reply(1, {"Ok": "hi"}), reply(3, {"Err": {"User": "Overflow"}}), reply(5, {"Err": "UnknownMethod"}),
+                           reply(7, {"Err": {"InvalidPayload": "why"}})))))
 
 
 TARGETS = {"frame": frame, "prologue": prologue, "handshake": handshake, "message": messages, "schema": schema,

@@ -6,6 +6,7 @@
 #include "fuzz.h"
 #include "rpc/driver.h"
 #include "testing/peer.h"
+#include "wire/msgpack.h"
 
 #include <stdlib.h>
 
@@ -204,6 +205,8 @@ static test_stage choose(actor *a) {
     if (options & 128) o->max_output = a->peer.link.max_output = 10000;
     if (role & 8) o->glitch_burst = 3;
     test_stage stage = (test_stage)(3 - (role >> 1 & 3));
+    /* An acceptor does what its peer asks for; further than this an initiator is brought in postcard only. */
+    if (role & 16 && stage == TEST_STAGE_START && choiri_msgpack_is_built()) o->codec = CHOIR_CODEC_MSGPACK;
     return a->peer.initiator && stage == TEST_STAGE_HELLO ? TEST_STAGE_PROLOGUE : stage;
 }
 
