@@ -59,7 +59,10 @@ static void check_again(fuzz_run *f, const choir_unit *u, uint32_t type, const v
     choiri_arena_reset(&arena);
 }
 
-static void check_value(fuzz_run *f, const choir_unit *u, uint32_t type, choir_bytes bytes) {
+static void check_value(fuzz_run *f) {
+    uint32_t type;
+    const choir_unit *u = fuzz_type(f, &type);
+    choir_bytes bytes = fuzz_copy(f, f->in);
     void *value = fuzz_memory(f, choiri_unit_type(u, type)->size);
     choiri_arena arena;
     choiri_text text;
@@ -89,14 +92,10 @@ static void check_cbor(fuzz_run *f, choir_bytes bytes) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_run f;
     fuzz_open(&f, data, size);
-    uint8_t which = fuzz_u8(&f) % 3;
-    uint32_t type = 0;
-    const choir_unit *u = which == 1 ? fuzz_type(&f, &type) : NULL;
-    choir_bytes bytes = fuzz_copy(&f, f.in);
-    switch (which) {
-    case 0: check_message(&f, bytes); break;
-    case 1: check_value(&f, u, type, bytes); break;
-    default: check_cbor(&f, bytes); break;
+    switch (fuzz_u8(&f) % 3) {
+    case 0: check_message(&f, fuzz_copy(&f, f.in)); break;
+    case 1: check_value(&f); break;
+    default: check_cbor(&f, fuzz_copy(&f, f.in)); break;
     }
     return fuzz_close(&f);
 }
