@@ -27,23 +27,28 @@ void test_peer_init(test_peer *p) {
 
 /* ---- output ---- */
 
-void test_peer_take(test_peer *p) {
+size_t test_peer_take_part(test_peer *p, size_t max) {
     choir_iov iov[16];
-    size_t n;
-    while (p->attachment && (n = choir_attachment_peek(p->attachment, iov, 16)) > 0) {
-        size_t total = 0;
-        for (size_t i = 0; i < n; i++) {
-            if (p->received_len + iov[i].len > p->received_cap) {
-                p->received_cap = (p->received_len + iov[i].len) * 2;
-                p->received = realloc(p->received, p->received_cap);
-                check(p->received, "no memory");
-            }
-            memcpy(p->received + p->received_len, iov[i].base, iov[i].len);
-            p->received_len += iov[i].len;
-            total += iov[i].len;
+    size_t total = 0, n = p->attachment ? choir_attachment_peek(p->attachment, iov, 16) : 0;
+    for (size_t i = 0; i < n && total < max; i++) {
+        size_t len = iov[i].len < max - total ? iov[i].len : max - total;
+        if (p->received_len + len > p->received_cap) {
+            p->received_cap = (p->received_len + len) * 2;
+            p->received = realloc(p->received, p->received_cap);
+            check(p->received, "no memory");
         }
-        check(choir_attachment_consume(p->attachment, total, p->now) == CHOIR_OK, "consume");
-        test_peer_poll(p);
+        memcpy(p->received + p->received_len, iov[i].base, len);
+        p->received_len += len;
+        total += len;
+    }
+    if (total == 0) return 0;
+    check(choir_attachment_consume(p->attachment, total, p->now) == CHOIR_OK, "consume");
+    test_peer_poll(p);
+    return total;
+}
+
+void test_peer_take(test_peer *p) {
+    while (test_peer_take_part(p, SIZE_MAX) > 0) {
     }
 }
 
@@ -84,6 +89,15 @@ void test_peer_poll(test_peer *p) {
     }
 }
 
+/* A Hello is accepted, unless it brings a resume key or there is no memory for a session. */
+static void decide(test_peer *p) {
+    if (p->session || !choir_attachment_hello(p->attachment)) return;
+    int status = choir_attachment_accept(p->attachment, &p->options, &p->session, p->now);
+    if (status == CHOIR_OK) return;
+    check(status == CHOIR_ERR_UNSUPPORTED || status == CHOIR_ERR_NO_MEMORY, "accept");
+    choir_attachment_refuse(p->attachment, CHOIR_STR("not accepted"), p->now);
+}
+
 int test_peer_raw(test_peer *p, const void *bytes, size_t len) {
     const uint8_t *at = bytes;
     test_peer_poll(p);
@@ -91,9 +105,7 @@ int test_peer_raw(test_peer *p, const void *bytes, size_t len) {
         size_t used = 0;
         p->status = choir_attachment_receive(p->attachment, at, len, NULL, &used, p->now);
         test_peer_poll(p);
-        if (choir_attachment_hello(p->attachment) && !p->session)
-            check(choir_attachment_accept(p->attachment, &p->options, &p->session, p->now) == CHOIR_OK,
-                  "accept");
+        decide(p);
         if (!p->deaf) test_peer_take(p);
         if (p->status != CHOIR_OK) break;
         at += used;
@@ -253,6 +265,7 @@ static void create_session(test_peer *p) {
 }
 
 static void bring_to(test_peer *p, test_stage stage) {
+    p->is_open = true;
     create_session(p);
     if (stage >= TEST_STAGE_PROLOGUE) {
         uint8_t prologue[CHOIRI_PROLOGUE_LEN];
@@ -271,7 +284,9 @@ void test_peer_open(test_peer *p, test_stage stage) {
     bring_to(p, stage);
 }
 
-static void end_session(test_peer *p) {
+void test_peer_close(test_peer *p) {
+    if (!p->is_open) return;
+    p->is_open = false;
     if (p->attachment) choir_attachment_closed(p->attachment, CHOIR_ERR_LINK_LOST, CHOIR_STR("cut"), p->now);
     test_peer_poll(p);
     check(!p->session || p->events.closed, "the link ended and the session did not");
@@ -286,7 +301,7 @@ static void end_session(test_peer *p) {
 
 void test_peer_reopen(test_peer *p, test_stage stage) {
     bool quiet = p->events.quiet;
-    end_session(p);
+    test_peer_close(p);
     test_events_init(&p->events, "session");
     p->events.quiet = quiet;
     choiri_send_tracker_init(&p->announced, p->own_env, map_seed);
@@ -296,7 +311,7 @@ void test_peer_reopen(test_peer *p, test_stage stage) {
 }
 
 uint64_t test_peer_deinit(test_peer *p) {
-    end_session(p);
+    test_peer_close(p);
     choir_env_free(p->env);
     choir_env_free(p->own_env);
     check(p->own_alloc.bytes == 0, "the peer itself leaks");

@@ -31,7 +31,8 @@ typedef struct test_peer {
     choir_session *session;
     choir_time now; /* starts at one second */
     int status;     /* what the last receive answered */
-    bool deaf;      /* takes nothing off the output */
+    bool is_open;
+    bool deaf; /* takes nothing off the output */
     test_events events;
     void (*on_event)(struct test_peer *peer, const choir_event *event);
     void *ctx;
@@ -48,13 +49,15 @@ typedef struct test_peer {
 void test_peer_init(test_peer *peer);
 /* Creates the session and feeds it up to `stage`; what it wrote on the way is dropped. */
 void test_peer_open(test_peer *peer, test_stage stage);
-/* The same once more in the same environments, after the session that was there was polled and freed; what the peer
- * under test holds must then be what it held before. Much cheaper than a new peer. */
+/* Ends the session that is there, which is polled before, and frees it. Harmless when there is none. */
+void test_peer_close(test_peer *peer);
+/* Closes, and opens once more in the same environments; what the peer under test holds must then be what it held before.
+ * Much cheaper than a new peer. */
 void test_peer_reopen(test_peer *peer, test_stage stage);
 /* Frees everything and returns the bytes that are left allocated. A session that ends here is polled before. */
 uint64_t test_peer_deinit(test_peer *peer);
 
-/* Input. Each feeds, polls, accepts a waiting Hello, takes the output (unless deaf), and answers the status of receive. */
+/* Input. Each feeds, polls, decides about a waiting Hello, takes the output (unless deaf), and answers the status of receive. */
 int test_peer_raw(test_peer *peer, const void *bytes, size_t len);
 int test_peer_frame(test_peer *peer, const void *payload, size_t len);
 int test_peer_message(test_peer *peer, const choiri_message *msg);
@@ -77,8 +80,9 @@ void test_peer_restore(test_peer *peer);
 /* Lets time pass, advancing at every deadline. */
 void test_peer_sleep(test_peer *peer, choir_duration d);
 void test_peer_poll(test_peer *peer);
-/* Takes the output that waits. */
+/* Takes the output that waits; the other takes at most so many bytes of it, and returns how many. */
 void test_peer_take(test_peer *peer);
+size_t test_peer_take_part(test_peer *peer, size_t max);
 
 /* Output: the next payload, or the next message; false when there is none. A message borrows until the next input. */
 bool test_peer_next_frame(test_peer *peer, choir_bytes *ret_payload);
