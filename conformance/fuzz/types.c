@@ -4,8 +4,8 @@
 #include "choir/dynamic.h"
 #include "schema/json.h"
 #include "schema/unit.h"
-#include "testbed.h"
-#include "testbed_evolved.h"
+#include "testbed/testbed.h"
+#include "testbed/testbed_evolved.h"
 #include "zoo.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
 
 Six types of the Testbed have an evolved form. In recordings between peers of two versions a value is sent in its
 sender's layout and seen in the receiver's; this says which bytes that are, or that there is no such value. It knows
-the two versions and the rules, and nothing of the library: fields are matched by name, what the receiver does not have is
+the two versions and the rules, and nothing of the library: fields are matched by name, what the receiver lacks is
 dropped, an optional field that the sender does not have is empty, all else must be there and have the same type.
 """
 

@@ -258,7 +258,7 @@ class Conversation:
         answers = [(self.calls[m.id].method_id(), bytes(m.data[slice(*m.payload)]), id(m) in unreadable)
                    for m in known if m.is_request(RESPONSE)]
         self.callers = [from_client for (from_client, _), m in zip(entries, self.messages) if m and m.is_call()]
-        # Answers Ok and Err(User) have a value, Err(UnknownMethod) and Err(InvalidPayload) mean that the call was refused.
+        # Answers Ok and Err(User) have a value, Err(UnknownMethod) and Err(InvalidPayload) mean a refused call.
         self.with_value = {method for method, ret, lost in answers
                            if (ret[:1] == b"\0" or ret[:2] == b"\1\0") and not lost}
         self.refused = {method for method, ret, _ in answers if ret[:2] in (b"\1\1", b"\1\2")}

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Written by hand, unlike every other service here: tests with it are the proof that units need no generator. */
 #include "testing/trial.h"
 
 enum {
