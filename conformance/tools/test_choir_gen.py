@@ -206,7 +206,7 @@ class Test:
             result = self.gen("-o", self.place("first"), self.place("first", stem + ".rs"))
             tap.check(result.returncode == 0, f"{stem}: generates", result.stderr)
             self.compile(stem)
-            if stem != "long":  # whose names alone fill a line
+            if stem not in ("long", "letters"):  # names that fill a line; a line is measured in bytes
                 self.format(stem)
         tap.check(sorted(os.listdir(folder)) == ["d", "testbed.c", "testbed.h"], "nothing else is left")
 
