@@ -97,8 +97,7 @@ static void export_announcement(const idl *file, const char *name, uint32_t anno
     printf("\"}%s\n", end);
 }
 
-/* Names are ASCII letters, digits, underscores and r#, so that JSON needs no escapes; what is between the brackets of a
- * signature may have other letters, which are UTF-8 as JSON is. */
+/* Names are letters, digits, underscores and r#, in UTF-8 as JSON is, so that it needs no escapes. */
 static void export_method(const idl *file, const choir_service *s, uint32_t index) {
     const choir_method *m = &s->methods[index];
     choir_str name = choir_method_name(s, index);

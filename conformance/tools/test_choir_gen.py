@@ -57,6 +57,7 @@ BAD = [
 FORMS = {
     "no_trait": "pub struct Only { pub x: u8 }\npub enum Two { A, B(Only) }\n",
     "two-traits.v1": "trait A { async fn f(&self, x: u8) -> u8; }\ntrait B { async fn f(&self, x: Vec<u8>) -> Option<u8>; }\n",
+    "letters": "trait OAuth2 { async fn \u00e9clair(&self, n: u32) -> u32; async fn \u03a3\u0391\u03a3(&self); }\n",
     "empty_trait": "/// Nothing.\ntrait Empty {}\n",
     "h": "trait H { async fn h(&self, h: u8); async fn unit(&self); async fn r#type(&self) -> Result<(), ()>; }\n",
     "channels": "trait C { async fn all(&self, a: Tx<Vec<u8>>, b: Rx<(u8, String)>, c: Option<Tx<()>>); }\n",
@@ -205,7 +206,7 @@ class Test:
             result = self.gen("-o", self.place("first"), self.place("first", stem + ".rs"))
             tap.check(result.returncode == 0, f"{stem}: generates", result.stderr)
             self.compile(stem)
-            if stem != "long":  # whose names alone fill a line
+            if stem not in ("long", "letters"):  # names that fill a line; a line is measured in bytes
                 self.format(stem)
         tap.check(sorted(os.listdir(folder)) == ["d", "testbed.c", "testbed.h"], "nothing else is left")
 

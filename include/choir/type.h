@@ -159,7 +159,9 @@ typedef struct choir_method {
     uint32_t ok;    /* type index */
     uint32_t err;   /* type index: E of Result<T, E>, never for methods that cannot fail */
     uint32_t reserved;
-    uint64_t id; /* on the wire: rule rpc.method-id */
+    /* On the wire: rule rpc.method-id. Checked against the name when all of it and of the service's is ASCII; that of
+     * another name is as the generator made it, because the library has no tables of other letters' case. */
+    uint64_t id;
     /* What is announced about the arguments and the response: announcement index + 1; 0: computed when the service is
      * first used. */
     uint32_t args_announcement, response_announcement;

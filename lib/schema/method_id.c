@@ -4,8 +4,8 @@
  * A name is cut into words at everything that is no letter or digit, and inside such a piece at changes of case:
  * after a lower-case letter before an upper-case one (getUrl), and before the last of several upper-case letters
  * that a lower-case one follows (HTTPServer). Digits take over what came before them. Bytes above ASCII count as
- * letters without case, which is right only for names that have no capitals among them: services with such names
- * are refused when they are prepared, because a wrong id would be found only by the peer.
+ * letters without case, which is right only for names that have no capitals among them: ids of such names are
+ * computed by choir-gen, which has the tables, and are not checked here.
  */
 #include "base/blake3.h"
 #include "schema/service.h"

@@ -54,20 +54,30 @@ static int bad_method(choiri_text *text, const choir_service *desc, uint32_t i, 
     return CHOIR_ERR_INVALID;
 }
 
-/* Method ids need the case of every letter, and the tables for that are larger than the library (method_id.c). */
-static bool is_usable_name(choir_str name) {
+static bool is_ascii(choir_str name) {
     for (size_t i = 0; i < name.len; i++) {
         if ((uint8_t)name.data[i] >= 0x80) return false;
     }
-    return name.len > 0;
+    return true;
+}
+
+/* The id is trusted if it cannot be computed here: it takes the case of every letter, and the tables for that are larger
+ * than the library (method_id.c). */
+static int check_method_id(const choir_service *desc, uint32_t i, choiri_text *text) {
+    choir_str service = choir_service_name(desc), method = choir_method_name(desc, i);
+    uint64_t stated = choiri_service_method(desc, i)->id;
+    if (!is_ascii(service) || !is_ascii(method)) return CHOIR_OK;
+    uint64_t id = choiri_method_id(service, method);
+    if (stated == id) return CHOIR_OK;
+    choiri_text_hex(choiri_text_add(name_method(text, desc, i), "the descriptor has the id "), stated);
+    choiri_text_hex(choiri_text_add(text, ", the name has "), id);
+    return CHOIR_ERR_INVALID;
 }
 
 static int check_method(const choir_service *desc, uint32_t i, choiri_text *text) {
     const choir_unit *u = desc->unit;
     const choir_method *m = choiri_service_method(desc, i);
-    if (!is_usable_name(choir_method_name(desc, i))) {
-        return bad_method(text, desc, i, "names must be ASCII and not empty");
-    }
+    if (choir_method_name(desc, i).len == 0) return bad_method(text, desc, i, "a name must not be empty");
     if (m->args >= u->types_len || m->ok >= u->types_len || m->err >= u->types_len) {
         return bad_method(text, desc, i, "a type is not in the unit");
     }
@@ -78,22 +88,14 @@ static int check_method(const choir_service *desc, uint32_t i, choiri_text *text
     if (m->args_announcement > u->announcements_len || m->response_announcement > u->announcements_len)
         return bad_method(text, desc, i, "what it announces is not in the unit");
     if ((m->flags & ~KNOWN_FLAGS) || m->reserved != 0) return bad_method(text, desc, i, "unknown flags");
-    uint64_t id = choiri_method_id(choir_service_name(desc), choir_method_name(desc, i));
-    if (m->id != id) {
-        choiri_text_hex(choiri_text_add(name_method(text, desc, i), "the descriptor has the id "), m->id);
-        choiri_text_hex(choiri_text_add(text, ", the name has "), id);
-        return CHOIR_ERR_INVALID;
-    }
-    return CHOIR_OK;
+    return check_method_id(desc, i, text);
 }
 
 static int check_service(const choir_service *desc, choiri_text *text) {
     if (!desc->unit) return bad_service(text, "a service without a unit");
     int status = choiri_unit_check(desc->unit, text);
     if (status != CHOIR_OK) return status;
-    if (!is_usable_name(choir_service_name(desc))) {
-        return bad_service(text, "a service's name must be ASCII and not empty");
-    }
+    if (choir_service_name(desc).len == 0) return bad_service(text, "a service's name must not be empty");
     if (desc->methods_len > METHODS_MAX) return bad_service(text, "a service with more than 4096 methods");
     if (desc->methods_len > 0 && !desc->methods)
         return bad_service(text, "a service lacks methods it counts");
@@ -278,6 +280,11 @@ int choir_service_make(choir_env *env, choir_str service, choir_str method, cons
                                        .types = &no_arguments, .strings = ""};
     choiri_text text;
     choiri_text_init(&text);
+    if (!is_ascii(service) || !is_ascii(method)) {
+        choiri_text_add(&text, "a name is not ASCII: its id needs tables that the library does not have");
+        tell(&text, ret_why, why_size);
+        return CHOIR_ERR_INVALID;
+    }
     if (service.len > NAME_MAX || method.len > NAME_MAX || (unit && unit->strings_len > UINT32_MAX / 2)) {
         choiri_text_add(&text, "a name is longer than 1024 bytes, or the unit's strings than 2 GiB");
         tell(&text, ret_why, why_size);

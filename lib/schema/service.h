@@ -35,7 +35,8 @@ static inline const choiri_schema_part *choiri_announcement_find(const choiri_an
 typedef struct choiri_method {
     const choir_method *desc;
     uint64_t id;
-    const choir_type *args_type, *ok_type, *err_type; /* desc's, looked up; answers of a DYNAMIC method: NULL */
+    const choir_type *args_type, *ok_type,
+        *err_type;                /* desc's, looked up; answers of a DYNAMIC method: NULL */
     choiri_announcement args;     /* root: the tuple of arguments, or unit */
     choiri_announcement response; /* root: Result<T, VoxError<E>>; empty for a DYNAMIC method */
     bool has_channels;            /* in its arguments; in an answer there are none */
@@ -52,7 +53,7 @@ typedef struct choiri_service {
 } choiri_service;
 
 /* Finds or prepares. The result lives as long as the env. OK · ERR_ABI · ERR_INVALID (bad descriptor, more than
- * 4096 methods, an id in the descriptor that is not the hash of its name, two methods with one id, a channel in an
+ * 4096 methods, an id in the descriptor that is not the hash of its ASCII name, two methods with one id, a channel in an
  * answer, a precomputed announcement that cannot be read; text says which) · ERR_NO_MEMORY. */
 int choiri_service_prepare(choir_env *env, const choir_service *desc, const choiri_service **ret_service,
                            choiri_text *ret_text);

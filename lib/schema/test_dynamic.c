@@ -722,8 +722,8 @@ Test(dynamic, a_service_that_is_wrong) {
         uint32_t args;
         const char *why;
     } cases[] = {
-        {CHOIR_STR(""), CHOIR_STR("m"), 0, "ASCII and not empty"},
-        {CHOIR_STR("S"), CHOIR_STR(""), 0, "ASCII and not empty"},
+        {CHOIR_STR(""), CHOIR_STR("m"), 0, "not be empty"},
+        {CHOIR_STR("S"), CHOIR_STR(""), 0, "not be empty"},
         {CHOIR_STR("S"), CHOIR_STR("\xc3\xa9"), 0, "ASCII"},
         {CHOIR_STR("S"), CHOIR_STR("a\0b"), 0, "the descriptor has the id"},
         {CHOIR_STR("S"), {long_name, 1025}, 0, "longer than 1024"},

@@ -5,6 +5,7 @@
  *   parse.c     tokens -> declarations (parse_type.c: types and generics; parse_attribute.c: attributes)
  *   resolve.c   declarations -> types: names looked up, generics instantiated, each type once
  *   layout.c    where the members of each type are in C
+ *   method_id.c ids of methods, with all of Unicode
  *   service.c   methods, names, announcements
  *
  * Everything lives in the `idl` and is freed with it. The first error is kept, and ends the input, so that whatever is
@@ -268,8 +269,10 @@ bool idl_parse_attributes(idl *f, idl_attributes *ret);
 bool idl_skip_inner_attributes(idl *f);
 
 bool idl_parse_file(idl *f, idl_decl *in);
-bool idl_resolve(idl *f);                    /* services first */
-bool idl_layout(idl *f);                     /* sizes, alignments, offsets */
+bool idl_resolve(idl *f); /* services first */
+bool idl_layout(idl *f);  /* sizes, alignments, offsets */
+/* method_id.c: false for a name with characters that are neither letters nor not. */
+bool idl_method_id(idl *f, const idl_name *trait, const idl_name *method, uint64_t *ret_id);
 bool idl_finish(idl *f);                     /* the unit, services and methods */
 uint32_t idl_string(idl *f, choir_str name); /* offset in the strings */
 

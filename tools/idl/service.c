@@ -19,19 +19,6 @@ uint32_t idl_string(idl *f, choir_str name) {
     return at;
 }
 
-static bool is_ascii(choir_str name) {
-    for (size_t i = 0; i < name.len; i++)
-        if ((uint8_t)name.data[i] >= 0x80) return false;
-    return true;
-}
-
-static bool check_ascii(idl *f, const idl_name *name) {
-    return is_ascii(name->full) ||
-           idl_fail(
-               f, name->at, (uint32_t)name->text.len, "ASCII letters, digits and _",
-               "names of traits and methods are hashed in lower case, which here is known for ASCII only");
-}
-
 /* A method's id must be its own. */
 static bool check_id(idl *f, const idl_decl *trait, const idl_method *m, uint64_t id) {
     choir_str copy = idl_copy(f, (choir_str){(const char *)&id, sizeof id});
@@ -53,14 +40,12 @@ static bool make_services(idl *f) {
     choir_method *method = f->methods.items;
     for (const idl_decl *d = f->decls; d; d = d->next) {
         if (d->what != IDL_TRAIT) continue;
-        if (!check_ascii(f, &d->name)) return false;
         uint32_t name = idl_string(f, d->name.full);
         *(choir_service *)idl_push(&f->services, sizeof(choir_service)) =
             (choir_service){&f->unit, name, d->methods_len, d->methods_len ? method : NULL};
         *(const idl_decl **)idl_push(&f->traits, sizeof(idl_decl *)) = d;
         for (const idl_method *m = d->methods; m; m = m->next, method++) {
-            if (!check_ascii(f, &m->name)) return false;
-            method->id = choiri_method_id(d->name.full, m->name.full);
+            if (!idl_method_id(f, &d->name, &m->name, &method->id)) return false;
             if (!check_id(f, d, m, method->id)) return false;
         }
     }

@@ -96,7 +96,8 @@ static const struct {
     {"use a::b", "test.rs:1:5: error: this use line does not end\n"},
     {"struct \x01;", "test.rs:1:8: error: the character with code 0x01 has no meaning here\n"},
     {"struct A { x: u8 } \xc3", "test.rs: error: the file is not UTF-8 text"},
-    {"trait \xc3\x89 { }", "test.rs:1:7: error: names of traits and methods are hashed in lower case"},
+    {"trait A\xcc\x81 { async fn f(&self); }",
+     "test.rs:1:7: error: names of traits and methods are hashed in lower case"},
 };
 
 Test(idl_parse, refused) {

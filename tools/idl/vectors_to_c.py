@@ -32,8 +32,7 @@ def method_rows(methods):
     for entry in methods:
         rust = f"trait {entry['trait']} {{ async fn {entry['method']}(&self); }}"
         octal = "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\' else f"\\{b:03o}" for b in rust.encode())
-        plain = "true" if rust.isascii() else "false"
-        yield f'    {{"{octal}", UINT64_C({entry["id"]}), {plain}}},'
+        yield f'    {{"{octal}", UINT64_C({entry["id"]})}},'
 
 
 def service_rows(methods):
@@ -58,7 +57,7 @@ def main(folder, output):
               file=out)
         print("static const struct { const char *name, *text, *payload, *values; } rust_types[] = {", file=out)
         print("\n".join(type_rows(load(folder, "rust-types.json")["types"])), file=out)
-        print("};\nstatic const struct { const char *text; uint64_t id; bool ascii; } rust_methods[] = {", file=out)
+        print("};\nstatic const struct { const char *text; uint64_t id; } rust_methods[] = {", file=out)
         print("\n".join(method_rows(load(folder, "rust-method-ids.json")["methods"])), file=out)
         print("};", file=out)
         for name, source in SERVICES.items():
