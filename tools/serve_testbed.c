@@ -28,8 +28,8 @@ static void answered(choir_responder to, int status) {
 
 /* The echoes: the one argument is the answer, and is sent from where it lies. */
 #define ECHO(service, method, argument)                                                                      \
-    static void service##_on_##method(void *ctx, choir_responder to,                                         \
-                                      const service##_##method##_args *args, const choir_event *request) {   \
+    static void service##_on_##method(void *ctx, choir_responder to, const service##_##method##_args *args,  \
+                                      const choir_event *request) {                                          \
         (void)ctx, (void)request;                                                                            \
         answered(to, service##_reply_##method(to, argument));                                                \
     }

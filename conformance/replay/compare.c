@@ -55,8 +55,7 @@ static bool recorded(const replay_part *part, uint32_t i, bool of_client, choiri
 }
 
 static uint64_t method_id(uint64_t recorded_id, bool calls) {
-    return calls && recorded_id == REPLAY_NAMELESS_METHOD ? newer_service.methods[0].id
-                                                           : recorded_id;
+    return calls && recorded_id == REPLAY_NAMELESS_METHOD ? newer_service.methods[0].id : recorded_id;
 }
 
 /* The call that a recorded request id belongs to. Returns its number, counted from 1. */
@@ -124,7 +123,8 @@ static void compare_hellos(comparison *c, uint32_t at, const replay_hello *their
 static void compare_payloads(comparison *c, uint32_t at, choir_bytes theirs, choir_bytes ours) {
     choiri_message their_message, our_message;
     replay_hello their_hello, our_hello;
-    bool messages = recorded(c->part, at, c->part->client, &their_message), hellos = replay_hello_read(theirs, &their_hello);
+    bool messages = recorded(c->part, at, c->part->client, &their_message),
+         hellos = replay_hello_read(theirs, &their_hello);
     if (messages != is_message(ours, &our_message) || hellos != replay_hello_read(ours, &our_hello))
         differ(c, at, "another kind of payload");
     else if (messages)
@@ -195,8 +195,7 @@ static bool announce_message(comparison *c, announcements *all, choir_bytes payl
     choiri_message m, called;
     bool calls = c->part->calls;
     if (!is_message(payload, &m) || m.schemas.len == 0) return true;
-    if (m.kind == CHOIRI_MSG_SCHEMA)
-        return announce(all, method_id(m.method, calls), m.direction, m.schemas);
+    if (m.kind == CHOIRI_MSG_SCHEMA) return announce(all, method_id(m.method, calls), m.direction, m.schemas);
     if (m.body == CHOIRI_BODY_CALL)
         return announce(all, method_id(m.method, calls), CHOIRI_DIRECTION_ARGS, m.schemas);
     return find_call(c->part, !c->part->client, m.id, &called) > 0 &&
@@ -334,7 +333,8 @@ static void compare_request(comparison *c, uint32_t at, const replay_record *r,
     if (!same(piece_bytes(&c->run->bytes, r->metadata), called->metadata.entries) ||
         r->metadata_count != called->metadata.count)
         differ(c, at, "other metadata");
-    if (find_call(c->part, !c->part->client, called->id, &found) == 0) differ(c, at, "a request that was not made");
+    if (find_call(c->part, !c->part->client, called->id, &found) == 0)
+        differ(c, at, "a request that was not made");
 }
 
 /* The recorded answer to a recorded call; false when there is none. */

@@ -299,8 +299,8 @@ Test(testbed, rectangle_area) {
 }
 
 Test(testbed, colors) {
-    static const char *const cases[][2] = {{"green", "0101"}, {"RED", "0100"}, {"bLuE", "0102"},
-                                           {"purple", "00"},  {"", "00"},      {"gree", "00"},
+    static const char *const cases[][2] = {{"green", "0101"}, {"RED", "0100"},   {"bLuE", "0102"},
+                                           {"purple", "00"},  {"", "00"},        {"gree", "00"},
                                            {"greens", "00"},  {"r\u00e9d", "00"}};
     bed b;
     open_bed(&b);
