@@ -69,7 +69,7 @@ static range range_of_ours(const replay_payload *p) {
 static range range_of_theirs(const replay_part *part, const replay_payload *p) {
     choiri_message m;
     bool told = part->calls ? is_request(p, CHOIRI_BODY_RESPONSE, &m)
-                             : is_request(p, CHOIRI_BODY_CALL, &m) && !is_refused(part->recording, m.id);
+                            : is_request(p, CHOIRI_BODY_CALL, &m) && !is_refused(part->recording, m.id);
     if (!told || !p->delivered || p->reads == REPLAY_UNREADABLE) return (range){0, 0, false};
     uint32_t start = (uint32_t)(m.payload.data - p->data);
     return (range){start, start + (uint32_t)m.payload.len, false};
