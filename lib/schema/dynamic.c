@@ -211,7 +211,7 @@ static bool count_empty(builder *b, const frame *f, uint32_t whole, uint64_t par
     info *i = info_at(b, whole);
     if (parts > CHOIRI_DYNAMIC_MAX_EMPTY - i->empty_parts)
         return fail(b, f, CHOIR_ERR_TOO_LARGE,
-                    "the peer's type has more than 256 parts that are always empty");
+                    "the peer's type has more than 16 parts that are always empty");
     i->empty_parts += (uint32_t)parts;
     return true;
 }
@@ -264,20 +264,21 @@ static bool resolve(builder *b, const frame *f, const choiri_wire_object *ref, c
     return instantiate(b, f, ref->members[0].number, args, (uint32_t)count, ret);
 }
 
-/* The next reference of a list, as the type of a component. */
-static bool next_component(builder *b, frame *f, choiri_wire_reader *w, const scope *s, uint32_t *ret) {
-    choiri_wire_object ref;
-    sure(choiri_wire_read_ref(w, &ref));
-    if (!enter(b, f) || !resolve(b, f, &ref, s, ret)) return false;
-    if (!info_at(b, *ret)->opaque) return true;
+static bool is_known(builder *b, const frame *f, uint32_t type) {
+    if (!info_at(b, type)->opaque) return true;
     return fail(b, f, CHOIR_ERR_UNSUPPORTED,
                 "the peer announced no layout for this type (a Duration, for example)");
 }
 
-/* The same for one that lies inside of its whole, so that its size must be known. */
-static bool next_inside(builder *b, frame *f, choiri_wire_reader *w, const scope *s, uint32_t *ret) {
-    uint32_t type;
-    if (!next_component(b, f, w, s, &type)) return false;
+/* The next reference of a list, as the type of a component. */
+static bool next_component(builder *b, frame *f, choiri_wire_reader *w, const scope *s, uint32_t *ret) {
+    choiri_wire_object ref;
+    sure(choiri_wire_read_ref(w, &ref));
+    return enter(b, f) && resolve(b, f, &ref, s, ret) && is_known(b, f, *ret);
+}
+
+/* A component that lies inside of its whole, so that its size must be known. */
+static bool put_inside(builder *b, const frame *f, uint32_t type, uint32_t *ret) {
     if (!info_at(b, type)->done) {
         uint32_t box;
         if (!new_type(b, f, CHOIR_KIND_BOX, &box)) return false;
@@ -287,6 +288,27 @@ static bool next_inside(builder *b, frame *f, choiri_wire_reader *w, const scope
     }
     *ret = type;
     return true;
+}
+
+static bool next_inside(builder *b, frame *f, choiri_wire_reader *w, const scope *s, uint32_t *ret) {
+    uint32_t type;
+    return next_component(b, f, w, s, &type) && put_inside(b, f, type, ret);
+}
+
+/* vox 0.4.0 announces the body of the first instance for all of them, in which the first parameter stands for everything of
+ * the same type: a HashMap<u32, u32> makes all maps of its payload look like HashMap<K, K>. The arguments are always those of
+ * the instance, and what they mean for a map and for Result is known (shape.c does the same for plans). */
+static bool has_params(const scope *s, const char *first, const char *second) {
+    choiri_reader r = choiri_reader_of(s->params);
+    choir_str a, c;
+    if (s->params_len != 2 || s->args_len != 2) return false;
+    sure(choiri_cbor_read_text(&r, &a) && choiri_cbor_read_text(&r, &c));
+    return choiri_wire_is((choir_bytes){(const uint8_t *)a.data, a.len}, first) &&
+           choiri_wire_is((choir_bytes){(const uint8_t *)c.data, c.len}, second);
+}
+
+static bool argument_inside(builder *b, const frame *f, uint32_t type, uint32_t *ret) {
+    return is_known(b, f, type) && put_inside(b, f, type, ret);
 }
 
 static bool only_inside(builder *b, const frame *f, uint32_t step, choir_bytes ref, const scope *s,
@@ -362,8 +384,9 @@ static bool make_product(builder *b, const frame *f, const choiri_wire_object *k
     return finish(b, f, index, l);
 }
 
+/* `argument`: what a newtype is of, whatever was announced; NULL: as announced. */
 static bool make_variant(builder *b, const frame *f, const choiri_wire_object *variant, const scope *s,
-                         uint32_t index, layout *l, choir_variant *ret) {
+                         const uint32_t *argument, uint32_t index, layout *l, choir_variant *ret) {
     choiri_wire_object shape;
     choiri_wire_reader w = choiri_wire_reader_of(variant->members[2].span);
     frame next = {.outer = f, .depth = f->depth, .step = NAME, .name = variant->members[0].span};
@@ -374,7 +397,16 @@ static bool make_variant(builder *b, const frame *f, const choiri_wire_object *v
     uint64_t count = shape.members[0].number;
     switch (shape.form) {
     case CHOIR_VARIANT_UNIT: parts = take(b, count = 0, sizeof *parts); break;
-    case CHOIR_VARIANT_NEWTYPE: parts = read_elements(b, &next, shape.members[0].span, count = 1, s); break;
+    case CHOIR_VARIANT_NEWTYPE:
+        count = 1;
+        if (!argument) {
+            parts = read_elements(b, &next, shape.members[0].span, count, s);
+            break;
+        }
+        parts = take(b, count, sizeof *parts);
+        if (!parts || !argument_inside(b, &next, *argument, &parts[0].type)) return false;
+        parts[0].name = parts[0].flags = 0;
+        break;
     case CHOIR_VARIANT_TUPLE: parts = read_elements(b, &next, shape.members[0].span, count, s); break;
     default: parts = read_fields(b, &next, &shape.members[0], s); break;
     }
@@ -394,6 +426,8 @@ static bool make_enum(builder *b, const frame *f, const choiri_wire_object *kind
     choir_variant *variants = take(b, (size_t)list->number, sizeof *variants);
     layout l = {sizeof(uint32_t), _Alignof(uint32_t)};
     uint32_t name;
+    bool is_result =
+        choiri_wire_is(kind->members[0].span, "Result") && list->number == 2 && has_params(s, "T", "E");
     if (!variants || !add_name(b, f, kind->members[0].span, &name)) return false;
     for (uint64_t i = 0; i < list->number; i++) {
         choiri_wire_object variant;
@@ -401,7 +435,8 @@ static bool make_enum(builder *b, const frame *f, const choiri_wire_object *kind
         if (variant.members[1].number != i)
             return fail(b, f, CHOIR_ERR_UNSUPPORTED,
                         "the peer's enum has its variants numbered out of order");
-        if (!make_variant(b, f, &variant, s, index, &l, &variants[i])) return false;
+        if (!make_variant(b, f, &variant, s, is_result ? &s->args[i] : NULL, index, &l, &variants[i]))
+            return false;
         info_at(b, index)->empty_parts = 0; /* a value is one variant: each was seen to be within the limit */
     }
     choir_type *t = type_at(b, index);
@@ -426,9 +461,12 @@ static bool make_map(builder *b, const frame *f, const choiri_wire_object *kind,
     component parts[2] = {{0}, {0}};
     layout l = {0, 1};
     uint32_t entry, first;
-    if (!only_inside(b, f, KEY, kind->members[0].span, s, &parts[0].type) ||
-        !only_inside(b, f, VALUE, kind->members[1].span, s, &parts[1].type) ||
-        !new_type(b, f, CHOIR_KIND_TUPLE, &entry) || !add_fields(b, f, entry, parts, 2, &l, &first))
+    bool read = has_params(s, "K", "V")
+                    ? argument_inside(b, f, s->args[0], &parts[0].type) &&
+                          argument_inside(b, f, s->args[1], &parts[1].type)
+                    : only_inside(b, f, KEY, kind->members[0].span, s, &parts[0].type) &&
+                          only_inside(b, f, VALUE, kind->members[1].span, s, &parts[1].type);
+    if (!read || !new_type(b, f, CHOIR_KIND_TUPLE, &entry) || !add_fields(b, f, entry, parts, 2, &l, &first))
         return false;
     type_at(b, entry)->first = first;
     type_at(b, entry)->count = 2;

@@ -20,8 +20,8 @@
 #define CHOIRI_DYNAMIC_MAX_TYPES 4096u
 /* A value of one type, and the length of an array: as much as the largest message. */
 #define CHOIRI_DYNAMIC_MAX_SIZE (UINT32_C(1) << 24)
-/* Parts of one type that take no bytes on the wire: they cost time that no payload pays for. */
-#define CHOIRI_DYNAMIC_MAX_EMPTY 256u
+/* Parts of one type that take no bytes on the wire: they cost time that no payload pays for. Real types have one or two. */
+#define CHOIRI_DYNAMIC_MAX_EMPTY 16u
 
 /* The unit of a root (CBOR of a TypeRef), and the root's type in it, made in `out`.
  * OK · ERR_MALFORMED (a reference to a type or parameter that is not there, a bad name) · ERR_UNSUPPORTED (a type whose

@@ -18,10 +18,11 @@
 #define PARAM_V1        8u
 #define SCHEMA_V1       16u
 #define ANNOUNCEMENT_V1 16u
+#define UNIT_V1         136u /* what is behind is only read where the unit's size says that it is there */
 _Static_assert(sizeof(choir_type) == TYPE_V1 && sizeof(choir_field) == FIELD_V1 &&
                    sizeof(choir_variant) == VARIANT_V1 && sizeof(choir_method) == METHOD_V1 &&
                    sizeof(choir_param) == PARAM_V1 && sizeof(choir_schema) == SCHEMA_V1 &&
-                   sizeof(choir_announcement) == ANNOUNCEMENT_V1,
+                   sizeof(choir_announcement) == ANNOUNCEMENT_V1 && sizeof(choir_unit) == UNIT_V1,
                "records only grow at the end, together with a default for units that lack the new members");
 
 #define ALIGN_MAX         16u
@@ -296,8 +297,7 @@ int choiri_unit_check_version(const choir_unit *u, choiri_text *ret_text) {
         choiri_text_u64(choiri_text_add(ret_text, ", this library reads version "), CHOIR_TYPE_ABI);
         return CHOIR_ERR_ABI;
     }
-    if (u->size < sizeof *u || u->reserved != 0 ||
-        !is_stride(u->type_stride, TYPE_V1, _Alignof(choir_type)) ||
+    if (u->size < UNIT_V1 || u->reserved != 0 || !is_stride(u->type_stride, TYPE_V1, _Alignof(choir_type)) ||
         !is_stride(u->field_stride, FIELD_V1, _Alignof(choir_field)) ||
         !is_stride(u->variant_stride, VARIANT_V1, _Alignof(choir_variant)) ||
         !is_stride(u->method_stride, METHOD_V1, _Alignof(choir_method)) ||
