@@ -42,8 +42,8 @@ static const char help[] =
     "Exit status\n"
     "  0  answered; the result is on standard output\n"
     "  1  answered with the method's own error, which is on standard error as JSON\n"
-    "  2  wrong usage: options, address, method, types or arguments; nothing was sent\n"
-    "  3  could not connect, or the session failed\n"
+    "  2  wrong usage: options, address, method or arguments; nothing was sent\n"
+    "  3  could not connect, the session failed, or an interface file cannot be read or has an error\n"
     "  4  the call ended without an answer of the method: unknown method, invalid payload, cancelled, timed out, ...\n";
 
 /* What the command line says. */
@@ -125,8 +125,7 @@ static int parse(request *r, int argc, char **argv) {
     }
     if (r->list) return TOOL_OK;
     if (r->operands_len < 2) return tool_usage(&tool_call, "an address and a method are needed");
-    if (tool_url(r->operands[0], r->url, sizeof r->url)) return TOOL_OK;
-    return tool_usage(&tool_call, "the address is too long");
+    return tool_url(&tool_call, r->operands[0], r->url, sizeof r->url);
 }
 
 /* ---- arguments ---- */
@@ -239,6 +238,7 @@ static int print_value(call *c, const choir_event *done, FILE *out, const char *
     fputs(before, out);
     fwrite(json.data, 1, json.len, out);
     fputc('\n', out);
+    fflush(out); /* the session is still to be closed */
     return TOOL_OK;
 }
 
@@ -249,8 +249,11 @@ static int print_outcome(const call *c, const choir_event *done) {
         hint =
             "the types that were written, or those that the peer announced, are not right; --types FILE says which "
             "interface file has them";
-    tool_say("%s: %s%s%.*s", name, choir_outcome_text(done->outcome), done->text.len > 0 ? ": " : "",
-             (int)done->text.len, done->text.data);
+    /* With a status the answer could not be read here; without one the text is the peer's, in which "ours" is its own. */
+    bool by_peer =
+        done->outcome == CHOIR_OUTCOME_INVALID_PAYLOAD && done->status == CHOIR_OK && done->text.len > 0;
+    tool_say("%s: %s%s%s%.*s", name, choir_outcome_text(done->outcome), done->text.len > 0 ? ": " : "",
+             by_peer ? "the peer says: " : "", (int)done->text.len, done->text.data);
     if (hint) tool_hint("%s", hint);
     return TOOL_NO_ANSWER;
 }
@@ -264,7 +267,8 @@ static void on_done(void *ctx, const choir_event *done) {
     if (r->verbose)
         tool_say("%s: %s after %.3f ms", r->operands[1], choir_outcome_text(done->outcome),
                  tool_ms(choir_loop_now(c->tool.loop) - c->start));
-    if (done->status != CHOIR_OK) {
+    bool ended = done->status != CHOIR_OK && done->outcome != CHOIR_OUTCOME_INVALID_PAYLOAD;
+    if (ended) { /* with its session */
         tool_say("%s: %s; it may or may not have run", r->operands[1], choir_outcome_text(done->outcome));
         c->exit_status = tool_client_failed(r->url, done->status, choir_client_text(c->client));
     } else if (done->outcome == CHOIR_OUTCOME_OK) {
@@ -342,7 +346,7 @@ static int run(int argc, char **argv) {
     call c = {.request = &r};
     int status = parse(&r, argc, argv);
     if (status != TOOL_OK) return status;
-    if (r.types_path && !tool_read_types(r.types_path, &c.types)) return TOOL_USAGE;
+    if (r.types_path && !tool_read_types(r.types_path, &c.types)) return TOOL_FAILED;
     if (r.list)
         tool_list_methods(stdout, c.types);
     else

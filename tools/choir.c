@@ -11,10 +11,10 @@ static const tool_command *const commands[] = {&tool_serve, &tool_call, &tool_pi
 
 static const char exit_help[] =
     "Exit status\n"
-    "  0  well\n"
+    "  0  success\n"
     "  1  the method answered with its own error, which is on standard error as JSON\n"
     "  2  wrong usage; nothing was done\n"
-    "  3  could not connect or listen, the session failed, or a file cannot be read\n"
+    "  3  could not connect or listen, the session failed, or an interface file cannot be read or has an error\n"
     "  4  the call ended without an answer of the method: unknown method, invalid payload,\n"
     "     cancelled, timed out, ...\n";
 
@@ -30,7 +30,7 @@ static void print_help(FILE *out) {
 /* --help counts wherever an option may be. */
 static bool wants_help(int argc, char **argv) {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "--help") == 0) return true;
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
     return false;
 }
 

@@ -91,7 +91,9 @@ bool tool_codec(const char *text, uint32_t *ret) {
     return *ret == CHOIR_CODEC_MSGPACK || strcmp(text, "postcard") == 0;
 }
 
-bool tool_url(const char *address, char *ret_url, size_t size) {
+int tool_url(const tool_command *command, const char *address, char *ret_url, size_t size) {
+    if (strncmp(address, "mem:", 4) == 0)
+        return tool_usage(command, "\"%s\": such links are inside one process; HOST:PORT is needed", address);
     int n = snprintf(ret_url, size, "%s%s", strstr(address, "://") ? "" : "tcp://", address);
-    return n > 0 && (size_t)n < size;
+    return n > 0 && (size_t)n < size ? TOOL_OK : tool_usage(command, "the address is too long");
 }

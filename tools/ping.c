@@ -60,8 +60,7 @@ static int parse(ping *p, int argc, char **argv) {
         if (which == TOOL_OPERAND) p->address = o.value;
     }
     if (!p->address) return tool_usage(&tool_ping, "an address is needed");
-    return tool_url(p->address, p->url, sizeof p->url) ? TOOL_OK
-                                                       : tool_usage(&tool_ping, "the address is too long");
+    return tool_url(&tool_ping, p->address, p->url, sizeof p->url);
 }
 
 static void on_pong(void *ctx, choir_duration round_trip) {

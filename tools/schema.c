@@ -58,9 +58,10 @@ static int show(int argc, char **argv) {
         printf("%s%.*s\n", i > 0 ? "\n" : "", (int)name.len, name.data);
         for (uint32_t m = 0; m < s->methods_len; m++) show_method(file, s, m);
     }
-    if (idl_services_len(file) == 0) tool_say("there is no trait in this file");
+    bool has_services = idl_services_len(file) > 0;
+    if (!has_services) tool_say("there is no trait in this file");
     idl_free(file);
-    return TOOL_OK;
+    return has_services ? TOOL_OK : TOOL_FAILED;
 }
 
 /* ---- export ---- */

@@ -58,8 +58,7 @@ static int parse(serve *s, int argc, char **argv) {
         if (which == TOOL_OPERAND) s->address = o.value;
     }
     if (!s->address) return tool_usage(&tool_serve, "an address is needed, such as tcp://127.0.0.1:0");
-    return tool_url(s->address, s->url, sizeof s->url) ? TOOL_OK
-                                                       : tool_usage(&tool_serve, "the address is too long");
+    return tool_url(&tool_serve, s->address, s->url, sizeof s->url);
 }
 
 /* The loop then ends by itself, when the last link has gone. */

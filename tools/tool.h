@@ -61,8 +61,8 @@ bool tool_count(const char *text, uint32_t min, uint32_t max, uint32_t *ret);
 bool tool_level(const char *text, uint32_t *ret);
 /* postcard or msgpack, as CHOIR_CODEC_*. */
 bool tool_codec(const char *text, uint32_t *ret);
-/* The address as a URL: HOST:PORT stands for tcp://HOST:PORT. False when it is too long to be one. */
-bool tool_url(const char *address, char *ret_url, size_t size);
+/* The address as a URL: HOST:PORT stands for tcp://HOST:PORT. TOOL_OK, or TOOL_USAGE with a message. */
+int tool_url(const tool_command *command, const char *address, char *ret_url, size_t size);
 
 /* ---- messages and the loop (tool.c) ---- */
 

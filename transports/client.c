@@ -216,6 +216,10 @@ int choir_client_call(choir_client *client, uint32_t method, const void *args,
     return choiri_net_result(loop, CHOIR_OK);
 }
 
+const choir_service *choir_client_service(const choir_client *client) {
+    return client ? choir_session_service(client->link->session) : NULL;
+}
+
 int choir_client_cancel(choir_client *client, choir_call_id call) {
     if (!client) return CHOIR_ERR_INVALID;
     int status = choir_cancel(client->link->session, call, choiri_net_now(client->loop));

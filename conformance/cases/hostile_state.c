@@ -534,7 +534,8 @@ Test(hostile, A32_answer_of_the_wrong_type) {
     cr_assert_eq(answer(&p, 1, "\x00\xff\xff\xff\xff\xff\x01", 7), CHOIR_OK);
     cr_assert_eq(p.events.last_outcome, CHOIR_OUTCOME_INVALID_PAYLOAD);
     cr_assert_eq(answer(&p, 3, "\x00\x05", 2), CHOIR_OK);
-    cr_assert_str_eq(p.events.log, "established\ncall-done later invalid payload\ncall-done later ok 05\n");
+    cr_assert_str_eq(p.events.log,
+                     "established\ncall-done later invalid payload ERR_MALFORMED\ncall-done later ok 05\n");
     close_peer(&p);
     /* Under a root that says so: the schemas of another method's answer. */
     open_peer(&p, true);

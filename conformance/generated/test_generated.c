@@ -213,6 +213,11 @@ Test(generated, scalars_and_nothing) {
               out->j.hi == UINT64_MAX && out->l == -0.5 && out->m == 0x1F600 && out->n && out->p == -1);
     cr_assert_eq(zoo_wait_hollow(w.client, PATIENCE, &done), CHOIR_OK);
     cr_expect(zoo_ok_hollow(done) && w.zoo.hollow == 1);
+    /* What belongs to another method or another service is told apart, before anything is read as its types. */
+    cr_expect(!zoo_ok_numbers(done) && !testbed_ok_generate(done) && !testbed_ok_echo(done));
+    const choir_event *other = done;
+    cr_expect_eq(testbed_wait_echo(w.client, CHOIR_STR("x"), PATIENCE, &other), CHOIR_ERR_INVALID);
+    cr_expect_eq(testbed_client_echo(w.client, CHOIR_STR("x"), NULL, NULL, NULL, NULL), CHOIR_ERR_INVALID);
     const uint32_t three[3] = {1, 0, UINT32_MAX};
     cr_assert_eq(zoo_wait_array(w.client, three, PATIENCE, &done), CHOIR_OK);
     const uint32_t *array = zoo_ok_array(done);

@@ -268,9 +268,9 @@ def test_dynamic(t, calculator, url):
                      f"--types={file}")
             with open(file, "w", encoding="utf-8") as out:
                 out.write("pub struct S { x: Unknown }\ntrait T { async fn f(&self, s: S); }")
-            t.expect("a file with a mistake", USAGE, "", [f"{file}:1:", "Unknown"], "call", "--types", file, url, "T.f",
+            t.expect("a file with a mistake", FAILED, "", [f"{file}:1:", "Unknown"], "call", "--types", file, url, "T.f",
                      "{}")
-        t.expect("no file", USAGE, "", ["/nowhere.rs"], "call", "--types", "/nowhere.rs", url, "T.f")
+        t.expect("no file", FAILED, "", ["/nowhere.rs", "No such file"], "call", "--types", "/nowhere.rs", url, "T.f")
 
 
 def test_rust_peer(t, vox):

@@ -95,6 +95,12 @@ typedef struct choir_event {
     uint32_t reserved; /* 0 */
 } choir_event;
 
+/* Is this the end of a call of that method, with that outcome? For generated code, which then knows the type of `value`. */
+static inline bool choir_event_is(const choir_event *done, const choir_service *service, uint32_t method,
+                                  uint32_t outcome) {
+    return done->service == service && done->method == method && done->outcome == outcome;
+}
+
 #ifdef __cplusplus
 }
 #endif

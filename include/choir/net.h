@@ -18,6 +18,7 @@
 
 #include "choir/attachment.h"
 #include "choir/rpc.h"
+#include "choir/value.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -178,6 +179,8 @@ CHOIR_API void choir_client_free(choir_client *client);
 CHOIR_API int choir_client_call(choir_client *client, uint32_t method, const void *args,
                                 const choir_call_options *options, choir_call_fn *done, void *ctx,
                                 choir_call_id *ret_call);
+/* The service that it calls, NULL for none. Returns borrowed. */
+CHOIR_API const choir_service *choir_client_service(const choir_client *client);
 CHOIR_API int choir_client_cancel(choir_client *client, choir_call_id call);
 /* Sends a Ping and reports the round trip. OK · ERR_STATE (not established) · ERR_BUSY (one is under way). `done` gets
  * CHOIR_TIME_NEVER when the session ended first. */

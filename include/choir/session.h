@@ -126,6 +126,8 @@ CHOIR_API choir_str choir_session_text(const choir_session *session);
 
 /* The root connection; a handle even before ESTABLISHED. */
 CHOIR_API choir_conn choir_session_root(const choir_session *session);
+/* The service that is called on it (`call` of its options), NULL for none. Returns borrowed. */
+CHOIR_API const choir_service *choir_session_service(const choir_session *session);
 /* CHOIR_CODEC_*: what it speaks. */
 CHOIR_API uint32_t choir_session_codec(const choir_session *session);
 /* What the peer announced; 0 before its Hello. */

@@ -16,6 +16,10 @@ int choir_service_check(choir_env *env, const choir_service *service, char *ret_
     return status;
 }
 
+const choir_service *choir_session_service(const choir_session *session) {
+    return session && session->root->call ? session->root->call->desc : NULL;
+}
+
 int choir_session_new(choir_env *env, const choir_session_options *options, choir_session **ret_session,
                       choir_time now) {
     choir_session_options o;

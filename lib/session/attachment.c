@@ -569,9 +569,10 @@ void choir_attachment_advance(choir_attachment *a, choir_time now) {
         fail_with(a, CHOIR_ERR_FRAME_TIMEOUT, "a frame took too long to arrive", now);
     else if (now >= stall_deadline(a) && now - stall_deadline(a) > SLEPT)
         a->output_moved = now; /* nobody tried to write in that time */
-    else if (now >= stall_deadline(a))
+    else if (now >= stall_deadline(a)) {
+        a->output_moved = now; /* the last words have their own time */
         fail_with(a, CHOIR_ERR_WRITE_STALLED, "the peer took nothing off our output for too long", now);
-    else if (now >= resume_deadline(a)) {
+    } else if (now >= resume_deadline(a)) {
         a->holding = true;
         resume(a, now);
     }

@@ -24,7 +24,7 @@ static const char help[] =
     "      --depfile D       write what was read, for build systems\n"
     "      --help, --version\n"
     "\n"
-    "Exit status: 0 well; 1 an error in FILE.rs, or --check found a difference; 2 wrong usage; 3 a file\n"
+    "Exit status: 0 success; 1 an error in FILE.rs, or --check found a difference; 2 wrong usage; 3 a file\n"
     "cannot be read or written.\n";
 
 typedef struct options {

@@ -57,11 +57,21 @@ static const char *add_args(const method *x) {
     return "&args";
 }
 
+/* The statement for a condition, on one line if it has room. */
+static void add_if(gen *g, const char *condition, const char *then) {
+    const char *line = gen_format(g, "    if (%s) %s\n", condition, then);
+    if (strlen(line) > GEN_COLUMNS + 1) line = gen_format(g, "    if (%s)\n        %s\n", condition, then);
+    gen_add(&g->header, "%s", line);
+}
+
+/* `called`: what the client or session calls; with another service the index would mean another method. */
 static void add_function(const method *x, const char *head, const char *before, const char *after,
-                         const char *call, const char *call_before, const char *call_after) {
+                         const char *called, const char *call, const char *call_before,
+                         const char *call_after) {
     gen *g = x->g;
     gen_add_list(&g->header, gen_format(g, "static inline int %s", head),
                  gen_format(g, "%s%s%s", before, params(x), after), " {\n");
+    add_if(g, gen_format(g, "%s != &%s_service", called, x->prefix), "return CHOIR_ERR_INVALID;");
     const char *args = add_args(x);
     gen_add_list(&g->header, gen_format(g, "    return %s", call),
                  gen_format(g, "%s\n%s\n%s%s", call_before, x->index, args, call_after), ";\n}\n");
@@ -82,14 +92,14 @@ static void add_calls(const method *x) {
     add_function(
         x, gen_format(g, "%s_client_%s", x->prefix, x->name), "choir_client *client",
         "\nconst choir_call_options *options\nchoir_call_fn *done\nvoid *ctx\nchoir_call_id *ret_call",
-        "choir_client_call", "client", "\noptions\ndone\nctx\nret_call");
+        "choir_client_service(client)", "choir_client_call", "client", "\noptions\ndone\nctx\nret_call");
     add_function(x, gen_format(g, "%s_wait_%s", x->prefix, x->name), "choir_client *client",
-                 "\nchoir_duration timeout\nconst choir_event **ret_done", "choir_client_call_wait", "client",
-                 "\ntimeout\nret_done");
+                 "\nchoir_duration timeout\nconst choir_event **ret_done", "choir_client_service(client)",
+                 "choir_client_call_wait", "client", "\ntimeout\nret_done");
     add_function(x, gen_format(g, "%s_call_%s", x->prefix, x->name),
                  "choir_session *session\nchoir_conn conn",
-                 "\nconst choir_call_options *options\nchoir_call_id *ret_call\nchoir_time now", "choir_call",
-                 "session\nconn", "\noptions\nret_call\nnow");
+                 "\nconst choir_call_options *options\nchoir_call_id *ret_call\nchoir_time now",
+                 "choir_session_service(session)", "choir_call", "session\nconn", "\noptions\nret_call\nnow");
 }
 
 /* The value of an answered call: NULL if it ended in another way. */
@@ -97,14 +107,15 @@ static void add_value(const method *x, const char *what, uint32_t type, const ch
     gen *g = x->g;
     if (idl_type_at(g->file, type)->kind == CHOIR_KIND_NEVER) return;
     const char *head = gen_format(g, "%s_%s_%s", x->prefix, what, x->name);
+    const char *is = gen_format(g, "done\n&%s_service\n%s\n%s", x->prefix, x->index, outcome);
     if (gen_is_empty(g, type)) {
-        gen_add(&g->header,
-                "static inline bool %s(const choir_event *done) {\n    return done->outcome == %s;\n}\n",
-                head, outcome);
+        gen_add(&g->header, "static inline bool %s(const choir_event *done) {\n", head);
+        gen_add_list(&g->header, "    return choir_event_is", is, ";\n}\n");
         return;
     }
     gen_add(&g->header, "static inline %s(const choir_event *done) {\n", declare_pointer(g, type, head));
-    gen_add(&g->header, "    if (done->outcome != %s) return NULL;\n", outcome);
+    gen_add_list(&g->header, "    bool is = choir_event_is", is, ";\n");
+    gen_add(&g->header, "    if (!is) return NULL;\n");
     gen_add(&g->header, "    return CHOIR_CAST(%s, done->value);\n}\n", declare_pointer(g, type, ""));
 }
 
@@ -178,13 +189,14 @@ void gen_add_service(gen *g, uint32_t service) {
         "\n/* ---- calls ----\n *\n"
         " * client_NAME calls and goes on; `done` gets the end of the call, `options` and `ret_call` may be NULL:\n"
         " * choir_client_call. wait_NAME waits for the end: choir_client_call_wait. call_NAME is for sessions without\n"
-        " * libchoir-net: choir_call. Arguments are borrowed for the call. */\n");
+        " * libchoir-net: choir_call. Arguments are borrowed for the call. All answer ERR_INVALID when the client or session\n"
+        " * was made for another service. */\n");
     each_method(g, service, add_calls);
     gen_add(
         h,
         "\n/* ---- ends of calls, answers ----\n *\n"
         " * ok_NAME is the result of a call that was answered, err_NAME the error that the method answered with; NULL\n"
-        " * if the call ended in another way. They are borrowed from the event. reply_NAME answers a request with a\n"
+        " * if the call ended in another way, or was one of another method. They are borrowed from the event. reply_NAME answers a request with a\n"
         " * result, fail_NAME with the method's error; the value is borrowed for the call: choir_respond. */\n");
     each_method(g, service, add_values);
     gen_add(

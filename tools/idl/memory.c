@@ -4,6 +4,7 @@
 
 #include "wire/reader.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -218,16 +219,19 @@ bool idl_read(const char *path, idl **ret_idl, idl_error *ret_error) {
     *ret_error = (idl_error){0};
     FILE *file = fopen(path, "rb");
     if (!file) {
-        snprintf(ret_error->text, sizeof ret_error->text, "%s: error: cannot be opened", path);
+        snprintf(ret_error->text, sizeof ret_error->text, "%s: error: cannot be opened: %s", path,
+                 strerror(errno));
         return false;
     }
     /* One byte more than is allowed tells a file that is too long, also where its size is not known. */
     char *text = checked(malloc(IDL_FILE_MAX + 1));
     size_t len = fread(text, 1, IDL_FILE_MAX + 1, file);
+    int error = errno;
     bool bad = ferror(file) != 0;
     fclose(file);
     if (bad)
-        snprintf(ret_error->text, sizeof ret_error->text, "%s: error: cannot be read", path);
+        snprintf(ret_error->text, sizeof ret_error->text, "%s: error: cannot be read: %s", path,
+                 strerror(error));
     else
         bad = !idl_parse(text, len, path, ret_idl, ret_error);
     free(text);
