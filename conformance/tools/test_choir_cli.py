@@ -156,6 +156,19 @@ def test_help(t):
             listed.stdout)
 
 
+def test_recorded_channels(t):
+    """A method with ends of channels inside its types is announced as a real Rust caller and callee did."""
+    folder = os.path.join(ROOT, "conformance")
+    made = t.run("schema", "export", os.path.join(folder, "replay", "extra_job.rs"))
+    job = json.loads(made.stdout)["services"][0]["methods"][0]
+    with open(os.path.join(folder, "vectors", "sessions-rust", "extra_job.jsonl"), encoding="utf-8") as file:
+        announced = [m["decoded"]["payload"]["value"] for m in map(json.loads, file) if "SchemaMessage" in m["kind"]]
+    t.check(len(announced) == 2, "recorded channels: two announcements")
+    for value, direction in zip(announced, ("args", "response")):
+        t.check(value["method_id"] == "0x" + job["id"] and value["schemas"] == "hex:" + job[direction]["schemas"],
+                f"recorded channels: {direction}", f"{value}\n{job[direction]}")
+
+
 def test_usage(t, url):
     help_of = {name: f"hint: choir {name} --help" for name in ("serve", "call", "ping")}
     cases = [
@@ -542,6 +555,7 @@ def test_ping(t, choir, url):
 def main(choir, calculator):
     t = Test(choir)
     test_help(t)
+    test_recorded_channels(t)
     with Server(choir, "serve", "--test-hooks", "tcp://127.0.0.1:0") as s:
         test_usage(t, s.url)
         test_inference(t, s.url)
