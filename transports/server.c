@@ -296,7 +296,8 @@ static int check_options(choir_loop *loop, const choir_server_options *options, 
     if (!ret->service || (!ret->handlers && !ret->dispatch) || ret->max_sessions == 0 ||
         ret->max_handshakes == 0)
         return choiri_net_fail(loop, CHOIR_ERR_INVALID,
-                               "a server needs a service, handlers and limits that are not 0");
+                               "a server needs a service, handlers (generated ones with their size) and "
+                               "limits that are not 0");
     int status = choiri_net_service_check(loop, ret->service);
     if (status != CHOIR_OK) return status;
     ret->session = NULL; /* the host's, which were borrowed */

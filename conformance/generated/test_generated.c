@@ -231,6 +231,19 @@ Test(generated, scalars_and_nothing) {
     choir_loop_free(w.loop);
 }
 
+Test(generated, handlers_without_their_size) {
+    static const zoo_handlers none = {.open = NULL};
+    choir_loop *loop;
+    choir_server *server = NULL;
+    choir_server_options serve;
+    choir_server_options_init(&serve);
+    zoo_serve(&serve, &none, NULL);
+    cr_assert_eq(choir_loop_new(NULL, &loop), CHOIR_OK);
+    cr_expect_eq(choir_listen(loop, "mem://zoo", &serve, &server), CHOIR_ERR_INVALID);
+    cr_expect(strstr(choir_loop_error(loop).data, "with their size"));
+    choir_loop_free(loop);
+}
+
 Test(generated, enums_and_boxes) {
     world w;
     const choir_event *done;

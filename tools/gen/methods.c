@@ -223,6 +223,7 @@ void gen_add_service(gen *g, uint32_t service) {
         h, gen_format(g, "static inline void %s_serve", prefix),
         gen_format(g, "choir_server_options *options\nconst %s_handlers *handlers\nvoid *ctx", prefix),
         " {\n");
+    gen_add(h, "    if (handlers->size == 0) return; /* it was forgotten: choir_listen says so */\n");
     gen_add(h,
             "    options->service = &%s_service;\n    options->dispatch = %s_dispatch;\n"
             "    options->dispatch_to = handlers;\n    options->ctx = ctx;\n}\n",
