@@ -279,9 +279,6 @@ void choiri_calls_pump(choiri_conn *c, choir_time now) {
             c->calls.queued--;
             c->calls.queued_bytes -= size;
             free_staged(k);
-        } else if (status == CHOIR_ERR_NO_MEMORY &&
-                   (c->calls.in_flight > 0 || choiri_session_output(c->session) > 0)) {
-            break; /* what leaves, or comes back, makes room, and brings us here again */
         } else {
             finish(k, CHOIR_OUTCOME_SEND_FAILED, status);
         }
