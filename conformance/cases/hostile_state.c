@@ -240,6 +240,42 @@ Test(hostile, A23_answers_for_a_peer_that_does_not_read) {
     close_peer(&p);
 }
 
+/* What may wait behind answers that nobody takes: half of the session's quota, and not one request more. */
+Test(hostile, A23_requests_behind_answers_are_bounded) {
+    enum { QUOTA = 400000, ARGS = 9002 };
+    test_peer p;
+    test_peer_init(&p);
+    p.options.memory_quota = QUOTA;
+    p.link.max_output = 20000;
+    p.on_event = handle;
+    test_peer_open(&p, TEST_STAGE_OPEN);
+    test_peer_skip(&p);
+    p.deaf = true;
+    static uint8_t args[ARGS + 1] = {0xa8, 0x46};
+    uint64_t id = 1;
+    for (; choir_attachment_interest(p.attachment) & CHOIR_WANTS_INPUT; id += 2)
+        cr_assert_eq(test_peer_call(&p, id, TRIAL_ECHO, args, ARGS), CHOIR_OK);
+    test_peer_sleep(&p, CHOIR_SECOND);
+    uint64_t started = p.events.started;
+    const choiri_conn *c = p.session->root;
+    for (int i = 0; i < 100; i++, id += 2)
+        cr_assert_eq(test_peer_call(&p, id, TRIAL_ECHO, args, ARGS), CHOIR_OK);
+    uint64_t frame = c->requests.queued_bytes / c->requests.queued;
+    cr_assert_eq(p.events.started, started);
+    cr_assert_leq(c->requests.queued_bytes, QUOTA / 2);
+    cr_assert_gt(c->requests.queued_bytes + frame, QUOTA / 2, "one more would have been too many");
+    cr_assert_lt(p.alloc.peak, 1000 * KIB);
+    /* Once they are taken, all that waited runs; the others were told that they did not. */
+    uint32_t waited = c->requests.queued;
+    p.deaf = false;
+    while (choir_attachment_pending(p.attachment) > 0) {
+        test_peer_take(&p);
+        test_peer_poll(&p);
+    }
+    cr_assert_eq(p.events.started, started + waited);
+    close_peer(&p);
+}
+
 /* The same, and then silence. */
 Test(hostile, A23_answers_for_a_peer_that_says_nothing_more) {
     test_peer p;

@@ -37,7 +37,8 @@ typedef struct choir_session_options {
     /* max_concurrent_requests: announced, and handlers at a time; 64, as vox peers announce. */
     uint32_t max_concurrent_requests;
     /* max_queued_requests, _bytes: requests beyond that wait undispatched, because honest vox peers do not hold
-     * our number; later ones are answered SendFailed. 1,024 or 1 MiB. */
+     * our number; later ones are answered SendFailed. 1,024 or 1 MiB; a single one may be larger. While the peer does not
+     * take our answers (max_output of the link) nothing starts, and half of memory_quota counts instead of the bytes. */
     uint32_t max_queued_requests;
     uint64_t max_queued_request_bytes;
     /* max_queued_calls, _bytes: our own calls waiting for the peer's number or for the handshake; then
