@@ -6,8 +6,8 @@
 #include "base/env.h"
 #include "choir/value.h"
 #include "harness.h"
-#include "schema/value.h"
 #include "testbed.h"
+#include "value/value.h"
 
 #define CODEC_BATCH_NS UINT64_C(2000000) /* so short that some batches are left alone by whatever else runs */
 #define CODEC_BATCHES  100000u

@@ -10,8 +10,8 @@
 
 #include "base/env.h"
 #include "base/outq.h"
+#include "protocol/message.h"
 #include "testing/alloc.h"
-#include "wire/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

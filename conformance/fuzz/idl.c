@@ -3,7 +3,7 @@
  * Input: text. */
 #include "idl/idl.h"
 #include "fuzz.h"
-#include "schema/unit.h"
+#include "value/unit.h"
 
 #include <string.h>
 

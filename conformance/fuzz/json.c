@@ -2,8 +2,8 @@
 /* Values in JSON.
  * Input: type (interface, number), text. */
 #include "choir/value.h"
-#include "schema/unit.h"
 #include "types.h"
+#include "value/unit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_run f;

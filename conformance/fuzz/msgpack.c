@@ -2,11 +2,11 @@
 /* Msgpack mode: messages, values, and the translation to CBOR that handshakes and schemas go through. What was read is
  * written and read as the same.
  * Input: which of the three; for a value its type (interface, number); bytes. */
-#include "schema/msgpack.h"
-#include "schema/unit.h"
+#include "value/msgpack.h"
+#include "protocol/message_msgpack.h"
 #include "types.h"
+#include "value/unit.h"
 #include "wire/cbor.h"
-#include "wire/message_msgpack.h"
 
 #include "choir/value.h"
 

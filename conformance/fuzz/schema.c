@@ -4,8 +4,8 @@
  * Input: is the reading lenient, our method (interface, number), payloads (two bytes of length each; ended by 0), value. */
 #include "schema/dynamic.h"
 #include "schema/plan.h"
-#include "schema/unit.h"
 #include "types.h"
+#include "value/unit.h"
 
 #define PAYLOADS  8
 #define VALUE_MAX 65536u /* of a value's own size: the peer may announce arrays of megabytes */

@@ -2,10 +2,10 @@
 #include "types.h"
 
 #include "choir/dynamic.h"
-#include "schema/json.h"
-#include "schema/unit.h"
 #include "testbed/testbed.h"
 #include "testbed/testbed_evolved.h"
+#include "value/json.h"
+#include "value/unit.h"
 #include "zoo.h"
 
 #include <string.h>

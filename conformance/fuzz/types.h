@@ -6,7 +6,7 @@
 
 #include "fuzz.h"
 #include "schema/service.h"
-#include "schema/value.h"
+#include "value/value.h"
 
 /* Takes a type from the input: one byte for the interface, one for the type in it. */
 const choir_unit *fuzz_type(fuzz_run *f, uint32_t *ret_type);

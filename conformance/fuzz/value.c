@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Values in postcard.
  * Input: type (interface, number), bytes of a value. */
-#include "schema/unit.h"
 #include "types.h"
+#include "value/unit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_run f;

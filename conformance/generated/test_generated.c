@@ -4,10 +4,10 @@
 #include "choir/value.h"
 #include "idl/idl.h"
 #include "rust_vectors.h"
-#include "schema/unit.h"
 #include "testbed/testbed.h"
 #include "testbed/testbed_evolved.h"
 #include "testing/alloc.h"
+#include "value/unit.h"
 #include "zoo.h"
 
 #include <criterion/criterion.h>

@@ -6,9 +6,9 @@
 #include "answer.h"
 #include "replay.h"
 #include "schema/service.h"
-#include "schema/unit.h"
-#include "schema/value.h"
 #include "testbed/testbed_newer.h"
+#include "value/unit.h"
+#include "value/value.h"
 
 #include <stdio.h>
 #include <stdlib.h>

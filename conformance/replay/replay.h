@@ -10,8 +10,8 @@
 
 #include "choir/attachment.h"
 #include "choir/rpc.h"
+#include "protocol/message.h"
 #include "testing/alloc.h"
-#include "wire/message.h"
 
 /* ---- recordings: tables made by sessions_to_c.py ---- */
 

@@ -2,11 +2,11 @@
 /* What Testbed's methods do, from the bytes of a call to the bytes of its answer, as vox peers have recorded them. */
 #include "choir/value.h"
 #include "schema/service.h"
-#include "schema/unit.h"
-#include "schema/value.h"
 #include "testbed/testbed.h"
 #include "testbed/testbed_handlers.h"
 #include "testing/alloc.h"
+#include "value/unit.h"
+#include "value/value.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

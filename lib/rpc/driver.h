@@ -13,13 +13,13 @@
 #include "base/table.h"
 #include "choir/rpc.h"
 #include "schema/dynamic.h"
-#include "schema/msgpack.h"
 #include "schema/plan.h"
 #include "schema/service.h"
 #include "schema/tracker.h"
-#include "schema/unit.h"
-#include "schema/value.h"
 #include "session/internal.h"
+#include "value/msgpack.h"
+#include "value/unit.h"
+#include "value/value.h"
 
 /* Payloads up to this size are copied when they are kept, larger ones keep their chunk: 32 bytes must not pin a read block
  * of 256 KiB. */

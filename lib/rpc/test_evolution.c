@@ -3,8 +3,8 @@
  * round, through a pair of sessions. What must come of it is the table of protocol page 05, with the choices it
  * recommends: a missing Option is none. */
 #include "rpc/driver.h"
-#include "schema/schema_vectors.h"
 #include "schema/test_schema.h"
+#include "schema_vectors.h"
 #include "testing/pair.h"
 
 #include <criterion/criterion.h>

@@ -2,8 +2,8 @@
 /* The conversations of lib/testing/scenarios.c, as they must go: the expected events on both sides, whatever the pieces in
  * which bytes move and with both framings, with the same bytes; and with every allocation failing in turn. All of it in
  * both codecs: the events are the same, only the payloads in them are spelled differently. */
+#include "protocol/message_msgpack.h"
 #include "testing/scenarios.h"
-#include "wire/message_msgpack.h"
 #include "wire/msgpack.h"
 
 #include <criterion/criterion.h>

@@ -3,7 +3,7 @@
 #include "schema/compat.h"
 
 #include "schema/plan.h"
-#include "schema/unit.h"
+#include "value/unit.h"
 
 /* The extraction of one root; far above any that a connection could carry. */
 #define ANNOUNCED_MAX ((size_t)16 << 20)

@@ -11,8 +11,8 @@
  * What has been received was checked then, so reading it cannot fail. */
 #include "schema/dynamic.h"
 
-#include "schema/unit.h"
-#include "schema/value.h"
+#include "value/unit.h"
+#include "value/value.h"
 
 #include "base/assert.h"
 

@@ -18,7 +18,7 @@
 
 #include "schema/decl.h"
 #include "schema/tracker.h"
-#include "schema/unit.h"
+#include "value/unit.h"
 
 #define DEPTH_MAX   CHOIRI_SCHEMA_DEPTH
 #define STEPS_MAX   200000u /* types looked at; a service of hundreds of types needs a few thousand */

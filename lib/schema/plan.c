@@ -10,7 +10,7 @@
  * budget of steps, or the memory. */
 #include "base/assert.h"
 #include "schema/plan_build.h"
-#include "schema/unit.h"
+#include "value/unit.h"
 
 #define STEP_NAMES 16u /* comparing so many names costs a step */
 

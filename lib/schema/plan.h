@@ -14,7 +14,7 @@
 
 #include "schema/extract.h"
 #include "schema/recv_tracker.h"
-#include "schema/value.h"
+#include "value/value.h"
 
 /* One plan: some thousands of fields that differ. */
 #define CHOIRI_PLAN_MAX_BYTES (256u * 1024u)

@@ -6,9 +6,9 @@
  * arena: elements without either are not looped over, and the plan has no steps that skip nothing. So the work is
  * bounded by the input and the depth, however the peer's types look. */
 #include "base/assert.h"
-#include "schema/decoder.h"
 #include "schema/plan_build.h"
-#include "schema/unit.h"
+#include "value/decoder.h"
+#include "value/unit.h"
 
 typedef struct runner {
     choiri_decoder d;

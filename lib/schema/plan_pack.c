@@ -3,8 +3,8 @@
  * what takes no bytes and is not wanted becomes nothing. */
 #include "base/assert.h"
 #include "schema/plan_build.h"
-#include "schema/unit.h"
-#include "schema/value.h"
+#include "value/unit.h"
+#include "value/value.h"
 
 #define STEP_NODES 16u /* looking at so many nodes again costs a step */
 #define ENOUGH     64u /* a bound of this many bytes is as good as a larger one */

@@ -9,8 +9,8 @@
 #include "schema/precomputed.h"
 
 #include "schema/extract.h"
-#include "schema/unit.h"
 #include "schema/wire_schema.h"
+#include "value/unit.h"
 
 /* Are all the types known that are referred to anywhere in the next item? `depth` is bounded by who checked it. */
 static bool is_closed(choiri_reader *r, const choiri_announcement *a) {

@@ -8,7 +8,7 @@
 #include "choir/dynamic.h"
 #include "schema/extract.h"
 #include "schema/precomputed.h"
-#include "schema/unit.h"
+#include "value/unit.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
 #include "schema/shape.h"
 
 #include "base/assert.h"
-#include "schema/unit.h"
-#include "schema/value.h"
+#include "value/unit.h"
+#include "value/value.h"
 
 #define STEP_BYTES 64u /* looking at so many bytes costs a step */
 #define STEP_HOPS  16u /* and so many shapes of a full bucket */

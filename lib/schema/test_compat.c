@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Compatibility reports: single roots by the rules, and the Testbed against its evolved form as a whole. */
 #include "schema/compat.h"
-#include "schema/schema_vectors.h"
 #include "schema/test_plan.h"
+#include "schema_vectors.h"
 
 static void check(side before, side after, choiri_reads new_reads_old, choiri_reads old_reads_new) {
     match m;

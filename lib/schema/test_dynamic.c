@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Run-time units: everything that Rust and recorded peers announce, values by them, hostile schemas, memory that runs out. */
 #include "schema/dynamic.h"
-#include "schema/schema_vectors.h"
 #include "schema/test_schema.h"
-#include "schema/unit.h"
-#include "schema/value.h"
+#include "schema_vectors.h"
 #include "testing/events.h"
+#include "value/unit.h"
+#include "value/value.h"
 
 typedef struct dynamic_env {
     schema_env s;

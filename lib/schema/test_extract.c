@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Extraction against what Rust announces, and its bounds. */
-#include "schema/schema_vectors.h"
 #include "schema/test_schema.h"
-#include "schema/test_types.h"
-#include "schema/unit.h"
+#include "schema_vectors.h"
+#include "value/test_types.h"
+#include "value/unit.h"
 
 /* --- types --- */
 

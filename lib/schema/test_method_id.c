@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Method ids against what Rust's service macro computes. */
 #include "base/blake3.h"
-#include "schema/schema_vectors.h"
 #include "schema/service.h"
 #include "schema/test_schema.h"
+#include "schema_vectors.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 /* Making plans: the rules of protocol page 05 one by one, recorded announcements, and peers that mean harm. What plans do
  * with values is in test_plan_decode.c. */
 #include "schema/test_plan.h"
-#include "schema/schema_vectors.h"
+#include "schema_vectors.h"
 
 static void matches(const char *declarations, const char *remote, const char *local) {
     match m;

@@ -7,8 +7,8 @@
 #include "schema/plan.h"
 #include "schema/plan_build.h"
 #include "schema/test_schema.h"
-#include "schema/test_types.h"
-#include "schema/value.h"
+#include "value/test_types.h"
+#include "value/value.h"
 
 /* One side's types: declarations separated by ';', and a root; or the answer of a method that returns
  * Result<root, err>. */

@@ -3,10 +3,10 @@
  * bad ones are found before a peer sees them. And units of other versions, wherever they come in. */
 #include "schema/plan.h"
 #include "schema/precomputed.h"
-#include "schema/schema_vectors.h"
 #include "schema/test_schema.h"
-#include "schema/test_types.h"
-#include "schema/value.h"
+#include "schema_vectors.h"
+#include "value/test_types.h"
+#include "value/value.h"
 
 #define MAX_METHODS 64
 #define MAX_PARTS   2048

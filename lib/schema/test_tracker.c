@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Trackers: what is announced when, against recorded sessions, and what a peer can send us. */
 #include "schema/plan.h"
-#include "schema/schema_vectors.h"
 #include "schema/test_schema.h"
-#include "schema/unit.h"
+#include "schema_vectors.h"
+#include "value/unit.h"
 
 static const choiri_service *prepare(choir_env *env, const choir_service *desc) {
     const choiri_service *service;

@@ -9,7 +9,7 @@
 #include "base/env.h"
 #include "base/text.h"
 #include "choir/attachment.h"
-#include "wire/message.h"
+#include "protocol/message.h"
 #include "wire/writer.h"
 
 /* Limits of a handshake's metadata: what is kept of it until the host has decided. */

@@ -16,9 +16,9 @@
 #include "choir/attachment.h"
 #include "choir/session.h"
 #include "link/framer.h"
+#include "protocol/message.h"
+#include "protocol/message_msgpack.h"
 #include "session/handshake.h"
-#include "wire/message.h"
-#include "wire/message_msgpack.h"
 
 /* Pongs that may wait for the link: more pings are answered by the newest only (reliability case A22 allows 64; an honest
  * peer has one ping under way). */

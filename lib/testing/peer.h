@@ -6,11 +6,11 @@
 #define CHOIRI_TESTING_PEER_H
 
 #include "choir/attachment.h"
+#include "protocol/message.h"
 #include "schema/tracker.h"
 #include "testing/alloc.h"
 #include "testing/events.h"
 #include "testing/trial.h"
-#include "wire/message.h"
 
 /* How far test_peer_open goes. */
 typedef enum test_stage {

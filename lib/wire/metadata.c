@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Metadata lists: reading, walking, writing. A received list stays in its postcard form: it was checked
  * once, is seldom looked at, and an array of entries would need memory for each call. rule: metadata.* */
-#include "choir/metadata.h"
-
-#include "wire/message.h"
 #include "wire/metadata.h"
 
 /* Key length, type, value and flags take at least a byte each. */

@@ -3,8 +3,8 @@
 #include "idl/internal.h"
 
 #include "schema/extract.h"
-#include "schema/unit.h"
 #include "schema/wire_schema.h"
+#include "value/unit.h"
 
 /* Far above any real interface; a guard against types whose announcement grows without end. */
 #define ANNOUNCE_MAX ((size_t)256 << 20)

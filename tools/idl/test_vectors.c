@@ -3,8 +3,8 @@
 #include "idl/idl.h"
 #include "rust_vectors.h"
 #include "schema/service.h"
-#include "schema/value.h"
 #include "testing/alloc.h"
+#include "value/value.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

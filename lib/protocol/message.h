@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* The `Message` codec: every variant of the vox 0.4.0 session protocol. Decoding borrows from the payload;
+ * encoding writes in place. rule: message.* (protocol page 04). */
+#ifndef CHOIRI_MESSAGE_H
+#define CHOIRI_MESSAGE_H
+
+#include "choir/metadata.h"
+#include "wire/metadata.h"
+
+enum { /* MessagePayload, in wire order */
+       CHOIRI_MSG_PROTOCOL_ERROR = 0,
+       CHOIRI_MSG_CONNECTION_OPEN,
+       CHOIRI_MSG_CONNECTION_ACCEPT,
+       CHOIRI_MSG_CONNECTION_REJECT,
+       CHOIRI_MSG_CONNECTION_CLOSE,
+       CHOIRI_MSG_REQUEST,
+       CHOIRI_MSG_SCHEMA,
+       CHOIRI_MSG_CHANNEL,
+       CHOIRI_MSG_PING,
+       CHOIRI_MSG_PONG,
+};
+enum { CHOIRI_BODY_CALL = 0, CHOIRI_BODY_RESPONSE, CHOIRI_BODY_CANCEL };
+enum { CHOIRI_CHANNEL_ITEM = 0, CHOIRI_CHANNEL_CLOSE, CHOIRI_CHANNEL_RESET, CHOIRI_CHANNEL_GRANT };
+enum { CHOIRI_PARITY_ODD = 0, CHOIRI_PARITY_EVEN };
+enum { CHOIRI_DIRECTION_ARGS = 0, CHOIRI_DIRECTION_RESPONSE };
+
+typedef struct choiri_settings {
+    uint8_t parity; /* CHOIRI_PARITY_* */
+    uint32_t max_concurrent_requests;
+} choiri_settings;
+
+typedef struct choiri_message {
+    uint64_t conn;
+    uint8_t kind;             /* CHOIRI_MSG_* */
+    uint8_t body;             /* request: CHOIRI_BODY_*; channel: CHOIRI_CHANNEL_* */
+    uint8_t direction;        /* schema: CHOIRI_DIRECTION_* */
+    uint32_t additional;      /* channel grant */
+    uint64_t id;              /* request or channel id; ping, pong: nonce */
+    uint64_t method;          /* call, schema */
+    choir_metadata metadata;  /* where the variant has it */
+    choir_bytes payload;      /* args, ret, item */
+    choir_bytes schemas;      /* call, response, schema */
+    choir_str description;    /* protocol error */
+    choiri_settings settings; /* connection open, accept */
+} choiri_message;
+
+/* Decodes one payload. Trailing bytes are ignored, as vox peers do (rule: message.trailing). All members
+ * that the variant does not have are zero. OK, or ERR_TRUNCATED / ERR_MALFORMED: the session is then over, and *ret_msg is
+ * undefined. */
+int choiri_message_decode(choir_bytes payload, choiri_message *ret_msg);
+
+/* Encodes any message (tests, rare messages; the hot ones have their own functions below). For a Call and a
+ * Response with metadata use the entries arguments: msg->metadata is written back verbatim. */
+void choiri_message_encode(choiri_writer *w, const choiri_message *msg);
+
+/* Hot paths. Begin writes everything up to the args or ret length and returns its hole; the caller writes the
+ * value, fills the hole and writes the schemas as bytes (empty: one 00). */
+choiri_hole
+choiri_message_begin_call(choiri_writer *w, uint64_t conn, uint64_t id, uint64_t method,
+                          const choir_metadata_entry *entries, size_t count,
+                          uint64_t operation_id /* 0 is none; written as vox-operation-id, last */);
+choiri_hole choiri_message_begin_response(choiri_writer *w, uint64_t conn, uint64_t id,
+                                          const choir_metadata_entry *entries, size_t count);
+void choiri_message_write_cancel(choiri_writer *w, uint64_t conn, uint64_t id);
+void choiri_message_write_ping(choiri_writer *w, bool pong, uint64_t conn, uint64_t nonce);
+void choiri_message_write_protocol_error(choiri_writer *w, choir_str description);
+void choiri_message_write_connection_reject(choiri_writer *w, uint64_t conn,
+                                            const choir_metadata_entry *entries, size_t count);
+
+#endif

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages as msgpack. rule: msgpack.message (docs/protocol-msgpack.md)
+ *
+ * Reading is driven by two tables: the members that there are, and the variants with the members they may and must have.
+ * A member that is not known is skipped, one that comes twice is an error, and empty metadata and schemas may be left out.
+ * Rejected: the type tables of the schema layer, for the reason that message.c gives. */
+#include "protocol/message_msgpack.h"
+
+#include "base/assert.h"
+#include "base/clear.h"
+#include "wire/metadata.h"
+#include "wire/msgpack.h"
+
+enum { /* members, as bits */
+       CONNECTION = 1 << 0,
+       PAYLOAD = 1 << 1,
+       DESCRIPTION = 1 << 2,
+       SETTINGS = 1 << 3,
+       METADATA = 1 << 4,
+       ID = 1 << 5,
+       BODY = 1 << 6,
+       METHOD = 1 << 7,
+       DIRECTION = 1 << 8,
+       SCHEMAS = 1 << 9,
+       NONCE = 1 << 10,
+       ARGS = 1 << 11,
+       RET = 1 << 12,
+       ITEM = 1 << 13,
+       ADDITIONAL = 1 << 14,
+       PARITY = 1 << 15,
+       MAX_REQUESTS = 1 << 16
+};
+
+static const struct member {
+    const char *name;
+    uint32_t bit;
+} members[] = {
+    {"connection_id", CONNECTION},
+    {"payload", PAYLOAD},
+    {"id", ID},
+    {"body", BODY},
+    {"method_id", METHOD},
+    {"metadata", METADATA},
+    {"args", ARGS},
+    {"ret", RET},
+    {"schemas", SCHEMAS},
+    {"nonce", NONCE},
+    {"item", ITEM},
+    {"additional", ADDITIONAL},
+    {"direction", DIRECTION},
+    {"description", DESCRIPTION},
+    {"connection_settings", SETTINGS},
+    {"parity", PARITY},
+    {"max_concurrent_requests", MAX_REQUESTS},
+};
+
+/* A variant of MessagePayload, RequestBody or ChannelBody, in wire order. */
+typedef struct variant {
+    const char *name;
+    uint32_t must, may;
+} variant;
+
+static const variant payloads[] = {
+    [CHOIRI_MSG_PROTOCOL_ERROR] = {"ProtocolError", DESCRIPTION, 0},
+    [CHOIRI_MSG_CONNECTION_OPEN] = {"ConnectionOpen", SETTINGS, METADATA},
+    [CHOIRI_MSG_CONNECTION_ACCEPT] = {"ConnectionAccept", SETTINGS, METADATA},
+    [CHOIRI_MSG_CONNECTION_REJECT] = {"ConnectionReject", 0, METADATA},
+    [CHOIRI_MSG_CONNECTION_CLOSE] = {"ConnectionClose", 0, METADATA},
+    [CHOIRI_MSG_REQUEST] = {"RequestMessage", ID | BODY, 0},
+    [CHOIRI_MSG_SCHEMA] = {"SchemaMessage", METHOD | DIRECTION | SCHEMAS, 0},
+    [CHOIRI_MSG_CHANNEL] = {"ChannelMessage", ID | BODY, 0},
+    [CHOIRI_MSG_PING] = {"Ping", NONCE, 0},
+    [CHOIRI_MSG_PONG] = {"Pong", NONCE, 0},
+};
+static const variant bodies[] = {
+    [CHOIRI_BODY_CALL] = {"Call", METHOD | ARGS, METADATA | SCHEMAS},
+    [CHOIRI_BODY_RESPONSE] = {"Response", RET, METADATA | SCHEMAS},
+    [CHOIRI_BODY_CANCEL] = {"Cancel", 0, METADATA},
+};
+static const variant channels[] = {
+    [CHOIRI_CHANNEL_ITEM] = {"Item", ITEM, 0},
+    [CHOIRI_CHANNEL_CLOSE] = {"Close", 0, METADATA},
+    [CHOIRI_CHANNEL_RESET] = {"Reset", 0, METADATA},
+    [CHOIRI_CHANNEL_GRANT] = {"GrantCredit", ADDITIONAL, 0},
+};
+static const variant directions[] = {{"Args", 0, 0}, {"Response", 0, 0}};
+static const variant parities[] = {{"Odd", 0, 0}, {"Even", 0, 0}};
+
+#define COUNT(list) (uint32_t)(sizeof(list) / sizeof(list)[0])
+
+typedef struct decoder {
+    choiri_reader r;
+    choiri_arena *arena;
+    choiri_message *m;
+    choir_bytes metadata; /* as it came; turned around when it is known whose it is */
+} decoder;
+
+static bool malformed(decoder *d) {
+    return choiri_reader_fail(&d->r, CHOIR_ERR_MALFORMED);
+}
+
+static bool is(choir_bytes text, const char *name) {
+    return text.len == strlen(name) && memcmp(text.data, name, text.len) == 0;
+}
+
+static bool read_str(decoder *d, choir_bytes *ret) {
+    choiri_msgpack_token t;
+    if (!choiri_msgpack_read(&d->r, &t)) return false;
+    if (t.kind != CHOIRI_MSGPACK_STR) return malformed(d);
+    *ret = t.bytes;
+    return true;
+}
+
+/* The name of one of these variants, as a str. */
+static bool read_name(decoder *d, const variant *list, uint32_t count, uint8_t *ret) {
+    choir_bytes name;
+    if (!read_str(d, &name)) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is(name, list[i].name)) continue;
+        *ret = (uint8_t)i;
+        return true;
+    }
+    return malformed(d);
+}
+
+static bool read_u32(decoder *d, uint32_t *ret) {
+    uint64_t v;
+    if (!choiri_msgpack_read_uint(&d->r, &v)) return false;
+    if (v > UINT32_MAX) return malformed(d);
+    *ret = (uint32_t)v;
+    return true;
+}
+
+/* A bin; nil stands for an empty one. */
+static bool read_opaque(decoder *d, choir_bytes *ret) {
+    choiri_msgpack_token t;
+    if (!choiri_msgpack_read(&d->r, &t)) return false;
+    if (t.kind == CHOIRI_MSGPACK_NIL) return true;
+    if (t.kind != CHOIRI_MSGPACK_BIN) return malformed(d);
+    *ret = t.bytes;
+    return true;
+}
+
+static bool read_variant(decoder *d, const variant *list, uint32_t count, uint8_t *ret);
+
+static bool read_members(decoder *d, uint32_t must, uint32_t may);
+
+static bool read_member(decoder *d, uint32_t bit) {
+    choiri_message *m = d->m;
+    switch (bit) {
+    case CONNECTION: return choiri_msgpack_read_uint(&d->r, &m->conn);
+    case PAYLOAD: return read_variant(d, payloads, COUNT(payloads), &m->kind);
+    case ID:
+    case NONCE: return choiri_msgpack_read_uint(&d->r, &m->id);
+    case BODY:
+        if (m->kind == CHOIRI_MSG_REQUEST) return read_variant(d, bodies, COUNT(bodies), &m->body);
+        return read_variant(d, channels, COUNT(channels), &m->body);
+    case METHOD: return choiri_msgpack_read_uint(&d->r, &m->method);
+    case METADATA: return choiri_msgpack_skip(&d->r, &d->metadata);
+    case ARGS:
+    case RET:
+    case ITEM: return read_opaque(d, &m->payload);
+    case SCHEMAS: return read_opaque(d, &m->schemas);
+    case ADDITIONAL: return read_u32(d, &m->additional);
+    case DIRECTION: return read_name(d, directions, COUNT(directions), &m->direction);
+    case DESCRIPTION: return choiri_msgpack_read_text(&d->r, &m->description);
+    case SETTINGS: return read_members(d, PARITY | MAX_REQUESTS, 0);
+    case PARITY: return read_name(d, parities, COUNT(parities), &m->settings.parity);
+    case MAX_REQUESTS: return read_u32(d, &m->settings.max_concurrent_requests);
+    default: return malformed(d);
+    }
+}
+
+static uint32_t find_member(choir_bytes name, uint32_t among) {
+    for (uint32_t i = 0; i < COUNT(members); i++)
+        if ((members[i].bit & among) && is(name, members[i].name)) return members[i].bit;
+    return 0;
+}
+
+static bool read_members(decoder *d, uint32_t must, uint32_t may) {
+    uint32_t pairs, seen = 0;
+    if (!choiri_msgpack_read_map(&d->r, &pairs)) return false;
+    for (; pairs > 0; pairs--) {
+        choir_bytes name;
+        if (!read_str(d, &name)) return false;
+        uint32_t bit = find_member(name, must | may);
+        if (bit & seen) return malformed(d);
+        seen |= bit;
+        if (!(bit ? read_member(d, bit) : choiri_msgpack_skip(&d->r, NULL))) return false;
+    }
+    return (seen & must) == must || malformed(d);
+}
+
+/* {"Variant": {members}} */
+static bool read_variant(decoder *d, const variant *list, uint32_t count, uint8_t *ret) {
+    uint32_t pairs;
+    if (!choiri_msgpack_read_map(&d->r, &pairs)) return false;
+    if (pairs != 1) return malformed(d);
+    if (!read_name(d, list, count, ret)) return false;
+    return read_members(d, list[*ret].must, list[*ret].may);
+}
+
+/* ---- metadata ---- */
+
+typedef struct entry {
+    choir_bytes key, text;
+    uint64_t u64, flags;
+    uint8_t type;
+    bool has_key, has_value;
+} entry;
+
+static bool read_value(decoder *d, entry *e) {
+    uint32_t pairs;
+    choir_bytes name;
+    choir_str text;
+    if (!choiri_msgpack_read_map(&d->r, &pairs) || pairs != 1 || !read_str(d, &name)) return malformed(d);
+    if (is(name, "String")) {
+        if (!choiri_msgpack_read_text(&d->r, &text)) return false;
+        e->text = (choir_bytes){(const uint8_t *)text.data, text.len};
+        e->type = CHOIR_METADATA_STRING;
+        return true;
+    }
+    if (is(name, "Bytes")) {
+        e->type = CHOIR_METADATA_BYTES;
+        return read_opaque(d, &e->text);
+    }
+    e->type = CHOIR_METADATA_U64;
+    return is(name, "U64") ? choiri_msgpack_read_uint(&d->r, &e->u64) : malformed(d);
+}
+
+static bool read_entry(decoder *d, entry *e) {
+    uint32_t pairs;
+    if (!choiri_msgpack_read_map(&d->r, &pairs)) return false;
+    for (; pairs > 0; pairs--) {
+        choir_bytes name;
+        choir_str key;
+        bool ok = read_str(d, &name);
+        if (ok && is(name, "key")) {
+            ok = e->has_key = choiri_msgpack_read_text(&d->r, &key);
+            if (ok) e->key = (choir_bytes){(const uint8_t *)key.data, key.len};
+        } else if (ok && is(name, "value")) {
+            ok = e->has_value = read_value(d, e);
+        } else if (ok && is(name, "flags")) {
+            ok = choiri_msgpack_read_uint(&d->r, &e->flags);
+        } else if (ok) {
+            ok = choiri_msgpack_skip(&d->r, NULL);
+        }
+        if (!ok) return false;
+    }
+    return (e->has_key && e->has_value) || malformed(d);
+}
+
+static uint8_t *put_span(uint8_t *p, choir_bytes b) {
+    p = choiri_put_varint(p, b.len);
+    if (b.len > 0) memcpy(p, b.data, b.len);
+    return p + b.len;
+}
+
+/* Postcard is never longer: msgpack spells the names of the members out, 19 bytes and more of each entry. */
+static uint8_t *put_entry(uint8_t *p, const entry *e) {
+    p = put_span(p, e->key);
+    *p++ = e->type;
+    p = e->type == CHOIR_METADATA_U64 ? choiri_put_varint(p, e->u64) : put_span(p, e->text);
+    return choiri_put_varint(p, e->flags);
+}
+
+/* Over the limits: a call may be refused, so what it needs to be known by is kept. */
+static bool too_much(decoder *d, uint32_t count) {
+    if (d->m->kind != CHOIRI_MSG_REQUEST || d->m->body != CHOIRI_BODY_CALL) return malformed(d);
+    d->m->metadata = (choir_metadata){d->metadata, count};
+    return true;
+}
+
+static bool read_metadata(decoder *d) {
+    uint32_t count;
+    if (d->metadata.len == 0) return true; /* left out */
+    d->r = choiri_reader_of(d->metadata);
+    if (choiri_msgpack_is_nil(&d->r)) return true;
+    if (!choiri_msgpack_read_array(&d->r, &count)) return false;
+    if (count == 0) return true;
+    if (count > CHOIRI_MSGPACK_ENTRIES || d->metadata.len > CHOIRI_MSGPACK_METADATA)
+        return too_much(d, count);
+    uint8_t *start = choiri_arena_alloc(d->arena, d->metadata.len, 1), *p = start;
+    if (!start) return choiri_reader_fail(&d->r, CHOIR_ERR_NO_MEMORY);
+    for (uint32_t i = 0; i < count; i++) {
+        entry e = {.type = 0};
+        if (!read_entry(d, &e)) return false;
+        p = put_entry(p, &e);
+    }
+    d->m->metadata = (choir_metadata){{start, (size_t)(p - start)}, count};
+    return true;
+}
+
+int choiri_msgpack_message_decode(choir_bytes payload, choiri_arena *arena, choiri_message *ret_msg) {
+    choiri_message m;
+    int status = choiri_msgpack_scan(payload);
+    if (status != CHOIR_OK) return status;
+    choiri_clear(&m, sizeof m);
+    decoder d = {.r = choiri_reader_of(payload), .arena = arena, .m = &m};
+    if (!read_members(&d, PAYLOAD, CONNECTION) || !read_metadata(&d)) return d.r.status;
+    *ret_msg = m;
+    return CHOIR_OK;
+}
+
+/* ---- writing ---- */
+
+static void key(choiri_writer *w, const char *name) {
+    choiri_msgpack_write_key(w, name);
+}
+
+static void write_number(choiri_writer *w, const char *name, uint64_t v) {
+    key(w, name);
+    choiri_msgpack_write_uint(w, v);
+}
+
+static void write_opaque(choiri_writer *w, const char *name, choir_bytes b) {
+    key(w, name);
+    choiri_msgpack_write_bin(w, b);
+}
+
+/* Up to the members of the payload, of which there are so many. */
+static void begin(choiri_writer *w, uint64_t conn, uint8_t kind, size_t count) {
+    choiri_msgpack_write_map(w, 2);
+    write_number(w, "connection_id", conn);
+    key(w, "payload");
+    choiri_msgpack_write_map(w, 1);
+    key(w, payloads[kind].name);
+    choiri_msgpack_write_map(w, count);
+}
+
+/* Up to the members of the body. */
+static void begin_body(choiri_writer *w, uint64_t conn, uint8_t kind, uint64_t id, const char *body,
+                       size_t count) {
+    begin(w, conn, kind, 2);
+    write_number(w, "id", id);
+    key(w, "body");
+    choiri_msgpack_write_map(w, 1);
+    key(w, body);
+    choiri_msgpack_write_map(w, count);
+}
+
+static void write_entry(choiri_writer *w, const choir_metadata_entry *e) {
+    choiri_msgpack_write_map(w, 3);
+    key(w, "key");
+    choiri_msgpack_write_str(w, e->key);
+    key(w, "value");
+    choiri_msgpack_write_map(w, 1);
+    if (e->type == CHOIR_METADATA_U64) {
+        write_number(w, "U64", e->u64);
+    } else if (e->type == CHOIR_METADATA_BYTES) {
+        write_opaque(w, "Bytes", e->bytes);
+    } else {
+        key(w, "String");
+        choiri_msgpack_write_str(w, (choir_str){(const char *)e->bytes.data, e->bytes.len});
+    }
+    write_number(w, "flags", e->flags);
+}
+
+static void write_metadata(choiri_writer *w, choir_metadata list) {
+    choir_metadata_entry e;
+    if (list.count == 0) return;
+    key(w, "metadata");
+    choiri_msgpack_write_array(w, list.count);
+    while (choir_metadata_next(&list, &e)) write_entry(w, &e);
+}
+
+static void encode_request(choiri_writer *w, const choiri_message *m) {
+    bool metadata = m->metadata.count > 0, schemas = m->schemas.len > 0;
+    size_t count = (size_t)metadata + schemas;
+    if (m->body == CHOIRI_BODY_CALL) count += 2;
+    if (m->body == CHOIRI_BODY_RESPONSE) count += 1;
+    begin_body(w, m->conn, m->kind, m->id, bodies[m->body].name, count);
+    if (m->body == CHOIRI_BODY_CALL) write_number(w, "method_id", m->method);
+    write_metadata(w, m->metadata);
+    if (m->body == CHOIRI_BODY_CANCEL) return;
+    write_opaque(w, m->body == CHOIRI_BODY_CALL ? "args" : "ret", m->payload);
+    if (schemas) write_opaque(w, "schemas", m->schemas);
+}
+
+static void encode_channel(choiri_writer *w, const choiri_message *m) {
+    bool plain = m->body == CHOIRI_CHANNEL_ITEM || m->body == CHOIRI_CHANNEL_GRANT;
+    begin_body(w, m->conn, m->kind, m->id, channels[m->body].name, plain || m->metadata.count > 0);
+    if (m->body == CHOIRI_CHANNEL_ITEM)
+        write_opaque(w, "item", m->payload);
+    else if (m->body == CHOIRI_CHANNEL_GRANT)
+        write_number(w, "additional", m->additional);
+    else
+        write_metadata(w, m->metadata);
+}
+
+static void encode_settings(choiri_writer *w, const choiri_message *m) {
+    begin(w, m->conn, m->kind, 1 + (m->metadata.count > 0));
+    key(w, "connection_settings");
+    choiri_msgpack_write_map(w, 2);
+    key(w, "parity");
+    key(w, parities[m->settings.parity].name);
+    write_number(w, "max_concurrent_requests", m->settings.max_concurrent_requests);
+    write_metadata(w, m->metadata);
+}
+
+static void encode_schema(choiri_writer *w, const choiri_message *m) {
+    begin(w, m->conn, m->kind, 3);
+    write_number(w, "method_id", m->method);
+    key(w, "direction");
+    key(w, directions[m->direction].name);
+    write_opaque(w, "schemas", m->schemas);
+}
+
+void choiri_msgpack_message_encode(choiri_writer *w, const choiri_message *m) {
+    CHOIRI_ASSERT(m->kind <= CHOIRI_MSG_PONG);
+    switch (m->kind) {
+    case CHOIRI_MSG_PROTOCOL_ERROR:
+        begin(w, m->conn, m->kind, 1);
+        key(w, "description");
+        choiri_msgpack_write_str(w, m->description);
+        break;
+    case CHOIRI_MSG_CONNECTION_OPEN:
+    case CHOIRI_MSG_CONNECTION_ACCEPT: encode_settings(w, m); break;
+    case CHOIRI_MSG_CONNECTION_REJECT:
+    case CHOIRI_MSG_CONNECTION_CLOSE:
+        begin(w, m->conn, m->kind, m->metadata.count > 0);
+        write_metadata(w, m->metadata);
+        break;
+    case CHOIRI_MSG_REQUEST: encode_request(w, m); break;
+    case CHOIRI_MSG_SCHEMA: encode_schema(w, m); break;
+    case CHOIRI_MSG_CHANNEL: encode_channel(w, m); break;
+    default: /* ping, pong */
+        begin(w, m->conn, m->kind, 1);
+        write_number(w, "nonce", m->id);
+        break;
+    }
+}
+
+static void write_checked(choiri_writer *w, const choir_metadata_entry *e) {
+    if (choiri_metadata_entry_is_valid(e))
+        write_entry(w, e);
+    else
+        choiri_writer_fail(w, CHOIR_ERR_INVALID);
+}
+
+void choiri_msgpack_write_reject(choiri_writer *w, uint64_t conn, const choir_metadata_entry *e) {
+    begin(w, conn, CHOIRI_MSG_CONNECTION_REJECT, 1);
+    key(w, "metadata");
+    choiri_msgpack_write_array(w, 1);
+    write_checked(w, e);
+}
+
+choiri_hole choiri_msgpack_begin_call(choiri_writer *w, uint64_t conn, uint64_t id, uint64_t method,
+                                      const choir_metadata_entry *entries, size_t count,
+                                      uint64_t operation_id, bool schemas) {
+    size_t all = count + (operation_id != 0);
+    begin_body(w, conn, CHOIRI_MSG_REQUEST, id, "Call", 2u + (all > 0) + schemas);
+    write_number(w, "method_id", method);
+    if (all > 0) {
+        key(w, "metadata");
+        choiri_msgpack_write_array(w, all);
+        for (size_t i = 0; i < count; i++) write_checked(w, &entries[i]);
+    }
+    if (operation_id != 0) {
+        choir_metadata_entry e = {
+            .key = CHOIR_STR("vox-operation-id"), .type = CHOIR_METADATA_U64, .u64 = operation_id};
+        write_entry(w, &e);
+    }
+    key(w, "args");
+    return choiri_msgpack_write_hole(w);
+}
+
+choiri_hole choiri_msgpack_begin_response(choiri_writer *w, uint64_t conn, uint64_t id, bool schemas) {
+    begin_body(w, conn, CHOIRI_MSG_REQUEST, id, "Response", 1u + schemas);
+    key(w, "ret");
+    return choiri_msgpack_write_hole(w);
+}
