@@ -1,46 +1,52 @@
 /* SPDX-License-Identifier: MIT */
-/* Timers: a hierarchical wheel. Arming, cancelling and finding the next deadline take a fixed number of steps
- * whatever the number of timers: 7 levels of 64 slots, a bitmap per level. One tick is 2^20 ns (1.05 ms): a
- * timer fires at the first advance at or after its deadline rounded up to a tick, never before it. */
+/* Timers: an intrusive pairing heap. A timer fires at the first pass at or after its deadline, never before it, and
+ * equal deadlines fire in the order in which they were armed. Nothing is ever allocated, so arming cannot fail.
+ *
+ * Finding the next deadline and arming take a fixed number of steps, cancelling and popping O(log n) amortised, and so
+ * does arming anew (O(1) for a timer without children, as most are). */
 #ifndef CHOIRI_TIMER_H
 #define CHOIRI_TIMER_H
 
-#include "base/list.h"
 #include "choir/base.h"
 
-#define CHOIRI_TIMER_LEVELS    7u
-#define CHOIRI_TIMER_SLOTS     64u
-#define CHOIRI_TIMER_TICK_BITS 20u
+typedef struct choiri_timer choiri_timer;
 
-typedef struct choiri_timer {
-    choiri_list node; /* in a slot, or in itself when not armed */
-    uint64_t tick;    /* when it fires */
-    uint16_t slot;    /* level * 64 + slot, for the bitmap */
-} choiri_timer;
+struct choiri_timer {
+    choir_time deadline; /* CHOIR_TIME_NEVER: not armed */
+    choiri_timer *child; /* first of those that come after this one */
+    choiri_timer *next;  /* sibling */
+    choiri_timer *prev;  /* sibling, or the parent of a first child; NULL for the root */
+    uint64_t order : 56; /* number of this arming, among equal deadlines */
+    uint64_t owner : 8;  /* whose timer it is: what the struct around it is */
+};
 
-typedef struct choiri_wheel {
-    uint64_t now_tick;
-    uint64_t armed;                     /* number of armed timers */
-    uint64_t used[CHOIRI_TIMER_LEVELS]; /* bit per slot that has timers */
-    choiri_list slots[CHOIRI_TIMER_LEVELS][CHOIRI_TIMER_SLOTS];
-    choiri_list due; /* expired, waiting for choiri_wheel_pop */
-} choiri_wheel;
+/* Zeroed, or initialised as {0}: nothing armed. */
+typedef struct choiri_timers {
+    choiri_timer *first; /* the root of the heap */
+    choir_time now;      /* of the latest pass */
+    uint64_t armings;    /* so far */
+} choiri_timers;
 
-void choiri_wheel_init(choiri_wheel *w, choir_time now);
-void choiri_timer_init(choiri_timer *t);
-static inline bool choiri_timer_is_armed(const choiri_timer *t) {
-    return !choiri_list_is_empty(&t->node);
+static inline void choiri_timer_init(choiri_timer *t, uint8_t owner) {
+    *t = (choiri_timer){.deadline = CHOIR_TIME_NEVER, .owner = owner};
 }
-/* Arms or re-arms. A deadline in the past fires at the next advance. */
-void choiri_timer_arm(choiri_wheel *w, choiri_timer *t, choir_time deadline);
-/* Harmless when not armed. Also takes it off the due list. */
-void choiri_timer_cancel(choiri_wheel *w, choiri_timer *t);
-/* Earliest moment at which advance may have something to do: never later than the earliest deadline rounded up
- * to a tick, perhaps earlier (a cascade). CHOIR_TIME_NEVER when nothing is armed. */
-choir_time choiri_wheel_deadline(const choiri_wheel *w);
-/* Moves what is due to the due list. `now` must not go back. */
-void choiri_wheel_advance(choiri_wheel *w, choir_time now);
-/* Next due timer, disarmed; NULL when none. */
-choiri_timer *choiri_wheel_pop(choiri_wheel *w);
+static inline bool choiri_timer_is_armed(const choiri_timer *t) {
+    return t->deadline != CHOIR_TIME_NEVER;
+}
+/* Arms, or arms anew. A deadline before the latest pass counts as the time of that pass; CHOIR_TIME_NEVER disarms. */
+void choiri_timers_arm(choiri_timers *h, choiri_timer *t, choir_time deadline);
+/* Harmless when not armed. */
+void choiri_timers_cancel(choiri_timers *h, choiri_timer *t);
+/* The earliest deadline; CHOIR_TIME_NEVER when nothing is armed. */
+static inline choir_time choiri_timers_deadline(const choiri_timers *h) {
+    return h->first ? h->first->deadline : CHOIR_TIME_NEVER;
+}
+/* The next timer that is due, disarmed; NULL when none is left. A pass pops until then:
+ *
+ *     uint64_t pass = h->armings;
+ *     while ((t = choiri_timers_pop(h, pass, now))) ...
+ *
+ * What is armed during a pass fires in a later one, even if it is due at once: a pass always ends. */
+choiri_timer *choiri_timers_pop(choiri_timers *h, uint64_t pass, choir_time now);
 
 #endif

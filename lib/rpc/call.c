@@ -76,7 +76,7 @@ static call *new_call(choiri_conn *c, uint32_t method, const choir_call_options 
     k->method = method;
     k->user_data = o->user_data;
     k->callback = o->callback;
-    choiri_timer_init(&k->timer);
+    choiri_timer_init(&k->timer, CHOIRI_TIMER_CALL);
     choiri_list_init(&k->link);
     choiri_outq_init(&k->staged_q, c->session->env);
     if (choiri_table_insert(&c->calls.table, k, &k->handle.v) == CHOIR_OK) return k;
@@ -306,9 +306,8 @@ static int check_options(const choir_call_options *in, choir_call_options *ret) 
 static int start(call *k, const void *args, const choir_call_options *o, bool now_or_later, choir_time now) {
     choir_session *s = k->conn->session;
     choir_time before = s->wake ? choir_session_deadline(s) : 0;
-    int status = CHOIR_OK;
-    if (o->deadline != CHOIR_TIME_NEVER) status = choiri_session_arm(s, &k->timer, o->deadline);
-    if (status == CHOIR_OK) status = now_or_later ? send_now(k, args, o, now) : stage(k, args, o);
+    if (o->deadline != CHOIR_TIME_NEVER) choiri_session_arm(s, &k->timer, o->deadline);
+    int status = now_or_later ? send_now(k, args, o, now) : stage(k, args, o);
     if (status == CHOIR_OK && s->wake && choir_session_deadline(s) < before) s->wake(s->wake_ctx, s);
     return status;
 }
@@ -381,6 +380,7 @@ int choir_cancel(choir_session *s, choir_call_id id, choir_time now) {
 
 void choiri_calls_expired(choiri_conn *c, choiri_timer *timer, choir_time now) {
     (void)c;
+    CHOIRI_ASSERT(timer->owner == CHOIRI_TIMER_CALL);
     call *k = CHOIRI_CONTAINER(timer, call, timer);
     if (k->state != CALL_DONE) give_up(k, CHOIR_OUTCOME_TIMED_OUT, now);
 }

@@ -157,6 +157,9 @@ static inline int choiri_conn_decode(const choiri_conn *c, const choiri_plan *pl
 void choiri_result_msgpack_begin(choiri_writer *w, uint32_t outcome, choir_str text);
 bool choiri_result_msgpack_read(choiri_reader *r, uint32_t *ret_outcome, choir_str *ret_text);
 
+/* Owners of timers. */
+enum { CHOIRI_TIMER_CALL = 1 };
+
 /* call.c */
 void choiri_calls_init(choiri_conn *c, const choir_session_options *o, const uint64_t seed[2], uint32_t gen);
 void choiri_calls_deinit(choiri_conn *c);

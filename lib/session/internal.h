@@ -53,7 +53,7 @@ typedef struct choiri_driver {
     /* Both ends are known: parity and limits are in the session. */
     void (*established)(choiri_conn *c, choir_time now);
     void (*message)(choiri_conn *c, const choiri_message *msg, const choiri_frame *frame, choir_time now);
-    /* A timer of this connection is due. */
+    /* A timer of this connection is due; its owner tells what it is in. */
     void (*expired)(choiri_conn *c, choiri_timer *timer, choir_time now);
     /* Output went below its limit. */
     void (*drained)(choiri_conn *c, choir_time now);
@@ -115,7 +115,7 @@ struct choir_session {
         uint64_t mark; /* output position behind the last pong written */
     } pongs;
 
-    choiri_wheel *wheel; /* made with the first deadline */
+    choiri_timers timers;
     choiri_node *ready, *ready_tail;
     choiri_node *retired;   /* freed at the next poll, receive or free */
     choiri_node state_node; /* ESTABLISHED, PONG, DETACHED */
@@ -190,8 +190,7 @@ static inline void choiri_session_write_protocol_error(const choir_session *s, c
 }
 /* Ends the session. ERR_PROTOCOL and ERR_OUT_OF_MEMORY tell the peer why, if they still can. */
 void choiri_session_fail(choir_session *s, int status, const choiri_text *text, choir_time now);
-/* Arms a timer on the session's wheel. OK or ERR_NO_MEMORY. */
-int choiri_session_arm(choir_session *s, choiri_timer *timer, choir_time deadline);
+void choiri_session_arm(choir_session *s, choiri_timer *timer, choir_time deadline);
 void choiri_session_disarm(choir_session *s, choiri_timer *timer);
 /* The driver says whether calls or requests are in flight. */
 static inline void choiri_session_set_busy(choir_session *s, bool busy, choir_time now) {

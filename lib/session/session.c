@@ -150,7 +150,6 @@ void choir_session_free(choir_session *s) {
     if (s->root) s->driver->free(s->root);
     free_handshake(s);
     CHOIRI_ASSERT(s->charged == 0);
-    if (s->wheel) choiri_free(s->env, s->wheel, sizeof *s->wheel);
     choiri_arena_reset(&s->scratch);
     choiri_arena_reset(&s->inbox);
     choir_chunk_release(s->last_payload);
@@ -198,23 +197,17 @@ bool choiri_session_glitch(choir_session *s, choir_time now) {
     return false;
 }
 
-int choiri_session_arm(choir_session *s, choiri_timer *timer, choir_time deadline) {
-    if (!s->wheel) {
-        s->wheel = choiri_alloc(s->env, sizeof *s->wheel);
-        if (!s->wheel) return CHOIR_ERR_NO_MEMORY;
-        choiri_wheel_init(s->wheel, s->now);
-    }
-    choiri_timer_arm(s->wheel, timer, deadline);
-    return CHOIR_OK;
+void choiri_session_arm(choir_session *s, choiri_timer *timer, choir_time deadline) {
+    choiri_timers_arm(&s->timers, timer, deadline);
 }
 
 void choiri_session_disarm(choir_session *s, choiri_timer *timer) {
-    if (s->wheel) choiri_timer_cancel(s->wheel, timer);
+    choiri_timers_cancel(&s->timers, timer);
 }
 
 choir_time choir_session_deadline(const choir_session *s) {
     if (!s || s->state == CHOIRI_SESSION_ENDED) return CHOIR_TIME_NEVER;
-    choir_time t = s->wheel ? choiri_wheel_deadline(s->wheel) : CHOIR_TIME_NEVER;
+    choir_time t = choiri_timers_deadline(&s->timers);
     choir_time alive = choiri_keepalive_deadline(s);
     return alive < t ? alive : t;
 }
@@ -222,11 +215,9 @@ choir_time choir_session_deadline(const choir_session *s) {
 void choir_session_advance(choir_session *s, choir_time now) {
     if (!s || s->state == CHOIRI_SESSION_ENDED) return;
     now = choiri_session_time(s, now);
-    if (s->wheel) {
-        choiri_wheel_advance(s->wheel, now);
-        choiri_timer *timer;
-        while ((timer = choiri_wheel_pop(s->wheel))) s->driver->expired(s->root, timer, now);
-    }
+    uint64_t pass = s->timers.armings;
+    choiri_timer *timer;
+    while ((timer = choiri_timers_pop(&s->timers, pass, now))) s->driver->expired(s->root, timer, now);
     choiri_keepalive_advance(s, now);
     if (s->ready) wake(s);
 }
