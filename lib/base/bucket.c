@@ -1,36 +1,56 @@
 /* SPDX-License-Identifier: MIT */
-/* Token bucket. Time is counted in steps of 2^20 ns; `filled` moves on by whole steps only, so the rest of a step is
- * not lost however often a token is asked for. */
+/* Token bucket. A token is 10^9 parts, so a nanosecond brings `per_second` parts and nothing is ever rounded. All tokens
+ * of the largest burst, and the same as a debt, fit: 2 * 2^32 * 10^9 < 2^63. A clock that goes back brings nothing and
+ * takes nothing. */
 #include "base/bucket.h"
 
-#define STEP_BITS 20u
-#define UNIT_BITS 20u
-/* Units that one step brings at one token per second are 2^40 / 10^9 = 1099.51; this is twice that, and 1e-5 less. */
-#define UNITS_PER_TWO_STEPS UINT64_C(2199)
+#define TOKEN INT64_C(1000000000)
+
+static int64_t full(const choiri_bucket *b) {
+    return b->burst * TOKEN;
+}
 
 void choiri_bucket_init(choiri_bucket *b, uint32_t burst, uint32_t per_second, choir_time now) {
-    *b = (choiri_bucket){burst, per_second, (uint64_t)burst << UNIT_BITS, now};
+    *b = (choiri_bucket){.burst = burst, .per_second = per_second, .level = burst * TOKEN, .filled = now};
+}
+
+static int64_t level_at(const choiri_bucket *b, choir_time now) {
+    if (now <= b->filled) return b->level;
+    uint64_t missing = (uint64_t)(full(b) - b->level), parts;
+    if (__builtin_mul_overflow(now - b->filled, (uint64_t)b->per_second, &parts) || parts >= missing)
+        return full(b);
+    return b->level + (int64_t)parts;
 }
 
 static void refill(choiri_bucket *b, choir_time now) {
-    uint64_t steps = now > b->filled ? (now - b->filled) >> STEP_BITS : 0;
-    if (steps == 0) return;
-    b->filled += steps << STEP_BITS;
-    if (b->per_second == 0) return;
-    /* The comparison comes first: after a long silence the product below would not fit. */
-    uint64_t full = (uint64_t)b->burst << UNIT_BITS, missing = full - b->tokens;
-    uint64_t two_steps = b->per_second * UNITS_PER_TWO_STEPS;
-    if (steps / 2 > missing / two_steps) {
-        b->tokens = full;
-        return;
-    }
-    uint64_t units = steps * two_steps / 2;
-    b->tokens = units < missing ? b->tokens + units : full;
+    b->level = level_at(b, now);
+    if (now > b->filled) b->filled = now;
 }
 
 bool choiri_bucket_take(choiri_bucket *b, choir_time now) {
     refill(b, now);
-    if (b->tokens < UINT64_C(1) << UNIT_BITS) return false;
-    b->tokens -= UINT64_C(1) << UNIT_BITS;
+    if (b->level < TOKEN) return false;
+    b->level -= TOKEN;
     return true;
+}
+
+void choiri_bucket_charge(choiri_bucket *b, choir_time now) {
+    refill(b, now);
+    b->level = b->level - TOKEN > -full(b) ? b->level - TOKEN : -full(b);
+}
+
+bool choiri_bucket_has(const choiri_bucket *b, choir_time now) {
+    return level_at(b, now) >= TOKEN;
+}
+
+bool choiri_bucket_is_full(const choiri_bucket *b, choir_time now) {
+    return level_at(b, now) == full(b);
+}
+
+choir_time choiri_bucket_ready_at(const choiri_bucket *b, choir_time now) {
+    if (choiri_bucket_has(b, now)) return now;
+    if (b->burst == 0 || b->per_second == 0) return CHOIR_TIME_NEVER;
+    uint64_t missing = (uint64_t)(TOKEN - b->level);
+    choir_duration wait = missing / b->per_second + (missing % b->per_second != 0);
+    return b->filled > CHOIR_TIME_NEVER - wait ? CHOIR_TIME_NEVER : b->filled + wait;
 }
