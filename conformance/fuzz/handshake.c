@@ -4,11 +4,11 @@
 #include "session/handshake.h"
 #include "fuzz.h"
 
-static void write_again(choiri_writer *w, const choiri_handshake *h, bool msgpack) {
+static void write_again(choiri_writer *w, const choiri_handshake *h, const choiri_codec *codec) {
     switch (h->kind) {
     case CHOIRI_HELLO:
     case CHOIRI_HELLO_YOURSELF:
-        choiri_handshake_write_hello(w, h->kind == CHOIRI_HELLO_YOURSELF, msgpack, h->settings, h->metadata,
+        choiri_handshake_write_hello(w, h->kind == CHOIRI_HELLO_YOURSELF, codec, h->settings, h->metadata,
                                      h->service);
         break;
     case CHOIRI_LETS_GO: choiri_handshake_write_lets_go(w); break;
@@ -35,11 +35,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_run f;
     fuzz_open(&f, data, size);
     uint8_t choice = fuzz_u8(&f);
-    bool first = choice & 1, msgpack = choice & 2;
+    bool first = choice & 1;
+    const choiri_codec *codec = choice & 2 ? &choiri_codec_msgpack : &choiri_codec_postcard;
     choiri_handshake *h, *again;
     choiri_text text;
     choiri_text_init(&text);
-    int status = choiri_handshake_decode(f.env, fuzz_copy(&f, f.in), first, msgpack, &h, &text);
+    int status = choiri_handshake_decode(f.env, fuzz_copy(&f, f.in), first, codec, &h, &text);
     if (status != CHOIR_OK) {
         FUZZ_CHECK(status == CHOIR_ERR_HANDSHAKE || (status == CHOIR_ERR_NEWER_PEER && first), "status %d",
                    status);
@@ -57,9 +58,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         choiri_writer w;
         choiri_outq_init(&q, f.env);
         choiri_writer_init(&w, &q, NULL);
-        write_again(&w, h, msgpack);
+        write_again(&w, h, codec);
         FUZZ_CHECK(choiri_writer_finish(&w) == CHOIR_OK, "cannot be written");
-        status = choiri_handshake_decode(f.env, fuzz_drain(&f, &q), false, msgpack, &again, &text);
+        status = choiri_handshake_decode(f.env, fuzz_drain(&f, &q), false, codec, &again, &text);
         FUZZ_CHECK(status == CHOIR_OK, "what we write is not understood: %s", text.data);
         check_same(h, again);
         choiri_handshake_free(f.env, again);

@@ -5,6 +5,9 @@
  * wants to know by what: so everything that is not a prologue is named as well as its first bytes allow. */
 #include "link/prologue.h"
 
+#include "base/assert.h"
+#include "choir/session.h"
+
 #include <string.h>
 
 #define MAGIC_LEN 4u
@@ -33,14 +36,44 @@ void choiri_prologue_hello(uint8_t mode, uint8_t ret_out[CHOIRI_PROLOGUE_LEN]) {
     put(ret_out, HELLO, mode);
 }
 
+/* What each mode is; the bare one of a codec comes first. */
+static const struct mode {
+    uint8_t mode;
+    uint32_t codec;
+    const char *name;
+} modes[] = {
+    {CHOIRI_MODE_BARE, CHOIR_CODEC_POSTCARD, "bare"},
+    {CHOIRI_MODE_STABLE, CHOIR_CODEC_POSTCARD, "stable"},
+    {CHOIRI_MODE_MSGPACK, CHOIR_CODEC_MSGPACK, "msgpack"},
+    {CHOIRI_MODE_MSGPACK_STABLE, CHOIR_CODEC_MSGPACK, "stable msgpack"},
+};
+#define MODES (sizeof modes / sizeof modes[0])
+
+uint8_t choiri_prologue_mode_of(uint32_t codec) {
+    size_t i = 0;
+    while (i < MODES && modes[i].codec != codec) i++;
+    CHOIRI_ASSERT(i < MODES);
+    return modes[i].mode;
+}
+
+static const struct mode *find_mode(uint8_t mode) {
+    for (size_t i = 0; i < MODES; i++)
+        if (modes[i].mode == mode) return &modes[i];
+    return NULL;
+}
+
+uint32_t choiri_prologue_codec_of(uint8_t mode) {
+    const struct mode *m = find_mode(mode);
+    CHOIRI_ASSERT(m);
+    return m->codec;
+}
+
 static void add_mode(choiri_text *t, uint8_t mode) {
-    switch (mode) {
-    case CHOIRI_MODE_BARE: choiri_text_add(t, "bare"); break;
-    case CHOIRI_MODE_STABLE: choiri_text_add(t, "stable"); break;
-    case CHOIRI_MODE_MSGPACK: choiri_text_add(t, "msgpack"); break;
-    case CHOIRI_MODE_MSGPACK_STABLE: choiri_text_add(t, "stable msgpack"); break;
-    default: choiri_text_u64(t, mode); break;
-    }
+    const struct mode *m = find_mode(mode);
+    if (m)
+        choiri_text_add(t, m->name);
+    else
+        choiri_text_u64(t, mode);
 }
 
 static void add_version(choiri_text *t, uint8_t version) {

@@ -25,6 +25,10 @@ typedef enum choiri_prologue_verdict {
     CHOIRI_PROLOGUE_CLOSE,  /* nothing to send; text names what was seen */
 } choiri_prologue_verdict;
 
+/* The mode that asks for a codec (CHOIR_CODEC_*) on a bare conduit, and the codec of a mode that was accepted. */
+uint8_t choiri_prologue_mode_of(uint32_t codec);
+uint32_t choiri_prologue_codec_of(uint8_t mode);
+
 /* TransportHello of an initiator. */
 void choiri_prologue_hello(uint8_t mode, uint8_t ret_out[CHOIRI_PROLOGUE_LEN]);
 /* Acceptor: judges the peer's first payload. `supported` has a bit per conduit mode 0..31. Writes ret_out

@@ -4,6 +4,9 @@
  * Every variant index is a varint on the wire, overlong forms included; all of ours are below 128 and are
  * written as one byte. An opaque value (args, ret, item) has a fixed 4-byte length, `schemas` a varint one.
  *
+ * Beginnings of calls and responses are `inline` beside being functions: codec.h calls them where every call passes, and
+ * the codec's table refers to them, which would keep an optimiser from inlining them.
+ *
  * Rejected: driving this from the type tables of the schema layer. The layout of Message is the one thing
  * of vox 0.4.0 that cannot change between peers, and each call goes through here four times. */
 #include "protocol/message.h"
@@ -12,10 +15,16 @@
 #include "base/clear.h"
 #include "wire/metadata.h"
 
-static inline bool read_tag(choiri_reader *r, uint8_t max, uint8_t *ret) {
+static bool read_tag_slow(choiri_reader *r, uint8_t max, uint8_t *ret) {
     uint64_t v;
     if (!choiri_read_varint_max(r, max, &v)) return false;
     *ret = (uint8_t)v;
+    return true;
+}
+
+static inline bool read_tag(choiri_reader *r, uint8_t max, uint8_t *ret) {
+    if (r->pos == r->end || *r->pos > max) return read_tag_slow(r, max, ret); /* overlong or wrong */
+    *ret = *r->pos++;
     return true;
 }
 
@@ -56,8 +65,9 @@ static bool read_channel(choiri_reader *r, choiri_message *m) {
     }
 }
 
-static bool read_message(choiri_reader *r, choiri_message *m) {
+static inline bool read_message(choiri_reader *r, choiri_message *m) {
     if (!choiri_read_varint(r, &m->conn) || !read_tag(r, CHOIRI_MSG_PONG, &m->kind)) return false;
+    if (__builtin_expect(m->kind == CHOIRI_MSG_REQUEST, 1)) return read_request(r, m);
     switch (m->kind) {
     case CHOIRI_MSG_PROTOCOL_ERROR: return choiri_read_string(r, &m->description);
     case CHOIRI_MSG_CONNECTION_OPEN:
@@ -65,7 +75,6 @@ static bool read_message(choiri_reader *r, choiri_message *m) {
         return read_settings(r, &m->settings) && choiri_read_metadata(r, &m->metadata);
     case CHOIRI_MSG_CONNECTION_REJECT:
     case CHOIRI_MSG_CONNECTION_CLOSE: return choiri_read_metadata(r, &m->metadata);
-    case CHOIRI_MSG_REQUEST: return read_request(r, m);
     case CHOIRI_MSG_SCHEMA: return read_schema(r, m);
     case CHOIRI_MSG_CHANNEL: return read_channel(r, m);
     default: return choiri_read_varint(r, &m->id); /* ping, pong */
@@ -103,9 +112,20 @@ static void write_body_head(choiri_writer *w, uint64_t conn, uint8_t kind, uint6
     if (choiri_writer_ensure(w, HEAD_MAX)) w->pos = put_body_head(w->pos, conn, kind, id, body);
 }
 
-static void write_received_metadata(choiri_writer *w, choir_metadata list) {
-    choiri_write_varint(w, list.count);
-    choiri_write_span(w, list.entries.data, list.entries.len);
+/* What goes where a message has metadata: entries of ours, or a list as it was received. */
+typedef struct metadata {
+    const choir_metadata_entry *entries;
+    size_t count;
+    choir_metadata list; /* without entries */
+} metadata;
+
+static void write_metadata(choiri_writer *w, const metadata *m) {
+    if (m->count > 0) {
+        choiri_write_metadata(w, m->entries, m->count);
+        return;
+    }
+    choiri_write_varint(w, m->list.count);
+    choiri_write_span(w, m->list.entries.data, m->list.entries.len);
 }
 
 static void write_opaque(choiri_writer *w, choir_bytes b) {
@@ -114,21 +134,21 @@ static void write_opaque(choiri_writer *w, choir_bytes b) {
     choiri_fill_hole(w, hole);
 }
 
-static void encode_request(choiri_writer *w, const choiri_message *m) {
+static void encode_request(choiri_writer *w, const choiri_message *m, const metadata *meta) {
     write_body_head(w, m->conn, m->kind, m->id, m->body);
     if (m->body == CHOIRI_BODY_CALL) choiri_write_varint(w, m->method);
-    write_received_metadata(w, m->metadata);
+    write_metadata(w, meta);
     if (m->body == CHOIRI_BODY_CANCEL) return;
     write_opaque(w, m->payload);
     choiri_write_bytes(w, m->schemas);
 }
 
-static void encode_channel(choiri_writer *w, const choiri_message *m) {
+static void encode_channel(choiri_writer *w, const choiri_message *m, const metadata *meta) {
     write_body_head(w, m->conn, m->kind, m->id, m->body);
     switch (m->body) {
     case CHOIRI_CHANNEL_ITEM: write_opaque(w, m->payload); break;
     case CHOIRI_CHANNEL_GRANT: choiri_write_varint(w, m->additional); break;
-    default: write_received_metadata(w, m->metadata); break;
+    default: write_metadata(w, meta); break;
     }
 }
 
@@ -142,7 +162,15 @@ static void check_variants(const choiri_message *m) {
     CHOIRI_ASSERT(m->settings.parity <= CHOIRI_PARITY_EVEN);
 }
 
-void choiri_message_encode(choiri_writer *w, const choiri_message *msg) {
+void choiri_message_begin_schema(choiri_writer *w, uint64_t conn, uint64_t method, uint8_t direction) {
+    write_head(w, conn, CHOIRI_MSG_SCHEMA);
+    choiri_write_varint(w, method);
+    choiri_write_u8(w, direction);
+}
+
+void choiri_message_encode_with(choiri_writer *w, const choiri_message *msg,
+                                const choir_metadata_entry *entries, size_t count) {
+    const metadata meta = {entries, count, msg->metadata};
     check_variants(msg);
     switch (msg->kind) {
     case CHOIRI_MSG_PROTOCOL_ERROR:
@@ -154,21 +182,19 @@ void choiri_message_encode(choiri_writer *w, const choiri_message *msg) {
         write_head(w, msg->conn, msg->kind);
         choiri_write_u8(w, msg->settings.parity);
         choiri_write_varint(w, msg->settings.max_concurrent_requests);
-        write_received_metadata(w, msg->metadata);
+        write_metadata(w, &meta);
         break;
     case CHOIRI_MSG_CONNECTION_REJECT:
     case CHOIRI_MSG_CONNECTION_CLOSE:
         write_head(w, msg->conn, msg->kind);
-        write_received_metadata(w, msg->metadata);
+        write_metadata(w, &meta);
         break;
-    case CHOIRI_MSG_REQUEST: encode_request(w, msg); break;
+    case CHOIRI_MSG_REQUEST: encode_request(w, msg, &meta); break;
     case CHOIRI_MSG_SCHEMA:
-        write_head(w, msg->conn, msg->kind);
-        choiri_write_varint(w, msg->method);
-        choiri_write_u8(w, msg->direction);
+        choiri_message_begin_schema(w, msg->conn, msg->method, msg->direction);
         choiri_write_bytes(w, msg->schemas);
         break;
-    case CHOIRI_MSG_CHANNEL: encode_channel(w, msg); break;
+    case CHOIRI_MSG_CHANNEL: encode_channel(w, msg, &meta); break;
     default: /* ping, pong */
         write_head(w, msg->conn, msg->kind);
         choiri_write_varint(w, msg->id);
@@ -197,8 +223,8 @@ static choiri_hole put_operation_and_hole(choiri_writer *w, uint8_t *p, uint64_t
 }
 
 /* From the metadata count to the hole. At p there is room for the count, an operation entry and the hole. */
-static choiri_hole begin_value(choiri_writer *w, uint8_t *p, const choir_metadata_entry *entries,
-                               size_t count, uint64_t operation_id) {
+static inline choiri_hole begin_value(choiri_writer *w, uint8_t *p, const choir_metadata_entry *entries,
+                                      size_t count, uint64_t operation_id) {
     p = choiri_put_varint(p, (uint64_t)count + (operation_id != 0));
     if (count == 0) return put_operation_and_hole(w, p, operation_id);
     w->pos = p;
@@ -207,42 +233,18 @@ static choiri_hole begin_value(choiri_writer *w, uint8_t *p, const choir_metadat
     return put_operation_and_hole(w, w->pos, operation_id);
 }
 
-choiri_hole choiri_message_begin_call(choiri_writer *w, uint64_t conn, uint64_t id, uint64_t method,
-                                      const choir_metadata_entry *entries, size_t count,
-                                      uint64_t operation_id) {
+inline choiri_hole choiri_message_begin_call(choiri_writer *w, uint64_t conn, uint64_t id, uint64_t method,
+                                             const choir_metadata_entry *entries, size_t count,
+                                             uint64_t operation_id) {
     if (!choiri_writer_ensure(w, HEAD_MAX + 10 + 10 + OPERATION_MAX + HOLE_LEN))
         return (choiri_hole){NULL, 0};
     uint8_t *p = put_body_head(w->pos, conn, CHOIRI_MSG_REQUEST, id, CHOIRI_BODY_CALL);
     return begin_value(w, choiri_put_varint(p, method), entries, count, operation_id);
 }
 
-choiri_hole choiri_message_begin_response(choiri_writer *w, uint64_t conn, uint64_t id,
-                                          const choir_metadata_entry *entries, size_t count) {
+inline choiri_hole choiri_message_begin_response(choiri_writer *w, uint64_t conn, uint64_t id,
+                                                 const choir_metadata_entry *entries, size_t count) {
     if (!choiri_writer_ensure(w, HEAD_MAX + 10 + OPERATION_MAX + HOLE_LEN)) return (choiri_hole){NULL, 0};
     uint8_t *p = put_body_head(w->pos, conn, CHOIRI_MSG_REQUEST, id, CHOIRI_BODY_RESPONSE);
     return begin_value(w, p, entries, count, 0);
-}
-
-void choiri_message_write_cancel(choiri_writer *w, uint64_t conn, uint64_t id) {
-    if (!choiri_writer_ensure(w, HEAD_MAX + 1)) return;
-    uint8_t *p = put_body_head(w->pos, conn, CHOIRI_MSG_REQUEST, id, CHOIRI_BODY_CANCEL);
-    *p++ = 0; /* no metadata */
-    w->pos = p;
-}
-
-void choiri_message_write_ping(choiri_writer *w, bool pong, uint64_t conn, uint64_t nonce) {
-    if (!choiri_writer_ensure(w, HEAD_MAX)) return;
-    uint8_t *p = put_head(w->pos, conn, pong ? CHOIRI_MSG_PONG : CHOIRI_MSG_PING);
-    w->pos = choiri_put_varint(p, nonce);
-}
-
-void choiri_message_write_protocol_error(choiri_writer *w, choir_str description) {
-    choiri_message_encode(w,
-                          &(choiri_message){.kind = CHOIRI_MSG_PROTOCOL_ERROR, .description = description});
-}
-
-void choiri_message_write_connection_reject(choiri_writer *w, uint64_t conn,
-                                            const choir_metadata_entry *entries, size_t count) {
-    write_head(w, conn, CHOIRI_MSG_CONNECTION_REJECT);
-    choiri_write_metadata(w, entries, count);
 }

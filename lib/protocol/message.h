@@ -49,9 +49,13 @@ typedef struct choiri_message {
  * undefined. */
 int choiri_message_decode(choir_bytes payload, choiri_message *ret_msg);
 
-/* Encodes any message (tests, rare messages; the hot ones have their own functions below). For a Call and a
- * Response with metadata use the entries arguments: msg->metadata is written back verbatim. */
-void choiri_message_encode(choiri_writer *w, const choiri_message *msg);
+/* Encodes any message but those of every call, which have their own functions below. Metadata is `entries`, or when there are
+ * none msg->metadata, which is written back verbatim. */
+void choiri_message_encode_with(choiri_writer *w, const choiri_message *msg,
+                                const choir_metadata_entry *entries, size_t count);
+static inline void choiri_message_encode(choiri_writer *w, const choiri_message *msg) {
+    choiri_message_encode_with(w, msg, NULL, 0);
+}
 
 /* Hot paths. Begin writes everything up to the args or ret length and returns its hole; the caller writes the
  * value, fills the hole and writes the schemas as bytes (empty: one 00). */
@@ -61,10 +65,7 @@ choiri_message_begin_call(choiri_writer *w, uint64_t conn, uint64_t id, uint64_t
                           uint64_t operation_id /* 0 is none; written as vox-operation-id, last */);
 choiri_hole choiri_message_begin_response(choiri_writer *w, uint64_t conn, uint64_t id,
                                           const choir_metadata_entry *entries, size_t count);
-void choiri_message_write_cancel(choiri_writer *w, uint64_t conn, uint64_t id);
-void choiri_message_write_ping(choiri_writer *w, bool pong, uint64_t conn, uint64_t nonce);
-void choiri_message_write_protocol_error(choiri_writer *w, choir_str description);
-void choiri_message_write_connection_reject(choiri_writer *w, uint64_t conn,
-                                            const choir_metadata_entry *entries, size_t count);
+/* A Schema message up to its schemas as bytes. */
+void choiri_message_begin_schema(choiri_writer *w, uint64_t conn, uint64_t method, uint8_t direction);
 
 #endif

@@ -356,79 +356,15 @@ static void write_entry(choiri_writer *w, const choir_metadata_entry *e) {
     write_number(w, "flags", e->flags);
 }
 
-static void write_metadata(choiri_writer *w, choir_metadata list) {
-    choir_metadata_entry e;
-    if (list.count == 0) return;
-    key(w, "metadata");
-    choiri_msgpack_write_array(w, list.count);
-    while (choir_metadata_next(&list, &e)) write_entry(w, &e);
-}
+/* What goes where a message has metadata: entries of ours, or a list as it was received. */
+typedef struct metadata {
+    const choir_metadata_entry *entries;
+    size_t count;
+    choir_metadata list; /* without entries */
+} metadata;
 
-static void encode_request(choiri_writer *w, const choiri_message *m) {
-    bool metadata = m->metadata.count > 0, schemas = m->schemas.len > 0;
-    size_t count = (size_t)metadata + schemas;
-    if (m->body == CHOIRI_BODY_CALL) count += 2;
-    if (m->body == CHOIRI_BODY_RESPONSE) count += 1;
-    begin_body(w, m->conn, m->kind, m->id, bodies[m->body].name, count);
-    if (m->body == CHOIRI_BODY_CALL) write_number(w, "method_id", m->method);
-    write_metadata(w, m->metadata);
-    if (m->body == CHOIRI_BODY_CANCEL) return;
-    write_opaque(w, m->body == CHOIRI_BODY_CALL ? "args" : "ret", m->payload);
-    if (schemas) write_opaque(w, "schemas", m->schemas);
-}
-
-static void encode_channel(choiri_writer *w, const choiri_message *m) {
-    bool plain = m->body == CHOIRI_CHANNEL_ITEM || m->body == CHOIRI_CHANNEL_GRANT;
-    begin_body(w, m->conn, m->kind, m->id, channels[m->body].name, plain || m->metadata.count > 0);
-    if (m->body == CHOIRI_CHANNEL_ITEM)
-        write_opaque(w, "item", m->payload);
-    else if (m->body == CHOIRI_CHANNEL_GRANT)
-        write_number(w, "additional", m->additional);
-    else
-        write_metadata(w, m->metadata);
-}
-
-static void encode_settings(choiri_writer *w, const choiri_message *m) {
-    begin(w, m->conn, m->kind, 1 + (m->metadata.count > 0));
-    key(w, "connection_settings");
-    choiri_msgpack_write_map(w, 2);
-    key(w, "parity");
-    key(w, parities[m->settings.parity].name);
-    write_number(w, "max_concurrent_requests", m->settings.max_concurrent_requests);
-    write_metadata(w, m->metadata);
-}
-
-static void encode_schema(choiri_writer *w, const choiri_message *m) {
-    begin(w, m->conn, m->kind, 3);
-    write_number(w, "method_id", m->method);
-    key(w, "direction");
-    key(w, directions[m->direction].name);
-    write_opaque(w, "schemas", m->schemas);
-}
-
-void choiri_msgpack_message_encode(choiri_writer *w, const choiri_message *m) {
-    CHOIRI_ASSERT(m->kind <= CHOIRI_MSG_PONG);
-    switch (m->kind) {
-    case CHOIRI_MSG_PROTOCOL_ERROR:
-        begin(w, m->conn, m->kind, 1);
-        key(w, "description");
-        choiri_msgpack_write_str(w, m->description);
-        break;
-    case CHOIRI_MSG_CONNECTION_OPEN:
-    case CHOIRI_MSG_CONNECTION_ACCEPT: encode_settings(w, m); break;
-    case CHOIRI_MSG_CONNECTION_REJECT:
-    case CHOIRI_MSG_CONNECTION_CLOSE:
-        begin(w, m->conn, m->kind, m->metadata.count > 0);
-        write_metadata(w, m->metadata);
-        break;
-    case CHOIRI_MSG_REQUEST: encode_request(w, m); break;
-    case CHOIRI_MSG_SCHEMA: encode_schema(w, m); break;
-    case CHOIRI_MSG_CHANNEL: encode_channel(w, m); break;
-    default: /* ping, pong */
-        begin(w, m->conn, m->kind, 1);
-        write_number(w, "nonce", m->id);
-        break;
-    }
+static bool has_any(const metadata *m) {
+    return m->count > 0 || m->list.count > 0;
 }
 
 static void write_checked(choiri_writer *w, const choir_metadata_entry *e) {
@@ -438,35 +374,116 @@ static void write_checked(choiri_writer *w, const choir_metadata_entry *e) {
         choiri_writer_fail(w, CHOIR_ERR_INVALID);
 }
 
-void choiri_msgpack_write_reject(choiri_writer *w, uint64_t conn, const choir_metadata_entry *e) {
-    begin(w, conn, CHOIRI_MSG_CONNECTION_REJECT, 1);
+/* The member: entries of ours, and the operation id unless it is 0; there must be any. */
+static void write_entries(choiri_writer *w, const choir_metadata_entry *entries, size_t count,
+                          uint64_t operation_id) {
     key(w, "metadata");
-    choiri_msgpack_write_array(w, 1);
-    write_checked(w, e);
+    choiri_msgpack_write_array(w, count + (operation_id != 0));
+    for (size_t i = 0; i < count; i++) write_checked(w, &entries[i]);
+    if (operation_id == 0) return;
+    write_entry(w, &(choir_metadata_entry){.key = CHOIR_STR("vox-operation-id"),
+                                           .type = CHOIR_METADATA_U64,
+                                           .u64 = operation_id});
+}
+
+static void write_metadata(choiri_writer *w, const metadata *m) {
+    choir_metadata list = m->list;
+    choir_metadata_entry e;
+    if (m->count > 0) {
+        write_entries(w, m->entries, m->count, 0);
+    } else if (list.count > 0) {
+        key(w, "metadata");
+        choiri_msgpack_write_array(w, list.count);
+        while (choir_metadata_next(&list, &e)) write_entry(w, &e);
+    }
+}
+
+static void encode_request(choiri_writer *w, const choiri_message *m, const metadata *meta) {
+    bool schemas = m->schemas.len > 0;
+    size_t count = (size_t)has_any(meta) + schemas;
+    if (m->body == CHOIRI_BODY_CALL) count += 2;
+    if (m->body == CHOIRI_BODY_RESPONSE) count += 1;
+    begin_body(w, m->conn, m->kind, m->id, bodies[m->body].name, count);
+    if (m->body == CHOIRI_BODY_CALL) write_number(w, "method_id", m->method);
+    write_metadata(w, meta);
+    if (m->body == CHOIRI_BODY_CANCEL) return;
+    write_opaque(w, m->body == CHOIRI_BODY_CALL ? "args" : "ret", m->payload);
+    if (schemas) write_opaque(w, "schemas", m->schemas);
+}
+
+static void encode_channel(choiri_writer *w, const choiri_message *m, const metadata *meta) {
+    bool plain = m->body == CHOIRI_CHANNEL_ITEM || m->body == CHOIRI_CHANNEL_GRANT;
+    begin_body(w, m->conn, m->kind, m->id, channels[m->body].name, plain || has_any(meta));
+    if (m->body == CHOIRI_CHANNEL_ITEM)
+        write_opaque(w, "item", m->payload);
+    else if (m->body == CHOIRI_CHANNEL_GRANT)
+        write_number(w, "additional", m->additional);
+    else
+        write_metadata(w, meta);
+}
+
+static void encode_settings(choiri_writer *w, const choiri_message *m, const metadata *meta) {
+    begin(w, m->conn, m->kind, 1u + has_any(meta));
+    key(w, "connection_settings");
+    choiri_msgpack_write_map(w, 2);
+    key(w, "parity");
+    key(w, parities[m->settings.parity].name);
+    write_number(w, "max_concurrent_requests", m->settings.max_concurrent_requests);
+    write_metadata(w, meta);
+}
+
+void choiri_msgpack_begin_schema(choiri_writer *w, uint64_t conn, uint64_t method, uint8_t direction) {
+    begin(w, conn, CHOIRI_MSG_SCHEMA, 3);
+    write_number(w, "method_id", method);
+    key(w, "direction");
+    key(w, directions[direction].name);
+}
+
+void choiri_msgpack_message_encode_with(choiri_writer *w, const choiri_message *m,
+                                        const choir_metadata_entry *entries, size_t count) {
+    const metadata meta = {entries, count, m->metadata};
+    CHOIRI_ASSERT(m->kind <= CHOIRI_MSG_PONG);
+    switch (m->kind) {
+    case CHOIRI_MSG_PROTOCOL_ERROR:
+        begin(w, m->conn, m->kind, 1);
+        key(w, "description");
+        choiri_msgpack_write_str(w, m->description);
+        break;
+    case CHOIRI_MSG_CONNECTION_OPEN:
+    case CHOIRI_MSG_CONNECTION_ACCEPT: encode_settings(w, m, &meta); break;
+    case CHOIRI_MSG_CONNECTION_REJECT:
+    case CHOIRI_MSG_CONNECTION_CLOSE:
+        begin(w, m->conn, m->kind, has_any(&meta));
+        write_metadata(w, &meta);
+        break;
+    case CHOIRI_MSG_REQUEST: encode_request(w, m, &meta); break;
+    case CHOIRI_MSG_SCHEMA:
+        choiri_msgpack_begin_schema(w, m->conn, m->method, m->direction);
+        write_opaque(w, "schemas", m->schemas);
+        break;
+    case CHOIRI_MSG_CHANNEL: encode_channel(w, m, &meta); break;
+    default: /* ping, pong */
+        begin(w, m->conn, m->kind, 1);
+        write_number(w, "nonce", m->id);
+        break;
+    }
 }
 
 choiri_hole choiri_msgpack_begin_call(choiri_writer *w, uint64_t conn, uint64_t id, uint64_t method,
                                       const choir_metadata_entry *entries, size_t count,
                                       uint64_t operation_id, bool schemas) {
-    size_t all = count + (operation_id != 0);
-    begin_body(w, conn, CHOIRI_MSG_REQUEST, id, "Call", 2u + (all > 0) + schemas);
+    bool any = count > 0 || operation_id != 0;
+    begin_body(w, conn, CHOIRI_MSG_REQUEST, id, "Call", 2u + any + schemas);
     write_number(w, "method_id", method);
-    if (all > 0) {
-        key(w, "metadata");
-        choiri_msgpack_write_array(w, all);
-        for (size_t i = 0; i < count; i++) write_checked(w, &entries[i]);
-    }
-    if (operation_id != 0) {
-        choir_metadata_entry e = {
-            .key = CHOIR_STR("vox-operation-id"), .type = CHOIR_METADATA_U64, .u64 = operation_id};
-        write_entry(w, &e);
-    }
+    if (any) write_entries(w, entries, count, operation_id);
     key(w, "args");
     return choiri_msgpack_write_hole(w);
 }
 
-choiri_hole choiri_msgpack_begin_response(choiri_writer *w, uint64_t conn, uint64_t id, bool schemas) {
-    begin_body(w, conn, CHOIRI_MSG_REQUEST, id, "Response", 1u + schemas);
+choiri_hole choiri_msgpack_begin_response(choiri_writer *w, uint64_t conn, uint64_t id,
+                                          const choir_metadata_entry *entries, size_t count, bool schemas) {
+    begin_body(w, conn, CHOIRI_MSG_REQUEST, id, "Response", 1u + (count > 0) + schemas);
+    if (count > 0) write_entries(w, entries, count, 0);
     key(w, "ret");
     return choiri_msgpack_write_hole(w);
 }

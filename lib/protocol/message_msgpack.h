@@ -18,17 +18,22 @@
  * OK · ERR_TRUNCATED · ERR_MALFORMED · ERR_DEPTH: the session is over · ERR_NO_MEMORY. */
 int choiri_msgpack_message_decode(choir_bytes payload, choiri_arena *arena, choiri_message *ret_msg);
 
-/* Encodes any message; metadata is a received list or one that was staged. */
-void choiri_msgpack_message_encode(choiri_writer *w, const choiri_message *msg);
-
-/* ConnectionReject with one entry. */
-void choiri_msgpack_write_reject(choiri_writer *w, uint64_t conn, const choir_metadata_entry *entry);
+/* Encodes any message. Metadata is `entries`, or when there are none msg->metadata: a received list or one that was
+ * staged. */
+void choiri_msgpack_message_encode_with(choiri_writer *w, const choiri_message *msg,
+                                        const choir_metadata_entry *entries, size_t count);
+static inline void choiri_msgpack_message_encode(choiri_writer *w, const choiri_message *msg) {
+    choiri_msgpack_message_encode_with(w, msg, NULL, 0);
+}
 
 /* Hot paths: everything up to the value, whose hole is filled with choiri_msgpack_fill_hole. `schemas` says that the member
  * of that name follows: a key and a bin, for the caller to write. */
 choiri_hole choiri_msgpack_begin_call(choiri_writer *w, uint64_t conn, uint64_t id, uint64_t method,
                                       const choir_metadata_entry *entries, size_t count,
                                       uint64_t operation_id, bool schemas);
-choiri_hole choiri_msgpack_begin_response(choiri_writer *w, uint64_t conn, uint64_t id, bool schemas);
+choiri_hole choiri_msgpack_begin_response(choiri_writer *w, uint64_t conn, uint64_t id,
+                                          const choir_metadata_entry *entries, size_t count, bool schemas);
+/* A Schema message up to the member `schemas`. */
+void choiri_msgpack_begin_schema(choiri_writer *w, uint64_t conn, uint64_t method, uint8_t direction);
 
 #endif

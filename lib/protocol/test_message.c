@@ -264,7 +264,8 @@ Test(message, many_metadata_entries) {
     }
     choiri_writer w;
     choiri_writer_init(&w, &b.q, NULL);
-    choiri_message_write_connection_reject(&w, 7, entries, COUNT);
+    const choiri_message reject = {.conn = 7, .kind = CHOIRI_MSG_CONNECTION_REJECT};
+    choiri_message_encode_with(&w, &reject, entries, COUNT);
     cr_assert_eq(choiri_writer_finish(&w), CHOIR_OK);
     choir_bytes out = bench_take(&b);
     choiri_message m;
@@ -340,17 +341,20 @@ Test(message, hot_path_gives_the_golden_bytes) {
     check_output(&b, &w, "02050b01" META3 "050000008ce0bad60f00");
 
     choiri_writer_init(&w, &b.q, NULL);
-    choiri_message_write_cancel(&w, 0, 1);
+    choiri_message_encode(&w,
+                          &(choiri_message){.kind = CHOIRI_MSG_REQUEST, .body = CHOIRI_BODY_CANCEL, .id = 1});
     check_output(&b, &w, "0005010200");
     choiri_writer_init(&w, &b.q, NULL);
-    choiri_message_write_ping(&w, false, 0, UINT64_MAX);
-    choiri_message_write_ping(&w, true, 0, 1);
+    choiri_message_encode(&w, &(choiri_message){.kind = CHOIRI_MSG_PING, .id = UINT64_MAX});
+    choiri_message_encode(&w, &(choiri_message){.kind = CHOIRI_MSG_PONG, .id = 1});
     check_output(&b, &w, "0008ffffffffffffffffff01 000901");
     choiri_writer_init(&w, &b.q, NULL);
-    choiri_message_write_protocol_error(&w, CHOIR_STR("bad frame sequence"));
+    choiri_message_encode(&w, &(choiri_message){.kind = CHOIRI_MSG_PROTOCOL_ERROR,
+                                                .description = CHOIR_STR("bad frame sequence")});
     check_output(&b, &w, "000012626164206672616d652073657175656e6365");
     choiri_writer_init(&w, &b.q, NULL);
-    choiri_message_write_connection_reject(&w, 4, meta3, 3);
+    choiri_message_encode_with(&w, &(choiri_message){.conn = 4, .kind = CHOIRI_MSG_CONNECTION_REJECT}, meta3,
+                               3);
     check_output(&b, &w, "0403" META3);
     bench_close(&b);
 }
@@ -413,9 +417,10 @@ Test(message, memory_runs_out) {
                                   : choiri_message_begin_response(&w, 1, 2, meta3, 3);
         cr_assert_null(hole.at);
         choiri_fill_hole(&w, hole);
-        choiri_message_write_cancel(&w, 1, 1);
-        choiri_message_write_ping(&w, false, 0, 1);
-        choiri_message_write_protocol_error(&w, CHOIR_STR("x"));
+        choiri_message_encode(
+            &w,
+            &(choiri_message){.kind = CHOIRI_MSG_REQUEST, .body = CHOIRI_BODY_CANCEL, .conn = 1, .id = 1});
+        choiri_message_encode(&w, &(choiri_message){.kind = CHOIRI_MSG_PING, .id = 1});
         cr_assert_eq(choiri_writer_finish(&w), CHOIR_ERR_NO_MEMORY);
         cr_assert_eq(b.q.bytes, 0);
         bench_close(&b);

@@ -25,7 +25,7 @@ int choir_session_new(choir_env *env, const choir_session_options *options, choi
     choir_session_options o;
     if (!env || !ret_session || choiri_session_options_check(options, &o) != CHOIR_OK)
         return CHOIR_ERR_INVALID;
-    if (o.codec == CHOIR_CODEC_MSGPACK && !choiri_msgpack_is_built()) return CHOIR_ERR_UNSUPPORTED;
+    if (!choiri_codec_of(o.codec)) return CHOIR_ERR_UNSUPPORTED;
     return choiri_session_new(env, &o, &choiri_rpc_driver, true, ret_session, now);
 }
 

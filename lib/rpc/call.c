@@ -157,11 +157,9 @@ static int begin_send(call *k, choiri_sending *m, choir_chunk *chunk, const choi
     }
     uint64_t operation = c->session->retry ? c->calls.next_operation : 0;
     uint64_t id = c->call->methods[k->method].id;
-    if (c->session->msgpack)
-        *ret_args = choiri_msgpack_begin_call(&m->writer, 0, c->calls.next_id, id, entries, count, operation,
-                                              choiri_conn_will_announce(c, &c->call_bound[k->method]));
-    else
-        *ret_args = choiri_message_begin_call(&m->writer, 0, c->calls.next_id, id, entries, count, operation);
+    bool announce = choiri_conn_will_announce(c, &c->call_bound[k->method]);
+    *ret_args = choiri_codec_begin_call(c->session->codec, &m->writer, 0, c->calls.next_id, id, entries,
+                                        count, operation, announce);
     return CHOIR_OK;
 }
 
@@ -169,7 +167,7 @@ static int end_send(call *k, choiri_sending *m, choiri_hole args, choir_time now
     choiri_conn *c = k->conn;
     choiri_binding *b = &c->call_bound[k->method];
     const choiri_announcement *a = &c->call->methods[k->method].args;
-    choiri_conn_fill_hole(c, &m->writer, args);
+    choiri_codec_fill_hole(c->session->codec, &m->writer, args);
     int status = choiri_conn_announce(c, b, a, &m->writer);
     if (status != CHOIR_OK) choiri_writer_fail(&m->writer, status);
     status = choiri_session_end(c->session, m, now);
@@ -188,7 +186,8 @@ static int send_now(call *k, const void *args, const choir_call_options *o, choi
     choiri_hole hole;
     int status = begin_send(k, &m, o->chunk, o->metadata, o->metadata_len, &hole);
     if (status != CHOIR_OK) return status;
-    choiri_conn_encode(c, &m.writer, c->call->unit, c->call->methods[k->method].desc->args, args);
+    choiri_codec_write_value(c->session->codec, &m.writer, c->call->unit,
+                             c->call->methods[k->method].desc->args, args);
     return end_send(k, &m, hole, now);
 }
 
@@ -220,7 +219,8 @@ static int stage(call *k, const void *args, const choir_call_options *o) {
     choiri_writer_init(&w, &k->staged_q, o->chunk);
     choiri_write_entries(&w, o->metadata, o->metadata_len);
     k->staged_metadata = (size_t)choiri_writer_offset(&w);
-    choiri_conn_encode(c, &w, c->call->unit, c->call->methods[k->method].desc->args, args);
+    choiri_codec_write_value(c->session->codec, &w, c->call->unit, c->call->methods[k->method].desc->args,
+                             args);
     int status = choiri_writer_finish(&w);
     if (status != CHOIR_OK) return status;
     k->metadata.count = o->metadata_len;
@@ -359,7 +359,10 @@ static void give_up(call *k, uint32_t outcome, choir_time now) {
     if (k->state == CALL_SENT) {
         choiri_idmap_remove(&c->calls.ids, k->wire_id);
         if (choiri_session_begin(c->session, &m, NULL)) {
-            choiri_session_write_cancel(c->session, &m.writer, k->wire_id);
+            c->session->codec->encode(
+                &m.writer,
+                &(choiri_message){.kind = CHOIRI_MSG_REQUEST, .body = CHOIRI_BODY_CANCEL, .id = k->wire_id},
+                NULL, 0);
             (void)choiri_session_end(c->session, &m, now); /* without memory the peer just works in vain */
         }
         c->calls.late += 2;
@@ -474,8 +477,8 @@ static bool is_read(call *k, uint32_t which, choiri_reader *r, choir_event *even
         return false;
     }
     const choiri_binding *b = &c->call_bound[k->method];
-    event->status =
-        choiri_conn_decode(c, b->plan, which, r, event->unit, event->type, &c->session->scratch, value, why);
+    event->status = choiri_codec_read_value(c->session->codec, r, b->plan, which, event->unit, event->type,
+                                            &c->session->scratch, value, why);
     if (event->status != CHOIR_OK) return false;
     /* With our own type, bytes behind the value may be what a newer peer added. */
     if (b->answer && choiri_reader_left(r) > 0) {
@@ -503,41 +506,20 @@ static bool decode_value(call *k, uint32_t which, choiri_reader *r, choir_event 
     return answer_is_bad(k, event, &why);
 }
 
-/* VoxError's variants behind their tag. rule: rpc.vox-error. TypeScript servers leave out InvalidPayload's text. */
-static void decode_error(call *k, choiri_reader *r, choir_event *event) {
-    choiri_text why;
-    uint64_t variant;
-    choiri_text_init(&why);
-    if (!choiri_read_varint(r, &variant) || variant > 7) {
-        choiri_text_add(&why, "an error that is not known");
-        answer_is_bad(k, event, &why);
-        return;
-    }
-    event->outcome = (uint32_t)variant + 1;
-    if (event->outcome == CHOIR_OUTCOME_USER_ERROR) {
-        decode_value(k, CHOIRI_PLAN_ERR, r, event);
-    } else if (event->outcome == CHOIR_OUTCOME_INVALID_PAYLOAD) {
-        choir_str text;
-        if (choiri_reader_left(r) > 0 && choiri_read_string(r, &text)) event->text = text;
-    }
-}
-
-/* Both of the above in msgpack. */
-static void decode_msgpack(call *k, choir_event *event) {
+/* rule: rpc.vox-error */
+static void decode_answer(call *k, choir_event *event) {
     choiri_reader r = choiri_reader_of(k->ret);
-    choir_str text;
-    choiri_text why;
-    uint32_t outcome;
-    if (choiri_msgpack_scan(k->ret) != CHOIR_OK || !choiri_result_msgpack_read(&r, &outcome, &text)) {
+    const char *bad;
+    if (!choiri_codec_read_result(k->conn->session->codec, &r, &event->outcome, &event->text, &bad)) {
+        choiri_text why;
         choiri_text_init(&why);
-        choiri_text_add(&why, "it is neither Ok nor an error that is known");
+        choiri_text_add(&why, bad);
         answer_is_bad(k, event, &why);
-        return;
+    } else if (event->outcome == CHOIR_OUTCOME_OK) {
+        decode_value(k, CHOIRI_PLAN_OK, &r, event);
+    } else if (event->outcome == CHOIR_OUTCOME_USER_ERROR) {
+        decode_value(k, CHOIRI_PLAN_ERR, &r, event);
     }
-    event->outcome = outcome;
-    event->text = text;
-    if (outcome == CHOIR_OUTCOME_OK) decode_value(k, CHOIRI_PLAN_OK, &r, event);
-    if (outcome == CHOIR_OUTCOME_USER_ERROR) decode_value(k, CHOIRI_PLAN_ERR, &r, event);
 }
 
 static bool report_call(choir_session *s, choiri_node *node, choir_event *event) {
@@ -557,22 +539,7 @@ static bool report_call(choir_session *s, choiri_node *node, choir_event *event)
     choiri_table_remove(&c->calls.table, k->handle.v);
     if (!k->answered) return true;
     event->metadata = k->metadata;
-    if (s->msgpack) {
-        decode_msgpack(k, event);
-        return true;
-    }
-    choiri_reader r = choiri_reader_of(k->ret);
-    uint64_t tag;
-    if (!choiri_read_varint(&r, &tag) || tag > 1) {
-        choiri_text why;
-        choiri_text_init(&why);
-        choiri_text_add(&why, "it is neither Ok nor Err");
-        answer_is_bad(k, event, &why);
-    } else if (tag == 0) {
-        decode_value(k, CHOIRI_PLAN_OK, &r, event);
-    } else {
-        decode_error(k, &r, event);
-    }
+    decode_answer(k, event);
     return true;
 }
 

@@ -2,10 +2,8 @@
 /* The driver's common part: opening and ending a connection, dispatch of messages, schema bindings. */
 #include "rpc/driver.h"
 
-#include "base/log.h"
-#include "wire/msgpack.h"
-
 #include "base/assert.h"
+#include "base/log.h"
 
 /* A method that returns nothing and cannot fail: the announcement Rust callees make for a method they do not know, which
  * lets a Rust caller of such a method see UnknownMethod (rule: rpc.unknown-method). */
@@ -286,53 +284,47 @@ static bool bind_cbor(choiri_conn *c, uint32_t method, bool response, choir_byte
     return false;
 }
 
-/* In msgpack mode schemas only tell the types of dynamic methods: other values name their fields, so layouts need not be
- * compared. */
+static void bad_schemas(choiri_conn *c, int status, choir_time now) {
+    choiri_text text;
+    choiri_text_init(&text);
+    choiri_text_add(&text, "schemas: ");
+    if (status == CHOIR_ERR_TOO_LARGE)
+        choiri_text_add(&text, "the peer announced more types than a connection may hold");
+    else
+        choiri_text_add(choiri_text_add(choiri_text_add(&text, "not one "), c->session->codec->name),
+                        " value");
+    choiri_session_fail(c->session, CHOIR_ERR_PROTOCOL, &text, now);
+}
+
 bool choiri_conn_bind(choiri_conn *c, uint32_t method, bool response, choir_bytes schemas, choir_time now) {
-    if (!c->session->msgpack) return bind_cbor(c, method, response, schemas, now);
+    const choiri_codec *codec = c->session->codec;
     const choiri_service *service = response ? c->call : c->serve;
-    size_t size = choiri_msgpack_cbor_size(schemas);
-    if (size == 0 || size > CHOIRI_SCHEMA_MAX_PAYLOAD) {
-        choiri_text text;
-        choiri_text_init(&text);
-        choiri_text_add(&text, size == 0
-                                   ? "schemas: not one msgpack value"
-                                   : "schemas: the peer announced more types than a connection may hold");
-        choiri_session_fail(c->session, CHOIR_ERR_PROTOCOL, &text, now);
-        return false;
-    }
-    uint8_t *cbor = choiri_alloc(c->session->env, size);
-    if (!cbor) {
+    choir_bytes cbor;
+    int status = codec->to_cbor(c->session->env, schemas, CHOIRI_SCHEMA_MAX_PAYLOAD, &cbor);
+    if (status == CHOIR_ERR_NO_MEMORY) {
         choiri_conn_out_of_memory(c, now);
         return false;
     }
-    choiri_msgpack_to_cbor(schemas, cbor);
-    if (method != CHOIR_METHOD_NONE && !(service->methods[method].desc->flags & CHOIR_METHOD_DYNAMIC))
+    if (status != CHOIR_OK) {
+        bad_schemas(c, status, now);
+        return false;
+    }
+    /* Without a comparison schemas only tell the types of dynamic methods. */
+    if (!codec->compares_layouts && method != CHOIR_METHOD_NONE &&
+        !(service->methods[method].desc->flags & CHOIR_METHOD_DYNAMIC))
         method = CHOIR_METHOD_NONE;
-    bool ok = bind_cbor(c, method, response, (choir_bytes){cbor, size}, now);
-    choiri_free(c->session->env, cbor, size);
+    bool ok = bind_cbor(c, method, response, cbor, now);
+    choiri_codec_free_cbor(c->session->env, schemas, cbor);
     return ok;
 }
 
-/* The member `schemas`, which the message was begun with. */
-static void announce_msgpack(choiri_conn *c, const choiri_announcement *a, choiri_writer *w) {
-    choiri_msgpack_write_key(w, "schemas");
-    choiri_hole hole = choiri_msgpack_write_hole(w);
-    choiri_send_tracker_write_msgpack(&c->sent, a, w);
-    choiri_msgpack_fill_hole(w, hole);
-}
-
 int choiri_conn_announce(choiri_conn *c, choiri_binding *b, const choiri_announcement *a, choiri_writer *w) {
-    if (c->session->msgpack && !choiri_conn_will_announce(c, b)) return CHOIR_OK;
-    if (b->announced) {
-        choiri_write_u8(w, 0);
+    if (!choiri_conn_will_announce(c, b)) {
+        choiri_codec_write_schemas(c->session->codec, w, &c->sent, NULL);
         return CHOIR_OK;
     }
     int status = choiri_send_tracker_reserve(&c->sent, a);
-    if (status == CHOIR_OK && c->session->msgpack)
-        announce_msgpack(c, a, w);
-    else if (status == CHOIR_OK)
-        choiri_send_tracker_write(&c->sent, a, w);
+    if (status == CHOIR_OK) choiri_codec_write_schemas(c->session->codec, w, &c->sent, a);
     return status;
 }
 

@@ -17,7 +17,6 @@
 #include "schema/service.h"
 #include "schema/tracker.h"
 #include "session/internal.h"
-#include "value/msgpack.h"
 #include "value/unit.h"
 #include "value/value.h"
 
@@ -118,44 +117,14 @@ void choiri_conn_out_of_memory(choiri_conn *c, choir_time now);
 bool choiri_conn_bind(choiri_conn *c, uint32_t method, bool response, choir_bytes schemas, choir_time now);
 /* Does our next message for this binding carry schemas? */
 static inline bool choiri_conn_will_announce(const choiri_conn *c, const choiri_binding *b) {
-    return !b->announced && (!c->session->msgpack || c->session->announces);
+    return !b->announced && c->session->announces;
 }
-/* The schemas field of our message: the announcement if it has not been made, else empty. OK or ERR_NO_MEMORY. */
+/* The end of our message: the announcement if it is to be made, else none. OK or ERR_NO_MEMORY. */
 int choiri_conn_announce(choiri_conn *c, choiri_binding *b, const choiri_announcement *a, choiri_writer *w);
 /* The message is queued: so is its announcement. */
 void choiri_conn_announced(choiri_conn *c, choiri_binding *b, const choiri_announcement *a);
 /* "Testbed.echo" */
 void choiri_conn_method_text(const choiri_service *service, uint32_t method, choiri_text *text);
-
-/* Values in the session's codec. */
-static inline void choiri_conn_encode(const choiri_conn *c, choiri_writer *w, const choir_unit *u,
-                                      uint32_t type, const void *value) {
-    if (c->session->msgpack)
-        choiri_msgpack_encode(w, u, type, value);
-    else
-        choiri_value_encode(w, u, type, value);
-}
-static inline void choiri_conn_fill_hole(const choiri_conn *c, choiri_writer *w, choiri_hole hole) {
-    if (c->session->msgpack)
-        choiri_msgpack_fill_hole(w, hole);
-    else
-        choiri_fill_hole(w, hole);
-}
-/* Reads all that is left in msgpack, where values name their fields and need no plan; a value of it in postcard. */
-static inline int choiri_conn_decode(const choiri_conn *c, const choiri_plan *plan, uint32_t which,
-                                     choiri_reader *r, const choir_unit *u, uint32_t type,
-                                     choiri_arena *arena, void *ret_value, choiri_text *ret_text) {
-    if (!c->session->msgpack) return choiri_plan_decode(plan, which, r, u, type, arena, ret_value, ret_text);
-    choir_bytes all = {r->pos, choiri_reader_left(r)};
-    r->pos = r->end;
-    int status = choiri_msgpack_decode(all, u, type, arena, ret_value, ret_text);
-    /* The document has been scanned: what does not fit is of another type. */
-    return status == CHOIR_ERR_MALFORMED ? CHOIR_ERR_LAYOUT : status;
-}
-
-/* result_msgpack.c: an answer up to its value, which follows for OK and USER_ERROR. */
-void choiri_result_msgpack_begin(choiri_writer *w, uint32_t outcome, choir_str text);
-bool choiri_result_msgpack_read(choiri_reader *r, uint32_t *ret_outcome, choir_str *ret_text);
 
 /* Owners of timers. */
 enum { CHOIRI_TIMER_CALL = 1 };

@@ -58,29 +58,13 @@ void choiri_requests_init(choiri_conn *c, const choir_session_options *o, const 
 
 /* ---- answers ---- */
 
-static void write_msgpack(choiri_writer *w, const choiri_conn *c, const answer *a) {
-    const choir_method *m = a->method != CHOIR_METHOD_NONE ? c->serve->methods[a->method].desc : NULL;
-    choiri_result_msgpack_begin(w, a->outcome, a->text);
-    if (a->outcome == CHOIR_OUTCOME_OK) choiri_msgpack_encode(w, c->serve->unit, m->ok, a->value);
-    if (a->outcome == CHOIR_OUTCOME_USER_ERROR) choiri_msgpack_encode(w, c->serve->unit, m->err, a->value);
-}
-
 static void write_result(choiri_writer *w, const choiri_conn *c, const answer *a) {
-    const choir_unit *unit = c->serve ? c->serve->unit : NULL;
-    const choir_method *m = a->method != CHOIR_METHOD_NONE ? c->serve->methods[a->method].desc : NULL;
-    if (c->session->msgpack) {
-        write_msgpack(w, c, a);
-        return;
-    }
-    choiri_write_u8(w, a->outcome != CHOIR_OUTCOME_OK);
-    if (a->outcome == CHOIR_OUTCOME_OK) {
-        choiri_value_encode(w, unit, m->ok, a->value);
-        return;
-    }
-    choiri_write_u8(w, (uint8_t)(a->outcome - 1));
-    if (a->outcome == CHOIR_OUTCOME_USER_ERROR) choiri_value_encode(w, unit, m->err, a->value);
-    if (a->outcome == CHOIR_OUTCOME_INVALID_PAYLOAD)
-        choiri_write_bytes(w, (choir_bytes){(const uint8_t *)a->text.data, a->text.len});
+    const choiri_codec *codec = c->session->codec;
+    choiri_codec_begin_result(codec, w, a->outcome, a->text);
+    if (a->outcome != CHOIR_OUTCOME_OK && a->outcome != CHOIR_OUTCOME_USER_ERROR) return;
+    const choir_method *m = c->serve->methods[a->method].desc;
+    uint32_t type = a->outcome == CHOIR_OUTCOME_OK ? m->ok : m->err;
+    choiri_codec_write_value(codec, w, c->serve->unit, type, a->value);
 }
 
 /* A Rust caller sees UnknownMethod only under an announced root, a TypeScript caller only without inline schemas: so the
@@ -89,13 +73,10 @@ static int announce_nothing(choiri_conn *c, uint64_t method_id, choir_time now) 
     choiri_sending m;
     const choiri_announcement *a = &c->nothing->methods[0].response;
     if (!choiri_session_begin(c->session, &m, NULL)) return CHOIR_ERR_CLOSED;
-    choiri_write_varint(&m.writer, 0);
-    choiri_write_u8(&m.writer, CHOIRI_MSG_SCHEMA);
-    choiri_write_varint(&m.writer, method_id);
-    choiri_write_u8(&m.writer, CHOIRI_DIRECTION_RESPONSE);
+    c->session->codec->begin_schema(&m.writer, 0, method_id, CHOIRI_DIRECTION_RESPONSE);
     int status = choiri_send_tracker_reserve(&c->sent, a);
     if (status == CHOIR_OK)
-        choiri_send_tracker_write(&c->sent, a, &m.writer);
+        choiri_codec_write_schemas(c->session->codec, &m.writer, &c->sent, a);
     else
         choiri_writer_fail(&m.writer, status);
     status = choiri_session_end(c->session, &m, now);
@@ -107,15 +88,14 @@ static int announce_nothing(choiri_conn *c, uint64_t method_id, choir_time now) 
 static int send_answer(choiri_conn *c, const answer *a, choir_time now) {
     choiri_sending m;
     if (!choiri_session_begin(c->session, &m, a->chunk)) return CHOIR_ERR_CLOSED;
-    bool msgpack = c->session->msgpack;
+    const choiri_codec *codec = c->session->codec;
     bool announce =
         a->method != CHOIR_METHOD_NONE && choiri_conn_will_announce(c, &c->serve_bound[a->method]);
-    choiri_hole ret = msgpack ? choiri_msgpack_begin_response(&m.writer, 0, a->wire_id, announce)
-                              : choiri_message_begin_response(&m.writer, 0, a->wire_id, NULL, 0);
+    choiri_hole ret = choiri_codec_begin_response(codec, &m.writer, 0, a->wire_id, NULL, 0, announce);
     write_result(&m.writer, c, a);
-    choiri_conn_fill_hole(c, &m.writer, ret);
+    choiri_codec_fill_hole(codec, &m.writer, ret);
     if (a->method == CHOIR_METHOD_NONE) {
-        if (!msgpack) choiri_write_u8(&m.writer, 0);
+        choiri_codec_write_schemas(codec, &m.writer, &c->sent, NULL);
         return choiri_session_end(c->session, &m, now);
     }
     /* The true root goes with the first answer of a method, errors included. rule: schema.response-root */
@@ -156,7 +136,7 @@ static bool charge(request *q, size_t bytes) {
     return true;
 }
 
-/* In msgpack mode metadata is not in the payload but in the session's inbox. */
+/* What is not in the payload is in the session's inbox. */
 static bool keep_metadata(request *q, const choiri_message *msg) {
     size_t len = msg->metadata.entries.len;
     if (len == 0) return true;
@@ -179,7 +159,7 @@ static bool keep(request *q, const choiri_message *msg, const choiri_frame *fram
     if (frame->chunk && len > CHOIRI_RETAIN_COPY &&
         len >= choir_chunk_len(frame->chunk) / CHOIRI_RETAIN_SHARE) {
         q->chunk = choir_chunk_retain(frame->chunk);
-        return !q->conn->session->msgpack || keep_metadata(q, msg);
+        return q->conn->session->codec->metadata_in_payload || keep_metadata(q, msg);
     }
     q->arena.limit = frame->payload.len + KEEP_SLACK;
     size_t metadata = msg->metadata.entries.len, args = msg->payload.len;
@@ -231,9 +211,9 @@ static uint32_t decode(request *q, choiri_text *text) {
     void *value = choiri_arena_alloc(&q->arena, t->size, t->align);
     choiri_reader r = choiri_reader_of(q->args);
     const choiri_plan *plan = c->serve_bound[q->method].plan;
-    int status =
-        value ? choiri_conn_decode(c, plan, CHOIRI_PLAN_ROOT, &r, unit, m->desc->args, &q->arena, value, &why)
-              : CHOIR_ERR_NO_MEMORY;
+    int status = value ? choiri_codec_read_value(c->session->codec, &r, plan, CHOIRI_PLAN_ROOT, unit,
+                                                 m->desc->args, &q->arena, value, &why)
+                       : CHOIR_ERR_NO_MEMORY;
     if (status == CHOIR_OK && charge(q, q->arena.used - used)) {
         q->value = value;
         return CHOIR_OUTCOME_OK;
@@ -388,7 +368,7 @@ static bool check_id(choiri_conn *c, const choiri_message *msg, choir_time now) 
 static void refuse_charged(choiri_conn *c, const choiri_message *msg, uint32_t method, uint32_t outcome,
                            const choiri_text *text, choir_time now) {
     if (!choiri_session_glitch(c->session, now)) return;
-    if (method == CHOIR_METHOD_NONE && !c->session->msgpack &&
+    if (method == CHOIR_METHOD_NONE && c->session->codec->needs_schemas &&
         announce_nothing(c, msg->method, now) != CHOIR_OK) {
         choiri_conn_out_of_memory(c, now);
         return;
@@ -405,7 +385,7 @@ static bool is_impossible(choiri_conn *c, const choiri_message *msg, uint32_t me
         choiri_text_add(text, ": channels are not supported yet");
     } else if (b->peer == CHOIRI_BOUND_BAD) {
         choiri_text_add(text, b->text ? b->text : "arguments of another layout");
-    } else if (b->peer == CHOIRI_BOUND_NO && !c->session->msgpack) {
+    } else if (b->peer == CHOIRI_BOUND_NO && c->session->codec->compares_layouts) {
         choiri_conn_method_text(c->serve, method, text);
         choiri_text_add(text,
                         " arguments: no schemas were received; they must come before or with the first call");

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Msgpack mode of a session: what a peer in another language may say and leave out, what is refused and how far the
  * damage goes, hostile input, what it costs. The peer is hand-made: every byte it says is spelled here. */
+#include "protocol/message_msgpack.h"
 #include "rpc/driver.h"
 #include "testing/pair.h"
 #include "testing/peer.h"
+#include "wire/msgpack.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>

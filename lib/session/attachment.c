@@ -12,13 +12,13 @@
 #include "base/options.h"
 #include "link/prologue.h"
 #include "session/internal.h"
-#include "wire/msgpack.h"
 
 /* Limit of the first frame: a prologue has 8 bytes, everything else is another protocol's and named at once. */
 #define PROLOGUE_MAX 64u
 /* An advance that comes so much later than its deadline means that the process slept. */
-#define SLEPT  (5 * CHOIR_SECOND)
-#define CODECS ((1u << CHOIR_CODEC_POSTCARD) | (1u << CHOIR_CODEC_MSGPACK))
+#define SLEPT (5 * CHOIR_SECOND)
+/* A bit for each codec that there is. */
+#define CODECS ((1u << CHOIRI_CODECS) - 1)
 /* So long a link may take none of our answers before we read on all the same: see choiri_attachment_answered. Longer than an
  * honest peer is busy with one message, much shorter than the time after which calls in flight make it count as dead. */
 #define ANSWERS_PATIENCE CHOIR_SECOND
@@ -95,30 +95,20 @@ static int send_payload(choir_attachment *a, void (*write)(choiri_writer *w, con
     return CHOIR_OK;
 }
 
-/* The writers of handshake payloads make CBOR; in msgpack mode it is translated on its way. */
-static void write_translated(choiri_writer *w, const void *ctx) {
-    choiri_reader r = choiri_reader_of(*(const choir_bytes *)ctx);
-    choiri_msgpack_write_cbor(w, &r);
+/* The writers of handshake payloads make CBOR; the codec may spell it in another way. */
+typedef struct spelling {
+    const choiri_codec *codec;
+    choiri_cbor_fn *write;
+    const void *ctx;
+} spelling;
+
+static void write_in_codec(choiri_writer *w, const void *ctx) {
+    const spelling *s = ctx;
+    s->codec->write_cbor(w, s->write, s->ctx);
 }
 
-static int send_handshake(choir_attachment *a, void (*write)(choiri_writer *w, const void *ctx),
-                          const void *ctx, choir_time now) {
-    if (!a->msgpack) return send_payload(a, write, ctx, now);
-    choiri_outq q;
-    choiri_writer w;
-    choir_iov iov;
-    choiri_outq_init(&q, a->env);
-    choiri_writer_init(&w, &q, NULL);
-    write(&w, ctx);
-    int status = choiri_writer_finish(&w);
-    if (status == CHOIR_OK && !choiri_outq_flatten(&q, q.bytes)) status = CHOIR_ERR_NO_MEMORY;
-    if (status == CHOIR_OK) {
-        size_t n = choiri_outq_peek(&q, 0, UINT64_MAX, &iov, 1);
-        CHOIRI_ASSERT(n == 1 && iov.len == q.bytes);
-        status = send_payload(a, write_translated, &(choir_bytes){iov.base, iov.len}, now);
-    }
-    choiri_outq_deinit(&q);
-    return status;
+static int send_handshake(choir_attachment *a, choiri_cbor_fn *write, const void *ctx, choir_time now) {
+    return send_payload(a, write_in_codec, &(spelling){a->codec, write, ctx}, now);
 }
 
 static void write_prologue(choiri_writer *w, const void *ctx) {
@@ -134,7 +124,7 @@ static void write_sorry(choiri_writer *w, const void *ctx) {
 static void write_hello(choiri_writer *w, const void *ctx) {
     const choir_session *s = ctx;
     choiri_settings settings = {s->parity, s->max_concurrent_requests};
-    choiri_handshake_write_hello(w, !s->initiator, s->msgpack, settings, s->metadata, s->call_name);
+    choiri_handshake_write_hello(w, !s->initiator, s->codec, settings, s->metadata, s->call_name);
 }
 
 /* In framing NONE a peek offers one payload: where it starts is behind its length. */
@@ -265,9 +255,11 @@ void choir_attachment_closed(choir_attachment *a, int status, choir_str text, ch
     choiri_text why;
     choiri_text_init(&why);
     /* A peer need not say that it does not know a mode: those of vox 0.4 hang up. */
-    if (a->initiator && a->stage == CHOIRI_STAGE_PROLOGUE && a->msgpack && status == CHOIR_ERR_LINK_LOST) {
+    if (a->initiator && a->stage == CHOIRI_STAGE_PROLOGUE && !a->codec->is_vox &&
+        status == CHOIR_ERR_LINK_LOST) {
         status = CHOIR_ERR_REJECTED;
-        choiri_text_add(&why, "no answer to conduit mode msgpack, which the peer may not know: ");
+        choiri_text_add(choiri_text_add(&why, "no answer to conduit mode "), a->codec->name);
+        choiri_text_add(&why, ", which the peer may not know: ");
     }
     choiri_text_str(&why, text);
     closed(a, status, &why, now);
@@ -301,15 +293,11 @@ static void expect_hello(choir_attachment *a) {
     a->framer.limit = a->max_handshake;
 }
 
-static uint8_t mode_of(bool msgpack) {
-    return msgpack ? CHOIRI_MODE_MSGPACK : CHOIRI_MODE_BARE;
-}
-
 static int on_prologue(choir_attachment *a, choir_bytes payload, choir_time now) {
     choiri_text text;
     choiri_text_init(&text);
     if (a->initiator) {
-        int status = choiri_prologue_judge_answer(payload, mode_of(a->msgpack), &text);
+        int status = choiri_prologue_judge_answer(payload, choiri_prologue_mode_of(a->codec->id), &text);
         if (status != CHOIR_OK) choiri_attachment_fail(a, status, &text, now);
         if (status == CHOIR_OK) expect_hello(a);
         return status;
@@ -326,7 +314,7 @@ static int on_prologue(choir_attachment *a, choir_bytes payload, choir_time now)
         choiri_attachment_fail(a, CHOIR_ERR_PROLOGUE, &text, now);
         return CHOIR_ERR_PROLOGUE;
     }
-    a->msgpack = mode == CHOIRI_MODE_MSGPACK;
+    a->codec = choiri_codec_of(choiri_prologue_codec_of(mode));
     expect_hello(a);
     return CHOIR_OK;
 }
@@ -382,30 +370,27 @@ static int on_hello_yourself(choir_attachment *a, choiri_handshake *h, choir_tim
     return a->status;
 }
 
-/* What is decoded is kept apart from the payload, so the translated one is needed no longer. */
-static int decode_msgpack(choir_attachment *a, choir_bytes payload, choiri_handshake **ret,
-                          choiri_text *ret_text) {
-    size_t size = choiri_msgpack_cbor_size(payload);
-    choiri_text_init(ret_text);
-    if (size == 0) {
-        choiri_text_add(ret_text, "a handshake message must be msgpack, not ");
-        choiri_text_quoted(ret_text, payload, 16);
+/* What is decoded is kept apart from the payload, so what was translated is needed no longer. */
+static int decode_handshake(choir_attachment *a, choir_bytes payload, choiri_handshake **ret,
+                            choiri_text *ret_text) {
+    choir_bytes cbor;
+    int status = a->codec->to_cbor(a->env, payload, SIZE_MAX, &cbor);
+    if (status == CHOIR_ERR_NO_MEMORY) return status;
+    if (status != CHOIR_OK) {
+        choiri_text_init(ret_text);
+        choiri_text_add(choiri_text_add(ret_text, "a handshake message must be "), a->codec->name);
+        choiri_text_quoted(choiri_text_add(ret_text, ", not "), payload, 16);
         return CHOIR_ERR_HANDSHAKE;
     }
-    uint8_t *cbor = choiri_alloc(a->env, size);
-    if (!cbor) return CHOIR_ERR_NO_MEMORY;
-    choiri_msgpack_to_cbor(payload, cbor);
-    int status = choiri_handshake_decode(a->env, (choir_bytes){cbor, size}, false, true, ret, ret_text);
-    choiri_free(a->env, cbor, size);
+    status = choiri_handshake_decode(a->env, cbor, a->stage == CHOIRI_STAGE_HELLO, a->codec, ret, ret_text);
+    choiri_codec_free_cbor(a->env, payload, cbor);
     return status;
 }
 
 static int on_handshake(choir_attachment *a, choir_bytes payload, choir_time now) {
     choiri_handshake *h;
     choiri_text text;
-    bool first = a->stage == CHOIRI_STAGE_HELLO;
-    int status = a->msgpack ? decode_msgpack(a, payload, &h, &text)
-                            : choiri_handshake_decode(a->env, payload, first, false, &h, &text);
+    int status = decode_handshake(a, payload, &h, &text);
     if (status == CHOIR_ERR_NO_MEMORY)
         return fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for the handshake", now);
     if (status != CHOIR_OK) {
@@ -582,9 +567,8 @@ void choir_attachment_advance(choir_attachment *a, choir_time now) {
 
 static uint32_t modes_of(uint32_t codecs) {
     uint32_t modes = 0;
-    if (codecs & (1u << CHOIR_CODEC_POSTCARD)) modes |= 1u << CHOIRI_MODE_BARE;
-    if ((codecs & (1u << CHOIR_CODEC_MSGPACK)) && choiri_msgpack_is_built())
-        modes |= 1u << CHOIRI_MODE_MSGPACK;
+    for (uint32_t i = 0; i < CHOIRI_CODECS; i++)
+        if ((codecs >> i & 1) && choiri_codec_of(i)) modes |= 1u << choiri_prologue_mode_of(i);
     return modes;
 }
 
@@ -638,8 +622,8 @@ int choir_attachment_new_initiator(choir_env *env, const choir_attachment_option
     int status = new_attachment(env, options, true, &a, now);
     if (status != CHOIR_OK) return status;
     uint8_t prologue[CHOIRI_PROLOGUE_LEN];
-    a->msgpack = session->msgpack;
-    choiri_prologue_hello(mode_of(a->msgpack), prologue);
+    a->codec = session->codec;
+    choiri_prologue_hello(choiri_prologue_mode_of(a->codec->id), prologue);
     a->woken = true; /* the host does not know it yet */
     now = choiri_session_time(session, now);
     status = send_payload(a, write_prologue, prologue, now);
@@ -667,7 +651,7 @@ int choiri_attachment_accept(choir_attachment *a, choir_session *s, choir_time n
     s->peer = (choiri_settings){a->hello->parity, a->hello->settings.max_concurrent_requests};
     s->retry = a->hello->retry;
     s->announces = a->hello->announces;
-    s->msgpack = a->msgpack;
+    s->codec = a->codec;
     int status = send_handshake(a, write_hello, s, now);
     if (status != CHOIR_OK) return status;
     a->session = s;

@@ -17,7 +17,7 @@ typedef struct decoder {
     uint8_t *store, *store_end; /* room behind h for metadata and texts */
     choiri_text *text;
     int status;
-    bool msgpack;
+    const choiri_codec *codec;
 } decoder;
 
 static bool is_key(choir_str s, const char *name) {
@@ -57,17 +57,18 @@ static bool store_span(decoder *d, const void *data, size_t len) {
 
 static bool read_parity_name(decoder *d, choir_str *ret) {
     size_t pairs;
-    if (d->msgpack && choiri_cbor_peek(&d->r) == CHOIRI_CBOR_TEXT) return choiri_cbor_read_text(&d->r, ret);
+    if (d->codec->unit_is_name && choiri_cbor_peek(&d->r) == CHOIRI_CBOR_TEXT)
+        return choiri_cbor_read_text(&d->r, ret);
     return choiri_cbor_read_map(&d->r, &pairs) && pairs == 1 && choiri_cbor_read_text(&d->r, ret) &&
            choiri_cbor_read_null(&d->r);
 }
 
-/* An enum with unit variants: {"Odd": null}, in msgpack "Odd". rule: handshake.parity */
+/* An enum with unit variants: {"Odd": null}, or "Odd". rule: handshake.parity */
 static bool read_parity(decoder *d, uint8_t *ret) {
     choir_str name;
     if (!read_parity_name(d, &name))
-        return bad(d, d->msgpack ? "parity must be \"Odd\" or \"Even\""
-                                 : "parity must be {\"Odd\": null} or {\"Even\": null}");
+        return bad(d, d->codec->unit_is_name ? "parity must be \"Odd\" or \"Even\""
+                                             : "parity must be {\"Odd\": null} or {\"Even\": null}");
     if (is_key(name, "Odd"))
         *ret = CHOIRI_PARITY_ODD;
     else if (is_key(name, "Even"))
@@ -244,7 +245,8 @@ static bool read_hello(decoder *d) {
             ok = choiri_cbor_skip(&d->r, NULL);
         if (!ok) return bad(d, "Hello is malformed");
     }
-    if (d->msgpack) return (parity && settings) || bad(d, "Hello lacks parity or connection_settings");
+    if (!d->codec->needs_schemas)
+        return (parity && settings) || bad(d, "Hello lacks parity or connection_settings");
     return (parity && settings && schema) ||
            bad(d, "Hello lacks parity, connection_settings or message_payload_schema");
 }
@@ -293,7 +295,7 @@ static bool read_body(decoder *d) {
 }
 
 /* vox 0.9 and later do not start their handshake with a CBOR map. A peer whose first message was one speaks 0.4. */
-static int check_first_byte(choir_bytes payload, bool first, choiri_text *ret_text) {
+static int check_first_byte(choir_bytes payload, bool newer, choiri_text *ret_text) {
     choiri_text_init(ret_text);
     if (payload.len > 0 && payload.data[0] >> 5 == CHOIRI_CBOR_MAP) return CHOIR_OK;
     if (payload.len == 0) {
@@ -302,7 +304,7 @@ static int check_first_byte(choir_bytes payload, bool first, choiri_text *ret_te
     }
     choiri_text_add(ret_text, "a handshake message must start with a CBOR map, not with ");
     choiri_text_quoted(ret_text, payload, 16);
-    if (!first) return CHOIR_ERR_HANDSHAKE;
+    if (!newer) return CHOIR_ERR_HANDSHAKE;
     choiri_text_add(ret_text, ": this looks like vox 0.9 or later, choir speaks vox 0.4");
     return CHOIR_ERR_NEWER_PEER;
 }
@@ -319,9 +321,9 @@ static void fill_hello(choiri_handshake *h) {
     };
 }
 
-int choiri_handshake_decode(choir_env *env, choir_bytes payload, bool first, bool msgpack,
+int choiri_handshake_decode(choir_env *env, choir_bytes payload, bool first, const choiri_codec *codec,
                             choiri_handshake **ret, choiri_text *ret_text) {
-    int status = check_first_byte(payload, first, ret_text);
+    int status = check_first_byte(payload, first && codec->is_vox, ret_text);
     if (status != CHOIR_OK) return status;
     /* What is stored is never longer than the payload (CBOR spells member names out), nor than the limits. */
     size_t room = payload.len < CHOIRI_HANDSHAKE_METADATA ? payload.len : CHOIRI_HANDSHAKE_METADATA;
@@ -329,7 +331,7 @@ int choiri_handshake_decode(choir_env *env, choir_bytes payload, bool first, boo
     choiri_handshake *h = choiri_alloc(env, size);
     if (!h) return CHOIR_ERR_NO_MEMORY;
     *h = (choiri_handshake){.size = size};
-    decoder d = {.env = env, .r = choiri_reader_of(payload), .h = h, .text = ret_text, .msgpack = msgpack};
+    decoder d = {.env = env, .r = choiri_reader_of(payload), .h = h, .text = ret_text, .codec = codec};
     d.store = (uint8_t *)(h + 1);
     d.store_end = d.store + room;
     if (!read_body(&d)) {
@@ -347,10 +349,10 @@ void choiri_handshake_free(choir_env *env, choiri_handshake *h) {
 
 /* ---- writing ---- */
 
-static void write_parity(choiri_writer *w, bool msgpack, uint8_t parity) {
-    if (!msgpack) choiri_cbor_write_map(w, 1);
+static void write_parity(choiri_writer *w, const choiri_codec *codec, uint8_t parity) {
+    if (!codec->unit_is_name) choiri_cbor_write_map(w, 1);
     choiri_cbor_write_key(w, parity == CHOIRI_PARITY_ODD ? "Odd" : "Even");
-    if (!msgpack) choiri_cbor_write_null(w);
+    if (!codec->unit_is_name) choiri_cbor_write_null(w);
 }
 
 static void write_entry(choiri_writer *w, const choir_metadata_entry *e) {
@@ -373,30 +375,30 @@ static void write_entry(choiri_writer *w, const choir_metadata_entry *e) {
     choiri_cbor_write_uint(w, e->flags);
 }
 
-static void write_message_schema(choiri_writer *w, bool msgpack) {
+static void write_message_schema(choiri_writer *w, const choiri_codec *codec) {
     choiri_cbor_write_key(w, "message_payload_schema");
-    if (msgpack)
-        choiri_cbor_write_array(w, 0);
-    else
+    if (codec->needs_schemas)
         choiri_write_raw(w, choiri_message_schema, choiri_message_schema_len);
+    else
+        choiri_cbor_write_array(w, 0);
 }
 
-void choiri_handshake_write_hello(choiri_writer *w, bool yourself, bool msgpack, choiri_settings settings,
-                                  choir_metadata metadata, choir_str service) {
+void choiri_handshake_write_hello(choiri_writer *w, bool yourself, const choiri_codec *codec,
+                                  choiri_settings settings, choir_metadata metadata, choir_str service) {
     choiri_cbor_write_map(w, 1);
     choiri_cbor_write_key(w, yourself ? "HelloYourself" : "Hello");
     choiri_cbor_write_map(w, yourself ? 5 : 6);
     if (!yourself) {
         choiri_cbor_write_key(w, "parity");
-        write_parity(w, msgpack, settings.parity);
+        write_parity(w, codec, settings.parity);
     }
     choiri_cbor_write_key(w, "connection_settings");
     choiri_cbor_write_map(w, 2);
     choiri_cbor_write_key(w, "parity");
-    write_parity(w, msgpack, settings.parity);
+    write_parity(w, codec, settings.parity);
     choiri_cbor_write_key(w, "max_concurrent_requests");
     choiri_cbor_write_uint(w, settings.max_concurrent_requests);
-    write_message_schema(w, msgpack);
+    write_message_schema(w, codec);
     choiri_cbor_write_key(w, "supports_retry");
     choiri_cbor_write_bool(w, false);
     choiri_cbor_write_key(w, "resume_key");

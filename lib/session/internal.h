@@ -16,8 +16,7 @@
 #include "choir/attachment.h"
 #include "choir/session.h"
 #include "link/framer.h"
-#include "protocol/message.h"
-#include "protocol/message_msgpack.h"
+#include "protocol/codec.h"
 #include "session/handshake.h"
 
 /* Pongs that may wait for the link: more pings are answered by the newest only (reliability case A22 allows 64; an honest
@@ -80,14 +79,14 @@ typedef enum choiri_session_state {
 struct choir_session {
     choir_env *env;
     const choiri_driver *driver;
+    const choiri_codec *codec; /* of the link that it has or will have */
     choiri_conn *root;
     choir_attachment *attachment; /* NULL: none yet, or its link is gone */
     choiri_session_state state;
     bool had_attachment;
     bool initiator;
     bool retry;           /* the peer supports retry: calls carry operation ids */
-    bool msgpack;         /* the codec: msgpack, or else postcard */
-    bool announces;       /* the peer wants our schemas; in postcard every peer does */
+    bool announces;       /* the peer wants our schemas */
     uint8_t parity;       /* ours: CHOIRI_PARITY_* */
     choiri_settings peer; /* what the peer announced */
     uint32_t max_concurrent_requests;
@@ -122,8 +121,7 @@ struct choir_session {
     choiri_node closed_node;
     choiri_arena scratch; /* what the current event points to */
     uint8_t scratch_first[256];
-    choiri_arena
-        inbox; /* msgpack: metadata of the newest message, which is not in its payload as we keep it */
+    choiri_arena inbox; /* what of the newest message is not in its payload */
     choir_event event;
     choir_chunk *last_payload; /* of an attachment that was freed: what waiting events point to */
 
@@ -164,30 +162,6 @@ bool choiri_session_glitch(choir_session *s, choir_time now);
 /* Bytes held because of the peer. */
 bool choiri_session_charge(choir_session *s, size_t bytes);
 void choiri_session_discharge(choir_session *s, size_t bytes);
-/* The messages that carry no value, in the session's codec. */
-static inline void choiri_session_write_ping(const choir_session *s, choiri_writer *w, bool pong,
-                                             uint64_t nonce) {
-    uint8_t kind = pong ? CHOIRI_MSG_PONG : CHOIRI_MSG_PING;
-    if (s->msgpack)
-        choiri_msgpack_message_encode(w, &(choiri_message){.kind = kind, .id = nonce});
-    else
-        choiri_message_write_ping(w, pong, 0, nonce);
-}
-static inline void choiri_session_write_cancel(const choir_session *s, choiri_writer *w, uint64_t id) {
-    if (s->msgpack)
-        choiri_msgpack_message_encode(
-            w, &(choiri_message){.kind = CHOIRI_MSG_REQUEST, .body = CHOIRI_BODY_CANCEL, .id = id});
-    else
-        choiri_message_write_cancel(w, 0, id);
-}
-static inline void choiri_session_write_protocol_error(const choir_session *s, choiri_writer *w,
-                                                       choir_str why) {
-    if (s->msgpack)
-        choiri_msgpack_message_encode(
-            w, &(choiri_message){.kind = CHOIRI_MSG_PROTOCOL_ERROR, .description = why});
-    else
-        choiri_message_write_protocol_error(w, why);
-}
 /* Ends the session. ERR_PROTOCOL and ERR_OUT_OF_MEMORY tell the peer why, if they still can. */
 void choiri_session_fail(choir_session *s, int status, const choiri_text *text, choir_time now);
 void choiri_session_arm(choir_session *s, choiri_timer *timer, choir_time deadline);
@@ -247,10 +221,10 @@ struct choir_attachment {
     choiri_stage stage;
     bool initiator;
     bool none_framing;
-    bool msgpack;   /* the codec that the prologue settled on */
-    uint8_t paused; /* input is not wanted, because of: CHOIRI_PAUSED_* */
-    bool holding;   /* too many answers wait: until they are gone, requests that come in do not start */
-    bool woken;     /* wake was called and nothing was peeked since */
+    const choiri_codec *codec; /* acceptor: NULL until the prologue has settled it */
+    uint8_t paused;            /* input is not wanted, because of: CHOIRI_PAUSED_* */
+    bool holding; /* too many answers wait: until they are gone, requests that come in do not start */
+    bool woken;   /* wake was called and nothing was peeked since */
     choiri_framer framer;
     choiri_outq out;      /* every payload with its length in front, whatever the framing */
     uint64_t written;     /* bytes ever consumed */

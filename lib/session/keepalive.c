@@ -58,7 +58,8 @@ choir_time choiri_keepalive_deadline(const choir_session *s) {
 static bool ping(choir_session *s, choir_time now) {
     choiri_sending m;
     if (!choiri_session_begin(s, &m, NULL)) return false;
-    choiri_session_write_ping(s, &m.writer, false, s->alive.nonce + 1);
+    s->codec->encode(&m.writer, &(choiri_message){.kind = CHOIRI_MSG_PING, .id = s->alive.nonce + 1}, NULL,
+                     0);
     if (choiri_session_end(s, &m, now) != CHOIR_OK) return false;
     s->alive.nonce++;
     s->alive.mark = s->attachment->written + s->attachment->out.bytes;

@@ -14,8 +14,6 @@
 
 /* Of the bytes of handshake metadata that a peer takes, these are left for the vox-service entry. */
 #define SERVICE_ROOM 1024u
-/* What an arena's block costs beside what is in it. */
-#define INBOX_SLACK 64u
 
 static const choiri_reporter state_reporter, closed_reporter;
 
@@ -42,7 +40,7 @@ void choir_session_options_init_sized(choir_session_options *o, size_t size) {
 int choiri_session_options_check(const choir_session_options *in, choir_session_options *ret) {
     choir_session_options o = defaults;
     if (in && choiri_options_copy(&o, sizeof o, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
-    if (o.codec > CHOIR_CODEC_MSGPACK || o.max_concurrent_requests == 0 || o.max_output == 0 ||
+    if (o.codec >= CHOIRI_CODECS || o.max_concurrent_requests == 0 || o.max_output == 0 ||
         o.memory_quota == 0)
         return CHOIR_ERR_INVALID;
     /* One entry of what a peer takes is ours: vox-service. */
@@ -90,7 +88,7 @@ int choiri_session_new(choir_env *env, const choir_session_options *o, const cho
     s->env = env;
     s->driver = driver;
     s->initiator = initiator;
-    s->msgpack = initiator && o->codec == CHOIR_CODEC_MSGPACK;
+    s->codec = choiri_codec_of(initiator ? o->codec : CHOIR_CODEC_POSTCARD); /* an acceptor's link tells */
     s->parity = initiator ? CHOIRI_PARITY_ODD : CHOIRI_PARITY_EVEN;
     s->max_concurrent_requests = o->max_concurrent_requests;
     s->max_output = o->max_output;
@@ -102,7 +100,7 @@ int choiri_session_new(choir_env *env, const choir_session_options *o, const cho
     choiri_bucket_init(&s->glitches, o->glitch_burst, o->glitch_rate, now);
     choiri_keepalive_init(s, o, now);
     choiri_arena_init(&s->scratch, env, s->scratch_first, sizeof s->scratch_first, SIZE_MAX);
-    choiri_arena_init(&s->inbox, env, NULL, 0, CHOIRI_MSGPACK_METADATA + INBOX_SLACK);
+    choiri_arena_init(&s->inbox, env, NULL, 0, CHOIRI_DECODE_ARENA_MAX);
     choiri_text_init(&s->text);
     env->objects++;
     int status = copy_metadata(s, o->metadata, o->metadata_len);
@@ -335,7 +333,8 @@ static void say_why(choir_session *s, int status, const choiri_text *text, choir
     choir_str why = text && text->len > 0
                         ? choiri_text_get(text)
                         : (choir_str){choir_status_text(status), strlen(choir_status_text(status))};
-    choiri_session_write_protocol_error(s, &m.writer, why);
+    s->codec->encode(&m.writer, &(choiri_message){.kind = CHOIRI_MSG_PROTOCOL_ERROR, .description = why},
+                     NULL, 0);
     (void)choiri_session_end(s, &m, now); /* without memory the peer has to do without a reason */
 }
 
@@ -399,10 +398,8 @@ static void reject_open(choir_session *s, const choiri_message *msg, choir_time 
                                   .bytes = {(const uint8_t *)reason, sizeof reason - 1}};
     choiri_sending m;
     if (!choiri_session_begin(s, &m, NULL)) return;
-    if (s->msgpack)
-        choiri_msgpack_write_reject(&m.writer, msg->conn, &entry);
-    else
-        choiri_message_write_connection_reject(&m.writer, msg->conn, &entry, 1);
+    s->codec->encode(&m.writer, &(choiri_message){.conn = msg->conn, .kind = CHOIRI_MSG_CONNECTION_REJECT},
+                     &entry, 1);
     int status = choiri_session_end(s, &m, now);
     if (status != CHOIR_OK) choiri_session_fail(s, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
 }
@@ -444,16 +441,11 @@ static void on_protocol_error(choir_session *s, const choiri_message *msg, choir
     choiri_session_fail(s, CHOIR_ERR_PEER_PROTOCOL, &text, now);
 }
 
-static int decode_msgpack(choir_session *s, choir_bytes payload, choiri_message *ret_msg) {
-    choiri_arena_reset(&s->inbox); /* nothing waits that points there: a receive finds no event pending */
-    return choiri_msgpack_message_decode(payload, &s->inbox, ret_msg);
-}
-
 void choiri_session_payload(choir_session *s, const choiri_frame *frame, choir_time now) {
     choiri_message msg;
     end_event(s);
-    int status =
-        s->msgpack ? decode_msgpack(s, frame->payload, &msg) : choiri_message_decode(frame->payload, &msg);
+    /* Nothing waits that points into the inbox: a receive finds no event pending. */
+    int status = choiri_codec_decode(s->codec, frame->payload, &s->inbox, &msg);
     if (status == CHOIR_ERR_NO_MEMORY) {
         choiri_session_fail(s, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
         return;
@@ -530,7 +522,8 @@ void choiri_session_write_pongs(choir_session *s, choir_time now) {
     for (; done < s->pongs.count; done++) {
         choiri_sending m;
         if (!choiri_session_begin(s, &m, NULL)) break;
-        choiri_session_write_ping(s, &m.writer, true, s->pongs.nonces[done]);
+        s->codec->encode(&m.writer, &(choiri_message){.kind = CHOIRI_MSG_PONG, .id = s->pongs.nonces[done]},
+                         NULL, 0);
         if (choiri_session_end(s, &m, now) != CHOIR_OK) break; /* the rest waits for memory */
     }
     if (done == 0) {
@@ -546,7 +539,7 @@ void choiri_session_write_pongs(choir_session *s, choir_time now) {
 /* ---- queries ---- */
 
 uint32_t choir_session_codec(const choir_session *s) {
-    return s && s->msgpack ? CHOIR_CODEC_MSGPACK : CHOIR_CODEC_POSTCARD;
+    return s ? s->codec->id : CHOIR_CODEC_POSTCARD;
 }
 
 bool choir_session_is_established(const choir_session *s) {

@@ -145,7 +145,8 @@ static result decode_bytes(const void *data, size_t len, bool first) {
     if (len > 0) memcpy(copy, data, len);
     result r = {.h = NULL};
     choiri_text_init(&r.text);
-    r.status = choiri_handshake_decode(env, (choir_bytes){copy, len}, first, false, &r.h, &r.text);
+    r.status =
+        choiri_handshake_decode(env, (choir_bytes){copy, len}, first, &choiri_codec_postcard, &r.h, &r.text);
     free(copy);
     return r;
 }
@@ -697,7 +698,8 @@ static size_t write_hello(bool yourself, choir_metadata metadata, uint8_t *out, 
     choiri_outq_init(&q, env);
     choiri_writer_init(&w, &q, NULL);
     choiri_settings settings = {yourself ? CHOIRI_PARITY_EVEN : CHOIRI_PARITY_ODD, 64};
-    choiri_handshake_write_hello(&w, yourself, false, settings, metadata, CHOIR_STR("Testbed"));
+    choiri_handshake_write_hello(&w, yourself, &choiri_codec_postcard, settings, metadata,
+                                 CHOIR_STR("Testbed"));
     cr_assert_eq(choiri_writer_finish(&w), CHOIR_OK);
     return flatten(&q, out, room);
 }
