@@ -33,6 +33,37 @@ Test(idmap, sequential_ids_never_leave_the_ring) {
     leave(env, &alloc);
 }
 
+/* The next ids of both parities, which advance at paces of their own and at distances of their own. */
+Test(idmap, both_parities_in_sequence_never_leave_the_ring) {
+    static const uint64_t starts[][2] = {
+        {1, 2}, {1, 4098}, {0xfffffffffffff001, 16}, {77, UINT64_C(1) << 40}};
+    for (size_t s = 0; s < sizeof starts / sizeof *starts; s++) {
+        for (uint64_t odd = 0; odd <= 64;
+             odd += 8) { /* live ids of that parity; the others are even, 64 altogether */
+            test_alloc alloc = {0};
+            choir_env *env = test_env(&alloc);
+            choiri_idmap m;
+            choiri_idmap_init(&m, env, seed);
+            uint64_t live[2] = {odd, 64 - odd};
+            for (uint64_t i = 0; i < 1000; i++) {
+                for (int p = 0; p < 2; p++) {
+                    uint64_t id = starts[s][p] + 2 * i;
+                    if (live[p] == 0) continue;
+                    if (i >= live[p])
+                        cr_assert_eq(choiri_idmap_remove(&m, id - 2 * live[p]),
+                                     &values[(i - live[p]) * 2 + (uint64_t)p]);
+                    cr_assert_eq(choiri_idmap_put(&m, id, &values[i * 2 + (uint64_t)p]), CHOIR_OK);
+                    cr_assert_eq(m.rest.count, 0);
+                }
+            }
+            cr_assert_eq(m.count, 64);
+            cr_assert_eq(m.cap, 128, "twice as many places as ids, no more");
+            choiri_idmap_deinit(&m);
+            leave(env, &alloc);
+        }
+    }
+}
+
 Test(idmap, colliding_and_extreme_ids_are_found) {
     test_alloc alloc = {0};
     choir_env *env = test_env(&alloc);
