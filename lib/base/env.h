@@ -68,6 +68,8 @@ void choiri_free(choir_env *env, void *ptr, size_t size);
 /* Objects up to CHOIRI_OBJ_MAX bytes from the pools, uninitialised; larger ones go to choiri_alloc.
  * Free with the same size. */
 void *choiri_obj_alloc(choir_env *env, size_t size);
+/* What an object of `size` bytes occupies, for accounts of what somebody holds: the same with and without pools. */
+size_t choiri_obj_size(size_t size);
 void choiri_obj_free(choir_env *env, void *ptr, size_t size);
 
 /* The pools' part of choir_env_free, and of making room when the quota is full: single blocks kept for reuse go

@@ -5,12 +5,22 @@
  * cost more to write than copying 64 small frames into one. The queue does not know frames; the attachment
  * keeps each frame's first bytes contiguous by reserving them in one go.
  * A producer writes between mark and commit-or-rollback, so a message that failed half-way leaves no bytes.
+ *
+ * Frames move from queue to queue (choiri_outq_transfer). What is below CHOIRI_OUTQ_MOVE_MIN is copied then, so that the
+ * target stays short; what is above moves with its block. For that a producer seals its queue behind each frame of
+ * CHOIRI_OUTQ_MOVE_MIN bytes or more: such a frame then never shares a block with a younger one, and a transfer
+ * of one frame copies no run of that length.
  */
 #ifndef CHOIRI_OUTQ_H
 #define CHOIRI_OUTQ_H
 
 #include "base/assert.h"
 #include "base/env.h"
+
+#include <string.h>
+
+/* Runs of so many bytes move without copying. */
+#define CHOIRI_OUTQ_MOVE_MIN 4096u
 
 typedef struct choiri_outq_seg choiri_outq_seg;
 
@@ -22,12 +32,15 @@ struct choiri_outq_seg {
     uint8_t *limit;        /* end of what may be reserved: `end` for a chunk */
     choir_chunk *chunk;    /* retained; NULL for a block */
     size_t size;           /* of the object that this struct is in */
+    size_t held;           /* what the queue was charged for it */
 };
 
 typedef struct choiri_outq {
     choir_env *env;
     choiri_outq_seg *head, *tail; /* oldest, newest */
     uint64_t bytes;               /* committed and not consumed */
+    uint64_t
+        held; /* memory: blocks as allocated, chunks as a whole, once for segments of one chunk in a row */
 } choiri_outq;
 
 typedef struct choiri_outq_mark {
@@ -60,11 +73,19 @@ static inline void choiri_outq_commit(choiri_outq *q, size_t len) {
     tail->end += len;
     q->bytes += len;
 }
+/* Nothing more is appended to the newest block. */
+static inline void choiri_outq_seal(choiri_outq *q) {
+    if (q->tail) q->tail->limit = q->tail->end;
+}
 /* Queues bytes inside `chunk` without copying (retains). false when memory is out. */
 bool choiri_outq_splice(choiri_outq *q, choir_chunk *chunk, const uint8_t *data, size_t len);
 
 /* Hands all bytes of `from` over to the end of `q` (same env) without copying; `from` is empty afterwards. */
 void choiri_outq_move(choiri_outq *q, choiri_outq *from);
+/* Moves the oldest `len` bytes (at most from->bytes) to the end of `to` (same env). A segment that is covered whole and is a
+ * chunk or has CHOIRI_OUTQ_MOVE_MIN bytes moves; so many bytes at the beginning of a chunk are spliced; the rest is copied,
+ * each run in one piece. Not between mark and commit of either queue. false when memory is out (nothing changed). */
+bool choiri_outq_transfer(choiri_outq *to, choiri_outq *from, uint64_t len);
 
 /* Undo: everything queued since the mark goes away. Only before any consume. */
 static inline choiri_outq_mark choiri_outq_get_mark(const choiri_outq *q) {
@@ -76,6 +97,16 @@ void choiri_outq_rollback(choiri_outq *q, choiri_outq_mark mark);
 /* Fills up to `max` segments with queued bytes from offset `skip`, in order, at most `limit` bytes altogether;
  * returns how many segments. Pointers live until the next call that is not consume. */
 size_t choiri_outq_peek(const choiri_outq *q, size_t skip, uint64_t limit, choir_iov *iov, size_t max);
+/* Copies up to `len` queued bytes from offset `skip`; returns how many there were. They stay in the queue. */
+size_t choiri_outq_copy(const choiri_outq *q, size_t skip, void *out, size_t len);
+/* Copies the oldest `len` bytes, at least one and no more than there are. With a constant `len` that is a load. */
+static inline void choiri_outq_front(const choiri_outq *q, void *out, size_t len) {
+    CHOIRI_ASSERT(len > 0 && len <= q->bytes);
+    if (__builtin_expect((size_t)(q->head->end - q->head->pos) >= len, 1))
+        memcpy(out, q->head->pos, len);
+    else
+        choiri_outq_copy(q, 0, out, len);
+}
 /* Makes the oldest `len` bytes (at most q->bytes) one contiguous segment. false when memory is out (nothing changed). */
 bool choiri_outq_flatten(choiri_outq *q, size_t len);
 /* Drops the oldest `len` bytes (at most q->bytes). Blocks that become empty go back to the pool; an empty queue

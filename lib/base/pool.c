@@ -16,6 +16,17 @@
 #define CHOIRI_POOLS 1
 #endif
 
+/* 0 for up to 64 bytes, 1 for up to 128, ... */
+static unsigned class_of(size_t size) {
+    size_t lines = (size - 1) >> 6;
+    return lines == 0 ? 0u : 64u - (unsigned)__builtin_clzll(lines);
+}
+
+size_t choiri_obj_size(size_t size) {
+    CHOIRI_ASSERT(size > 0);
+    return size > CHOIRI_OBJ_MAX ? size : (size_t)64 << class_of(size);
+}
+
 #if CHOIRI_POOLS
 
 #define SLAB_BYTES   4096u
@@ -32,12 +43,6 @@ struct choiri_slab {
     _Alignas(16) choiri_slab *next;
     size_t size; /* of the slab, this header included */
 };
-
-/* 0 for up to 64 bytes, 1 for up to 128, ... */
-static unsigned class_of(size_t size) {
-    size_t lines = (size - 1) >> 6;
-    return lines == 0 ? 0u : 64u - (unsigned)__builtin_clzll(lines);
-}
 
 /* An object of a class whose free list is empty. */
 static __attribute__((noinline)) void *refill(choir_env *env, unsigned k) {
