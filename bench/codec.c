@@ -30,13 +30,10 @@ static void put(codec *c, const choir_unit *unit, uint32_t type, const void *val
 }
 
 static choir_bytes encoded(codec *c, const choir_unit *unit, uint32_t type, const void *value) {
-    choir_iov iov;
     put(c, unit, type, value);
     size_t len = (size_t)c->q.bytes;
-    if (!choiri_outq_flatten(&c->q, len)) codec_check(CHOIR_ERR_NO_MEMORY, "flatten");
-    choiri_outq_peek(&c->q, 0, len, &iov, 1);
     uint8_t *data = malloc(len);
-    memcpy(data, iov.base, len);
+    choiri_outq_copy(&c->q, 0, data, len);
     choiri_outq_consume(&c->q, len);
     return (choir_bytes){data, len};
 }

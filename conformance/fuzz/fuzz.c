@@ -72,13 +72,9 @@ choir_bytes fuzz_copy(fuzz_run *f, choir_bytes bytes) {
 }
 
 choir_bytes fuzz_drain(fuzz_run *f, choiri_outq *q) {
-    size_t len = (size_t)q->bytes, at = 0;
+    size_t len = (size_t)q->bytes;
     uint8_t *data = fuzz_memory(f, len);
-    choir_iov iov;
-    while (choiri_outq_peek(q, at, UINT64_MAX, &iov, 1) == 1) {
-        memcpy(data + at, iov.base, iov.len);
-        at += iov.len;
-    }
+    choiri_outq_copy(q, 0, data, len);
     choiri_outq_deinit(q);
     return (choir_bytes){data, len};
 }

@@ -779,12 +779,6 @@ int choir_value_from_postcard(const choir_unit *unit, uint32_t type, choir_bytes
     return status;
 }
 
-static void copy_out(const choiri_outq *q, uint8_t *to) {
-    choir_iov iov;
-    for (size_t at = 0; choiri_outq_peek(q, at, UINT64_MAX, &iov, 1) == 1; at += iov.len)
-        memcpy(to + at, iov.base, iov.len);
-}
-
 int choir_value_to_postcard(const choir_unit *unit, uint32_t type, const void *value, choir_arena *arena,
                             choir_bytes *ret_postcard) {
     choiri_arena *a = &arena->arena;
@@ -801,7 +795,7 @@ int choir_value_to_postcard(const choir_unit *unit, uint32_t type, const void *v
     size_t len = (size_t)q.bytes;
     uint8_t *out = status == CHOIR_OK ? choiri_arena_alloc(a, len, 1) : NULL;
     if (out) {
-        copy_out(&q, out);
+        choiri_outq_copy(&q, 0, out, len);
         *ret_postcard = (choir_bytes){out, len};
     } else if (status == CHOIR_OK) {
         status = choiri_arena_is_full(a, len) ? CHOIR_ERR_TOO_LARGE : CHOIR_ERR_NO_MEMORY;

@@ -489,12 +489,8 @@ static int take(choiri_writer *w, choiri_arena *arena, choir_bytes *ret) {
     size_t len = (size_t)w->q->bytes;
     uint8_t *copy = status == CHOIR_OK ? choiri_arena_alloc(arena, len, 1) : NULL;
     if (!copy) return status == CHOIR_OK ? CHOIR_ERR_NO_MEMORY : status;
-    choir_iov part;
-    for (size_t at = 0; at < len; at += part.len) {
-        choiri_outq_peek(w->q, 0, UINT64_MAX, &part, 1);
-        memcpy(copy + at, part.base, part.len);
-        choiri_outq_consume(w->q, part.len);
-    }
+    choiri_outq_copy(w->q, 0, copy, len);
+    choiri_outq_consume(w->q, len);
     *ret = (choir_bytes){copy, len};
     return CHOIR_OK;
 }

@@ -117,15 +117,11 @@ int test_peer_raw(test_peer *p, const void *bytes, size_t len) {
 /* What `w` wrote, with its length in front, is fed and forgotten. */
 static int feed_queue(test_peer *p, choiri_outq *q, choiri_writer *w) {
     check(choiri_writer_finish(w) == CHOIR_OK, "cannot encode");
-    size_t len = (size_t)q->bytes, at = 0;
+    size_t len = (size_t)q->bytes;
     uint8_t *copy = malloc(4 + len);
     check(copy, "no memory");
     for (size_t i = 0; i < 4; i++) copy[i] = (uint8_t)(len >> 8 * i);
-    choir_iov iov;
-    while (choiri_outq_peek(q, at, UINT64_MAX, &iov, 1) == 1) {
-        memcpy(copy + 4 + at, iov.base, iov.len);
-        at += iov.len;
-    }
+    choiri_outq_copy(q, 0, copy + 4, len);
     choiri_outq_deinit(q);
     int status = test_peer_raw(p, copy, 4 + len);
     free(copy);
@@ -190,10 +186,7 @@ choir_bytes test_peer_schemas(test_peer *p, uint32_t method, bool response) {
     choiri_send_tracker_write(&p->announced, a, &w);
     choiri_send_tracker_commit(&p->announced, a);
     check(choiri_writer_finish(&w) == CHOIR_OK && q.bytes <= sizeof bytes, "cannot encode schemas");
-    size_t len = 0;
-    choir_iov iov;
-    for (; choiri_outq_peek(&q, len, UINT64_MAX, &iov, 1) == 1; len += iov.len)
-        memcpy(bytes + len, iov.base, iov.len);
+    size_t len = choiri_outq_copy(&q, 0, bytes, sizeof bytes);
     choiri_outq_deinit(&q);
     choiri_reader r = choiri_reader_of((choir_bytes){bytes, len});
     choir_bytes ret;

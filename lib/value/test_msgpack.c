@@ -41,12 +41,7 @@ static int pack(values *v, uint32_t type, const void *value, choir_bytes *ret) {
     choiri_writer_init(&w, &q, NULL);
     choiri_msgpack_encode(&w, &v->ts->unit, type, value);
     int status = choiri_writer_finish(&w);
-    if (status == CHOIR_OK && q.bytes > 0) {
-        choir_iov iov;
-        cr_assert(choiri_outq_flatten(&q, (size_t)q.bytes));
-        cr_assert_eq(choiri_outq_peek(&q, 0, UINT64_MAX, &iov, 1), 1);
-        *ret = (choir_bytes){memcpy(values_alloc(v, iov.len), iov.base, iov.len), iov.len};
-    }
+    if (status == CHOIR_OK) *ret = values_take(v, &q);
     choiri_outq_deinit(&q);
     return status;
 }

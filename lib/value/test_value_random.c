@@ -151,17 +151,11 @@ static int read_postcard(values *v, uint32_t t, choir_bytes bytes, void *value) 
 static int write_msgpack(values *v, uint32_t t, const void *value, choir_bytes *ret) {
     choiri_outq q;
     choiri_writer w;
-    choir_iov iov = {NULL, 0};
     choiri_outq_init(&q, v->env);
     choiri_writer_init(&w, &q, NULL);
     choiri_msgpack_encode(&w, &v->ts->unit, t, value);
     int status = choiri_writer_finish(&w);
-    if (status == CHOIR_OK) {
-        cr_assert(choiri_outq_flatten(&q, (size_t)q.bytes));
-        choiri_outq_peek(&q, 0, UINT64_MAX, &iov, 1);
-        *ret = (choir_bytes){values_alloc(v, iov.len), iov.len};
-        if (iov.len > 0) memcpy((void *)(uintptr_t)ret->data, iov.base, iov.len);
-    }
+    if (status == CHOIR_OK) *ret = values_take(v, &q);
     choiri_outq_deinit(&q);
     return status;
 }

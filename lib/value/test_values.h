@@ -61,22 +61,23 @@ static inline choir_bytes values_hex(values *v, const char *hex) {
     return (choir_bytes){data, len};
 }
 
+/* What is queued. */
+static inline choir_bytes values_take(values *v, const choiri_outq *q) {
+    size_t len = (size_t)q->bytes;
+    uint8_t *data = values_alloc(v, len);
+    cr_assert_eq(choiri_outq_copy(q, 0, data, len), len);
+    return (choir_bytes){data, len};
+}
+
 static inline int values_encode(values *v, uint32_t type, const void *value, choir_bytes *ret) {
     choiri_outq q;
     choiri_writer w;
-    choir_iov iov[256];
     *ret = (choir_bytes){NULL, 0};
     choiri_outq_init(&q, v->env);
     choiri_writer_init(&w, &q, NULL);
     choiri_value_encode(&w, &v->ts->unit, type, value);
     int rc = choiri_writer_finish(&w);
-    if (rc == CHOIR_OK) {
-        uint8_t *data = values_alloc(v, (size_t)q.bytes), *to = data;
-        size_t n = choiri_outq_peek(&q, 0, UINT64_MAX, iov, 256);
-        for (size_t i = 0; i < n; to += iov[i++].len) memcpy(to, iov[i].base, iov[i].len);
-        cr_assert_eq((uint64_t)(to - data), q.bytes);
-        *ret = (choir_bytes){data, (size_t)q.bytes};
-    }
+    if (rc == CHOIR_OK) *ret = values_take(v, &q);
     choiri_outq_deinit(&q);
     return rc;
 }

@@ -37,18 +37,9 @@ static inline void bench_close(bench *b) {
 
 /* All queued bytes in memory of their own; the queue keeps them. */
 static inline choir_bytes bench_bytes(const bench *b) {
-    size_t len = (size_t)b->q.bytes, at = 0;
+    size_t len = (size_t)b->q.bytes;
     uint8_t *out = malloc(len ? len : 1);
-    while (at < len) {
-        choir_iov iov[3];
-        size_t n = choiri_outq_peek(&b->q, at, UINT64_MAX, iov, 3);
-        cr_assert_gt(n, 0);
-        for (size_t i = 0; i < n; i++) {
-            memcpy(out + at, iov[i].base, iov[i].len);
-            at += iov[i].len;
-        }
-    }
-    cr_assert_eq(at, len);
+    cr_assert_eq(choiri_outq_copy(&b->q, 0, out, len), len);
     return (choir_bytes){out, len};
 }
 
