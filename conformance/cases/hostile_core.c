@@ -2,6 +2,7 @@
 /* Hostile input against a pure session: one test for each row of the reliability requirements that bytes alone can be,
  * named after the row. What a row says about wall clock and sockets is tried on a running server elsewhere. Standing
  * oracles: the status that is named, one terminal event for each object, bounded memory, 0 bytes left. */
+#include "base/bytes.h"
 #include "rpc/driver.h"
 #include "testing/peer.h"
 
@@ -80,7 +81,7 @@ Test(hostile, A2_limit_plus_one_with_its_body) {
     open_at(&p, TEST_STAGE_OPEN, false);
     size_t len = 16 * MIB + 1;
     uint8_t *frame = calloc(1, 4 + len);
-    for (int i = 0; i < 4; i++) frame[i] = (uint8_t)(len >> 8 * i);
+    choiri_store_le32(frame, (uint32_t)len);
     uint64_t held = p.alloc.peak = p.alloc.bytes;
     cr_assert_eq(test_peer_raw(&p, frame, 4 + len), CHOIR_ERR_FRAME_TOO_LARGE);
     expect_end(&p, CHOIR_ERR_FRAME_TOO_LARGE, "a frame of 16777217 bytes, the limit is 16777216");

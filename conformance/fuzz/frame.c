@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The framer gives the same payloads however the stream is cut into pieces.
  * Input: limit, sizes of pieces (count, then one byte each), stream. */
+#include "base/bytes.h"
 #include "fuzz.h"
 #include "link/framer.h"
-
-static uint32_t length_at(choir_bytes b, size_t at) {
-    return (uint32_t)b.data[at] | (uint32_t)b.data[at + 1] << 8 | (uint32_t)b.data[at + 2] << 16 |
-           (uint32_t)b.data[at + 3] << 24;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const uint32_t limits[] = {0, 16, 300, 1u << 20};
@@ -34,14 +30,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             fed += used;
             FUZZ_CHECK(f.env->memory <= idle + 65536 + 4096 + 4 * (fed - frame_at), "holds too much");
             if (!done) continue;
-            uint32_t len = length_at(stream, frame_at);
+            uint32_t len = choiri_load_le32(stream.data + frame_at);
             choir_bytes expected = {stream.data + frame_at + 4, len};
             FUZZ_CHECK(len <= limit && fed == frame_at + 4 + len, "a frame ends at the wrong place");
             FUZZ_CHECK(fuzz_same(frame.payload, expected), "the payload of a frame is another one");
             frame_at = fed;
         }
     }
-    bool too_large = stream.len - frame_at >= 4 && length_at(stream, frame_at) > limit;
+    bool too_large = stream.len - frame_at >= 4 && choiri_load_le32(stream.data + frame_at) > limit;
     FUZZ_CHECK(status == (too_large ? CHOIR_ERR_FRAME_TOO_LARGE : CHOIR_OK), "status %d", status);
     if (!too_large) FUZZ_CHECK(choiri_framer_is_partial(&framer) == (frame_at < fed), "partial");
     choiri_framer_deinit(&framer);

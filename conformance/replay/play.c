@@ -4,6 +4,7 @@
  * Invariants that are checked in every run, whatever was received: each call and each request ends exactly once, the
  * session's end comes last and once, receive takes what it is given once events were polled, and all comes to rest. */
 #include "answer.h"
+#include "base/bytes.h"
 #include "replay.h"
 #include "schema/service.h"
 #include "testbed/testbed_newer.h"
@@ -225,7 +226,7 @@ static void split_stream(player *p) {
     size_t at = 0;
     while (s->len - at >= 4) {
         const uint8_t *h = s->data + at;
-        size_t len = (size_t)h[0] | (size_t)h[1] << 8 | (size_t)h[2] << 16 | (size_t)h[3] << 24;
+        size_t len = choiri_load_le32(h);
         if (s->len - at - 4 < len) break;
         keep_sent(p, h + 4, len);
         at += 4 + len;

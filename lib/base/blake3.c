@@ -9,6 +9,8 @@
  */
 #include "base/blake3.h"
 
+#include "base/bytes.h"
+
 #include "base/assert.h"
 
 #include <string.h>
@@ -46,12 +48,8 @@ typedef struct node {
     uint32_t flags;
 } node;
 
-static uint32_t load32(const uint8_t *p) {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 static void load_words(uint32_t *words, const uint8_t *bytes, size_t count) {
-    for (size_t i = 0; i < count; i++) words[i] = load32(bytes + 4 * i);
+    for (size_t i = 0; i < count; i++) words[i] = choiri_load_le32(bytes + 4 * i);
 }
 
 static inline uint32_t rotr(uint32_t v, unsigned n) {
@@ -217,5 +215,5 @@ void choiri_blake3_final(const choiri_blake3 *h, uint8_t *out, size_t len) {
 uint64_t choiri_blake3_final_u64(const choiri_blake3 *h) {
     uint8_t bytes[8];
     choiri_blake3_final(h, bytes, sizeof bytes);
-    return (uint64_t)load32(bytes + 4) << 32 | load32(bytes);
+    return choiri_load_le64(bytes);
 }

@@ -4,6 +4,8 @@
  * takes nothing. */
 #include "base/bucket.h"
 
+#include "base/time.h"
+
 #define TOKEN INT64_C(1000000000)
 
 static int64_t full(const choiri_bucket *b) {
@@ -52,5 +54,5 @@ choir_time choiri_bucket_ready_at(const choiri_bucket *b, choir_time now) {
     if (b->burst == 0 || b->per_second == 0) return CHOIR_TIME_NEVER;
     uint64_t missing = (uint64_t)(TOKEN - b->level);
     choir_duration wait = missing / b->per_second + (missing % b->per_second != 0);
-    return b->filled > CHOIR_TIME_NEVER - wait ? CHOIR_TIME_NEVER : b->filled + wait;
+    return choiri_time_later(b->filled, wait);
 }

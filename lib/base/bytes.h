@@ -15,7 +15,8 @@ static inline void choiri_store_le32(uint8_t *p, uint32_t v) {
     for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
 }
 static inline void choiri_store_le64(uint8_t *p, uint64_t v) {
-    for (int i = 0; i < 8; i++) p[i] = (uint8_t)(v >> 8 * i);
+    choiri_store_le32(p, (uint32_t)v);
+    choiri_store_le32(p + 4, (uint32_t)(v >> 32));
 }
 
 #endif

@@ -10,6 +10,8 @@
  * pin or copy it, and one large frame would leave every idle link with a large buffer. */
 #include "link/framer.h"
 
+#include "base/bytes.h"
+
 #include <string.h>
 
 /* First buffer of a payload that comes in parts, if it is that long at all. */
@@ -63,10 +65,6 @@ static void keep_head(choiri_framer *f, const joined_head *h) {
     f->head_len = h->len;
 }
 
-static uint32_t load_le32(const uint8_t *p) {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 /* Makes room for `len` payload bytes altogether; what is there moves along. False when memory is out. */
 static bool make_room(choiri_framer *f, uint32_t need, uint32_t len) {
     if (f->partial && choir_chunk_len(f->partial) >= len) return true;
@@ -104,7 +102,7 @@ int choiri_framer_feed(choiri_framer *f, choir_bytes input, choir_chunk *chunk, 
         *ret_done = false;
         return CHOIR_OK;
     }
-    uint32_t need = load_le32(h.bytes);
+    uint32_t need = choiri_load_le32(h.bytes);
     if (need > f->limit) {
         keep_head(f, &h);
         return CHOIR_ERR_FRAME_TOO_LARGE;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "testing/peer.h"
 
+#include "base/bytes.h"
 #include "link/prologue.h"
 #include "session/handshake.h"
 
@@ -52,15 +53,11 @@ void test_peer_take(test_peer *p) {
     }
 }
 
-static uint32_t load_le32(const uint8_t *b) {
-    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-}
-
 bool test_peer_next_frame(test_peer *p, choir_bytes *ret_payload) {
     if (!p->deaf) test_peer_take(p);
     if (p->read == p->received_len) return false;
     check(p->received_len - p->read >= 4, "half a length was written");
-    uint32_t len = load_le32(p->received + p->read);
+    uint32_t len = choiri_load_le32(p->received + p->read);
     check(p->received_len - p->read - 4 >= len, "half a payload was written");
     *ret_payload = (choir_bytes){p->received + p->read + 4, len};
     p->read += 4 + len;
@@ -120,7 +117,7 @@ static int feed_queue(test_peer *p, choiri_outq *q, choiri_writer *w) {
     size_t len = (size_t)q->bytes;
     uint8_t *copy = malloc(4 + len);
     check(copy, "no memory");
-    for (size_t i = 0; i < 4; i++) copy[i] = (uint8_t)(len >> 8 * i);
+    choiri_store_le32(copy, (uint32_t)len);
     choiri_outq_copy(q, 0, copy + 4, len);
     choiri_outq_deinit(q);
     int status = test_peer_raw(p, copy, 4 + len);

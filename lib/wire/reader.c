@@ -19,11 +19,6 @@ void choiri_reader_stop(choiri_reader *r, int status) {
     r->pos = r->end;
 }
 
-static uint64_t load_le64(const uint8_t *p) {
-    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
-           (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
-}
-
 /* The 7-bit groups of 8 bytes, whose high bits are clear, moved together: pairs, then fours, then all. */
 static uint64_t join_groups(uint64_t x) {
     x = (x & UINT64_C(0x007f007f007f007f)) | (x & UINT64_C(0x7f007f007f007f00)) >> 1;
@@ -35,7 +30,7 @@ static uint64_t join_groups(uint64_t x) {
  * one of nine or ten bytes. */
 static bool read_varint_whole(choiri_reader *r, uint64_t *ret) {
     const uint8_t *p = r->pos;
-    uint64_t x = load_le64(p), ends = ~x & HIGH_BITS;
+    uint64_t x = choiri_load_le64(p), ends = ~x & HIGH_BITS;
     if (ends) {
         uint64_t upto = ends ^ (ends - 1); /* all bits up to the lowest one of `ends` */
         *ret = join_groups(x & upto & ~HIGH_BITS);

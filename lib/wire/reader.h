@@ -5,6 +5,7 @@
 #ifndef CHOIRI_READER_H
 #define CHOIRI_READER_H
 
+#include "base/bytes.h"
 #include "choir/base.h"
 #include "choir/status.h"
 
@@ -72,8 +73,7 @@ static inline bool choiri_read_fixed(choiri_reader *r, uint64_t len, choir_bytes
 static inline bool choiri_read_u32le(choiri_reader *r, uint32_t *ret) {
     choir_bytes b;
     if (!choiri_read_fixed(r, 4, &b)) return false;
-    *ret = (uint32_t)b.data[0] | (uint32_t)b.data[1] << 8 | (uint32_t)b.data[2] << 16 |
-           (uint32_t)b.data[3] << 24;
+    *ret = choiri_load_le32(b.data);
     return true;
 }
 static inline bool choiri_read_bytes(choiri_reader *r, choir_bytes *ret) { /* varint length + bytes */

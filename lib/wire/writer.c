@@ -12,6 +12,7 @@
 #include "wire/writer.h"
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "wire/reader.h"
 
 #define GROW_MAX 4096u
@@ -100,11 +101,6 @@ void choiri_write_span(choiri_writer *w, const uint8_t *data, size_t len) {
     w->base = w->pos = w->end = NULL; /* what was reserved is no longer at the tail */
 }
 
-static uint8_t *put_le(uint8_t *p, uint64_t v, size_t len) {
-    for (size_t i = 0; i < len; i++) *p++ = (uint8_t)(v >> (8 * i));
-    return p;
-}
-
 /* The low 56 bits as eight bytes of seven: halves, then pairs, then single ones move apart. */
 static uint64_t split_groups(uint64_t v) {
     v = (v & UINT64_C(0x000000000fffffff)) | (v & UINT64_C(0x00fffffff0000000)) << 4;
@@ -117,10 +113,11 @@ uint8_t *choiri_put_varint_long(uint8_t *p, uint64_t v) {
     if (v >> 56 == 0) {
         size_t last = (size_t)(63 - __builtin_clzll(v)) / 7;
         groups ^= UINT64_C(0x80) << 8 * last; /* the last one has no mark; what follows it is written over */
-        put_le(p, groups, 8);
+        choiri_store_le64(p, groups);
         return p + last + 1;
     }
-    p = put_le(p, groups, 8);
+    choiri_store_le64(p, groups);
+    p += 8;
     uint64_t high = v >> 56;
     if (high >= 0x80) {
         *p++ = (uint8_t)(high | 0x80);
@@ -154,13 +151,17 @@ void choiri_write_zigzag(choiri_writer *w, int64_t v) {
 void choiri_write_f32(choiri_writer *w, float v) {
     uint32_t bits;
     memcpy(&bits, &v, sizeof bits);
-    if (choiri_writer_ensure(w, 4)) w->pos = put_le(w->pos, bits, 4);
+    if (!choiri_writer_ensure(w, 4)) return;
+    choiri_store_le32(w->pos, bits);
+    w->pos += 4;
 }
 
 void choiri_write_f64(choiri_writer *w, double v) {
     uint64_t bits;
     memcpy(&bits, &v, sizeof bits);
-    if (choiri_writer_ensure(w, 8)) w->pos = put_le(w->pos, bits, 8);
+    if (!choiri_writer_ensure(w, 8)) return;
+    choiri_store_le64(w->pos, bits);
+    w->pos += 8;
 }
 
 void choiri_write_char(choiri_writer *w, uint32_t scalar) {
@@ -182,7 +183,8 @@ void choiri_write_char(choiri_writer *w, uint32_t scalar) {
 choiri_hole choiri_write_hole(choiri_writer *w) {
     if (!choiri_writer_ensure(w, 4)) return (choiri_hole){NULL, 0};
     choiri_hole hole = {w->pos, 0};
-    w->pos = put_le(w->pos, 0, 4);
+    choiri_store_le32(w->pos, 0);
+    w->pos += 4;
     hole.start = choiri_writer_offset(w);
     return hole;
 }
@@ -195,5 +197,5 @@ void choiri_fill_hole(choiri_writer *w, choiri_hole hole) {
         choiri_writer_fail(w, CHOIR_ERR_TOO_LARGE);
         return;
     }
-    put_le(hole.at, len, 4);
+    choiri_store_le32(hole.at, (uint32_t)len);
 }
