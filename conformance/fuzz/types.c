@@ -6,6 +6,7 @@
 #include "testbed/testbed_evolved.h"
 #include "value/json.h"
 #include "value/unit.h"
+#include "wire/utf8.h"
 #include "zoo.h"
 
 #include <string.h>

@@ -8,6 +8,8 @@
  * Rejected: charging the holder instead of the env (a chunk held three times would count three times), and chunks
  * from the object pools (the thread that releases last may not touch the free lists).
  */
+#include "base/chunk.h"
+
 #include "base/assert.h"
 #include "base/env.h"
 
@@ -78,16 +80,16 @@ static size_t spare_size(uint32_t class) {
 int choiri_chunk_take(choir_env *env, size_t len, choir_chunk **ret_chunk) {
     uint32_t class = len > CHOIRI_SPARE_SMALL;
     if (!CHOIRI_POOLS || len > CHOIRI_SPARE_LARGE) return choiri_chunk_new(env, len, ret_chunk);
-    if (env->spare_counts[class] == 0) return choiri_chunk_new(env, spare_size(class), ret_chunk);
-    *ret_chunk = env->spares[class][--env->spare_counts[class]];
+    if (env->spares.counts[class] == 0) return choiri_chunk_new(env, spare_size(class), ret_chunk);
+    *ret_chunk = env->spares.chunks[class][--env->spares.counts[class]];
     return CHOIR_OK;
 }
 
 void choiri_chunk_give(choir_env *env, choir_chunk *chunk) {
     if (CHOIRI_POOLS && chunk && choir_chunk_is_unique(chunk)) {
         uint32_t class = chunk->len > CHOIRI_SPARE_SMALL;
-        if (chunk->len == spare_size(class) && env->spare_counts[class] < CHOIRI_SPARES) {
-            env->spares[class][env->spare_counts[class]++] = chunk;
+        if (chunk->len == spare_size(class) && env->spares.counts[class] < CHOIRI_SPARES) {
+            env->spares.chunks[class][env->spares.counts[class]++] = chunk;
             return;
         }
     }
@@ -96,8 +98,8 @@ void choiri_chunk_give(choir_env *env, choir_chunk *chunk) {
 
 void choiri_chunk_drop_spares(choir_env *env) {
     for (uint32_t class = 0; class < CHOIRI_SPARE_CLASSES; class ++)
-        while (env->spare_counts[class] > 0)
-            choir_chunk_release(env->spares[class][--env->spare_counts[class]]);
+        while (env->spares.counts[class] > 0)
+            choir_chunk_release(env->spares.chunks[class][--env->spares.counts[class]]);
 }
 
 choir_chunk *choir_chunk_retain(choir_chunk *chunk) {

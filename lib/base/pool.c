@@ -9,12 +9,10 @@
  *
  * CHOIRI_POOLS=0 sends each object to the allocator, for sanitizers.
  */
+#include "base/pool.h"
+
 #include "base/assert.h"
 #include "base/env.h"
-
-#ifndef CHOIRI_POOLS
-#define CHOIRI_POOLS 1
-#endif
 
 /* 0 for up to 64 bytes, 1 for up to 128, ... */
 static unsigned class_of(size_t size) {
@@ -52,15 +50,15 @@ static __attribute__((noinline)) void *refill(choir_env *env, unsigned k) {
     choiri_slab *slab = choiri_alloc(env, sizeof *slab + count * size);
     if (!slab) return NULL;
     slab->size = sizeof *slab + count * size;
-    slab->next = env->slabs;
-    env->slabs = slab;
+    slab->next = env->pool.slabs;
+    env->pool.slabs = slab;
     uint8_t *objs = (uint8_t *)(slab + 1);
     for (uint32_t i = count; --i > 0;) { /* the first one is the caller's, the second is next */
         choiri_free_obj *obj = (choiri_free_obj *)(void *)(objs + i * size);
-        obj->next = env->free_objs[k];
-        env->free_objs[k] = obj;
+        obj->next = env->pool.free[k];
+        env->pool.free[k] = obj;
     }
-    env->free_counts[k] = count - 1;
+    env->pool.counts[k] = count - 1;
     return objs;
 }
 
@@ -68,10 +66,10 @@ void *choiri_obj_alloc(choir_env *env, size_t size) {
     CHOIRI_ASSERT(size > 0);
     if (size > CHOIRI_OBJ_MAX) return choiri_alloc(env, size);
     unsigned k = class_of(size);
-    choiri_free_obj *obj = env->free_objs[k];
+    choiri_free_obj *obj = env->pool.free[k];
     if (!obj) return refill(env, k);
-    env->free_objs[k] = obj->next;
-    env->free_counts[k]--;
+    env->pool.free[k] = obj->next;
+    env->pool.counts[k]--;
     return obj;
 }
 
@@ -82,36 +80,36 @@ void choiri_obj_free(choir_env *env, void *ptr, size_t size) {
         return;
     }
     unsigned k = class_of(size);
-    if (k >= SLAB_CLASSES && env->free_counts[k] >= KEEP_MAX) {
+    if (k >= SLAB_CLASSES && env->pool.counts[k] >= KEEP_MAX) {
         choiri_free(env, ptr, (size_t)64 << k);
         return;
     }
     choiri_free_obj *obj = ptr;
-    obj->next = env->free_objs[k];
-    env->free_objs[k] = obj;
-    env->free_counts[k]++;
+    obj->next = env->pool.free[k];
+    env->pool.free[k] = obj;
+    env->pool.counts[k]++;
 }
 
 void choiri_pool_trim(choir_env *env) {
     for (unsigned k = SLAB_CLASSES; k < CHOIRI_OBJ_CLASSES; k++) {
-        while (env->free_objs[k]) {
-            choiri_free_obj *obj = env->free_objs[k];
-            env->free_objs[k] = obj->next;
+        while (env->pool.free[k]) {
+            choiri_free_obj *obj = env->pool.free[k];
+            env->pool.free[k] = obj->next;
             choiri_free(env, obj, (size_t)64 << k);
         }
-        env->free_counts[k] = 0;
+        env->pool.counts[k] = 0;
     }
 }
 
 void choiri_pool_deinit(choir_env *env) {
     choiri_pool_trim(env);
     for (unsigned k = 0; k < SLAB_CLASSES; k++) {
-        env->free_objs[k] = NULL;
-        env->free_counts[k] = 0;
+        env->pool.free[k] = NULL;
+        env->pool.counts[k] = 0;
     }
-    while (env->slabs) {
-        choiri_slab *slab = env->slabs;
-        env->slabs = slab->next;
+    while (env->pool.slabs) {
+        choiri_slab *slab = env->pool.slabs;
+        env->pool.slabs = slab->next;
         choiri_free(env, slab, slab->size);
     }
 }

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clear.h"
 #include "rpc/driver.h"
+#include "wire/utf8.h"
 
 /* What an arena block costs beside what is in it. */
 #define KEEP_SLACK 1024u

@@ -5,7 +5,7 @@
 #include "value/json.h"
 
 #include "base/assert.h"
-#include "wire/reader.h"
+#include "wire/utf8.h"
 
 #include <string.h>
 

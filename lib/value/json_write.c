@@ -9,6 +9,7 @@
 #include "value/number.h"
 #include "value/unit.h"
 #include "value/value.h"
+#include "wire/utf8.h"
 
 typedef struct output {
     const choir_unit *u;

@@ -8,6 +8,7 @@
 #include "value/msgpack.h"
 #include "value/path.h"
 #include "value/unit.h"
+#include "wire/utf8.h"
 
 #include <float.h>
 

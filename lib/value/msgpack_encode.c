@@ -8,6 +8,7 @@
 
 #include "value/json.h"
 #include "value/unit.h"
+#include "wire/utf8.h"
 
 typedef struct encoder {
     choiri_writer *w;

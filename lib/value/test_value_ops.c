@@ -3,6 +3,7 @@
 #include "base/list.h"
 #include "schema_vectors.h"
 #include "value/test_values.h"
+#include "wire/utf8.h"
 
 #include <pthread.h>
 #include <time.h>

@@ -8,7 +8,9 @@
  */
 #include "value/unit.h"
 
-#include "wire/reader.h"
+#include "wire/utf8.h"
+
+#include <string.h>
 
 /* Sizes of version 1's records: a later library may know longer ones and still reads these. */
 #define TYPE_V1         48u

@@ -8,6 +8,7 @@
  * little, because the time goes into copying bytes and checking text. */
 #include "value/unit.h"
 #include "value/value.h"
+#include "wire/utf8.h"
 
 static void encode(choiri_writer *w, const choir_unit *u, uint32_t type, const void *p, uint32_t depth);
 

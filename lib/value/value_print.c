@@ -9,6 +9,7 @@
 #include "value/number.h"
 #include "value/unit.h"
 #include "value/value.h"
+#include "wire/utf8.h"
 
 #define TEXT_SHOWN  256u /* bytes of a string */
 #define BYTES_SHOWN 32u

@@ -5,6 +5,8 @@
  * end. */
 #include "wire/cbor.h"
 
+#include "wire/utf8.h"
+
 enum { /* major types as they are in the upper three bits */
        MAJOR_UINT = 0,
        MAJOR_NEGATIVE,

@@ -3,6 +3,8 @@
  * once, is seldom looked at, and an array of entries would need memory for each call. rule: metadata.* */
 #include "wire/metadata.h"
 
+#include "wire/utf8.h"
+
 /* Key length, type, value and flags take at least a byte each. */
 #define ENTRY_MIN 4u
 

@@ -6,6 +6,8 @@
  * it. Text is not looked into: it is checked where it is read, and what nobody reads needs only an end. */
 #include "wire/msgpack.h"
 
+#include "wire/utf8.h"
+
 /* A value's head, by its first byte. */
 typedef struct shape {
     uint8_t length_size; /* bytes of the length or count that follow the first byte */

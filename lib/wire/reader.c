@@ -7,6 +7,7 @@
 #include "wire/reader.h"
 
 #include "base/assert.h"
+#include "wire/utf8.h"
 
 /* 64 bits in groups of 7 take 10 bytes, of which the last may only bring one bit; 128 bits take 19, the last
  * brings two. */

@@ -89,7 +89,4 @@ bool choiri_read_char(choiri_reader *r, uint32_t *ret);    /* string whose first
 /* A count of things that take at least `min_size` bytes each (0: zero-sized, then at most `max_empty`). */
 bool choiri_read_count(choiri_reader *r, size_t min_size, uint64_t max_empty, uint64_t *ret);
 
-/* True when b is well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
-bool choiri_utf8_is_valid(const uint8_t *data, size_t len);
-
 #endif

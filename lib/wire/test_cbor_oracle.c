@@ -10,6 +10,7 @@
  * only counted. */
 #include "wire/cbor.h"
 #include "wire/test_wire.h"
+#include "wire/utf8.h"
 #include "wire_vectors.h"
 
 #include <cbor.h>

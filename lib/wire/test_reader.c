@@ -3,6 +3,7 @@
  * lie, and UTF-8 against a reference that knows nothing but the list of scalars. */
 #include "wire/reader.h"
 #include "wire/test_wire.h"
+#include "wire/utf8.h"
 
 static int read_hex(const char *hex, bool (*read)(choiri_reader *r, void *out), void *out, size_t *ret_used) {
     choir_bytes in = from_hex(hex);

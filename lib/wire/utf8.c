@@ -2,7 +2,9 @@
 /* UTF-8 check of everything that a peer calls text. Most of it is ASCII, so that is passed over 32 and 8
  * bytes at a time; what is not is decoded one scalar at a time. A table-driven automaton or vector code
  * was not taken: it would be quicker only for long text in other scripts, which calls rarely carry. */
-#include "wire/reader.h"
+#include "wire/utf8.h"
+
+#include <string.h>
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 

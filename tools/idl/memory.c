@@ -2,7 +2,7 @@
 /* Memory, the table of names, and errors with their place. */
 #include "idl/internal.h"
 
-#include "wire/reader.h"
+#include "wire/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Object pools, from which all layers draw: freed objects are kept in size classes, so that the steady state of a call
+ * allocates nothing. Pools can be compiled out (-Dpools=false), so that sanitizers see every object. */
+#ifndef CHOIRI_POOL_H
+#define CHOIRI_POOL_H
+
+#include "choir/env.h"
+
+/* Object size classes: 64 << k bytes for k in 0..8, that is 64 B to 16 KiB. */
+#define CHOIRI_OBJ_CLASSES 9u
+#define CHOIRI_OBJ_MAX     ((size_t)64 << (CHOIRI_OBJ_CLASSES - 1))
+/* Size of an output block and of a request's overflow block: the largest class. */
+#define CHOIRI_BLOCK_SIZE CHOIRI_OBJ_MAX
+
+/* Pools can be compiled out. */
+#ifndef CHOIRI_POOLS
+#define CHOIRI_POOLS 1
+#endif
+
+typedef struct choiri_free_obj choiri_free_obj;
+typedef struct choiri_slab choiri_slab;
+
+/* The env's pools. */
+typedef struct choiri_pool {
+    choiri_free_obj *free[CHOIRI_OBJ_CLASSES];
+    uint32_t counts[CHOIRI_OBJ_CLASSES]; /* lengths of those lists */
+    choiri_slab *slabs;                  /* what small objects are carved from, freed with the env */
+} choiri_pool;
+
+/* Objects up to CHOIRI_OBJ_MAX bytes from the pools, uninitialised; larger ones go to choiri_alloc.
+ * Free with the same size. */
+void *choiri_obj_alloc(choir_env *env, size_t size);
+/* What an object of `size` bytes occupies, for accounts of what somebody holds: the same with and without pools. */
+size_t choiri_obj_size(size_t size);
+void choiri_obj_free(choir_env *env, void *ptr, size_t size);
+
+/* The pools' part of choir_env_free, and of making room when the quota is full: single blocks kept for reuse go
+ * back to the allocator. */
+void choiri_pool_deinit(choir_env *env);
+void choiri_pool_trim(choir_env *env);
+
+#endif
