@@ -25,7 +25,8 @@ typedef enum choiri_prologue_verdict {
     CHOIRI_PROLOGUE_CLOSE,  /* nothing to send; text names what was seen */
 } choiri_prologue_verdict;
 
-/* The mode that asks for a codec (CHOIR_CODEC_*) on a bare conduit, and the codec of a mode that was accepted. */
+/* The mode that asks for a codec (CHOIR_CODEC_*) on a bare conduit, and the codec of a mode that was
+ * accepted. */
 uint8_t choiri_prologue_mode_of(uint32_t codec);
 uint32_t choiri_prologue_codec_of(uint8_t mode);
 

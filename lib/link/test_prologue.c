@@ -2,6 +2,8 @@
 /* The prologue: each row of the protocol's page 02 for both roles, and what strangers are called. */
 #include "link/prologue.h"
 
+#include "choir/session.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -183,4 +185,14 @@ Test(prologue, strangers_are_named) {
     cr_assert_lt(text.len, 60, "only the first bytes are quoted");
     choiri_prologue_describe((choir_bytes){NULL, 0}, &text);
     cr_assert_str_eq(text.data, "nothing");
+}
+
+/* Codecs ask for their bare mode, and every mode that there is leads back to its codec. */
+Test(prologue, modes_and_codecs) {
+    cr_assert_eq(choiri_prologue_mode_of(CHOIR_CODEC_POSTCARD), CHOIRI_MODE_BARE);
+    cr_assert_eq(choiri_prologue_mode_of(CHOIR_CODEC_MSGPACK), CHOIRI_MODE_MSGPACK);
+    cr_assert_eq(choiri_prologue_codec_of(CHOIRI_MODE_BARE), CHOIR_CODEC_POSTCARD);
+    cr_assert_eq(choiri_prologue_codec_of(CHOIRI_MODE_STABLE), CHOIR_CODEC_POSTCARD);
+    cr_assert_eq(choiri_prologue_codec_of(CHOIRI_MODE_MSGPACK), CHOIR_CODEC_MSGPACK);
+    cr_assert_eq(choiri_prologue_codec_of(CHOIRI_MODE_MSGPACK_STABLE), CHOIR_CODEC_MSGPACK);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Codecs: how messages, values, answers, schemas and handshakes are spelled on a link, as one constant table for each.
+/* Codecs: how messages, values, answers, schemas and handshakes are spelled on a link, as one constant table
+ * for each.
  *
- * Role:   the prologue chooses a table, the session keeps it, and everything that is spelled goes through it. Nobody asks a
- *         codec for its name: what session and rpc must know of it is a member that says that one thing.
- * Speed:  the operations of every call have a function below, which calls postcard directly: an indirect call hides the
- *         callee from the optimiser. The others are called through the table.
+ * Role:   the prologue chooses a table, the session keeps it, and everything that is spelled goes through it.
+ *         Nobody asks a codec for its name: what session and rpc must know of it is a member that says that
+ *         one thing.
+ * Speed:  the operations of every call have a function below, which calls postcard directly: an indirect call
+ *         hides the callee from the optimiser. The others are called through the table.
  * Errors: encoders leave theirs in the writer, decoders say below what they answer.
  * docs/internals/codec.md says what a third codec has to supply. */
 #ifndef CHOIRI_CODEC_H
@@ -31,11 +33,12 @@ typedef struct choiri_codec {
 
     /* Spoken by vox peers: whoever answers in another way may be a newer one. */
     bool is_vox;
-    /* Peers cannot read us without schemas: the handshake has that of Message, and every method's types are announced. Else
-     * they are announced only to a peer that asks for it, by having a message_payload_schema in its handshake. */
+    /* Peers cannot read us without schemas: the handshake has that of Message, and every method's types are
+     * announced. Else they are announced only to a peer that asks for it, by having a message_payload_schema
+     * in its handshake. */
     bool needs_schemas;
-    /* Values are positional: they are read by a plan, which needs the peer's schemas. Else values name their fields, and
-     * schemas only tell the types of dynamic methods. */
+    /* Values are positional: they are read by a plan, which needs the peer's schemas. Else values name their
+     * fields, and schemas only tell the types of dynamic methods. */
     bool compares_layouts;
     /* Metadata of a decoded message lies in its payload, else in the arena that decode was given. */
     bool metadata_in_payload;
@@ -45,13 +48,14 @@ typedef struct choiri_codec {
     /* ---- messages ---- */
 
     /* Decodes one payload. What the arena had is dropped; the message borrows from it and from the payload.
-     * OK · ERR_TRUNCATED · ERR_MALFORMED · ERR_DEPTH: the session is over, *ret_msg undefined · ERR_NO_MEMORY. */
+     * OK · ERR_TRUNCATED · ERR_MALFORMED · ERR_DEPTH: the session is over, *ret_msg undefined ·
+     * ERR_NO_MEMORY. */
     int (*decode)(choir_bytes payload, choiri_arena *arena, choiri_message *ret_msg);
     /* Any message; metadata is `entries`, or msg->metadata when there are none. */
     void (*encode)(choiri_writer *w, const choiri_message *msg, const choir_metadata_entry *entries,
                    size_t count);
-    /* A call or a response up to its value: encode it, fill the hole, write_schemas. `schemas` says that there will be an
-     * announcement. operation_id: 0 is none, else it is the last entry of the metadata. */
+    /* A call or a response up to its value: encode it, fill the hole, write_schemas. `schemas` says that
+     * there will be an announcement. operation_id: 0 is none, else it is the last entry of the metadata. */
     choiri_hole (*begin_call)(choiri_writer *w, uint64_t conn, uint64_t id, uint64_t method,
                               const choir_metadata_entry *entries, size_t count, uint64_t operation_id,
                               bool schemas);
@@ -59,7 +63,7 @@ typedef struct choiri_codec {
                                   const choir_metadata_entry *entries, size_t count, bool schemas);
     void (*fill_hole)(choiri_writer *w, choiri_hole hole);
 
-    /* ---- values: failures as choiri_value_encode and choiri_plan_decode, and ERR_LAYOUT for another type ---- */
+    /* ---- values: failures are those of choiri_value_encode and choiri_plan_decode, and ERR_LAYOUT ---- */
 
     void (*write_value)(choiri_writer *w, const choir_unit *u, uint32_t type, const void *value);
     /* `plan` and `which` are those of choiri_plan_decode; not looked at unless compares_layouts. */
@@ -84,8 +88,8 @@ typedef struct choiri_codec {
 
     /* Writes what `write` makes, in this codec. */
     void (*write_cbor)(choiri_writer *w, choiri_cbor_fn *write, const void *ctx);
-    /* Turns received bytes into CBOR. OK (choiri_codec_free_cbor gives it back) · ERR_MALFORMED (not one value of this
-     * codec) · ERR_TOO_LARGE (it would have more than `max` bytes) · ERR_NO_MEMORY. */
+    /* Turns received bytes into CBOR. OK (choiri_codec_free_cbor gives it back) · ERR_MALFORMED (not one
+     * value of this codec) · ERR_TOO_LARGE (it would have more than `max` bytes) · ERR_NO_MEMORY. */
     int (*to_cbor)(choir_env *env, choir_bytes bytes, size_t max, choir_bytes *ret_cbor);
 } choiri_codec;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Postcard, vox's own codec: positional, with CBOR for handshakes and schemas. rule: rpc.vox-error, schema.delivery
+/* Postcard, vox's own codec: positional, with CBOR for handshakes and schemas. rule: rpc.vox-error,
+ * schema.delivery
  *
- * What is needed for every call is called directly from codec.h and is here for the table's sake, so that a caller which goes
- * through it gets the same. */
+ * What is needed for every call is called directly from codec.h and is here for the table's sake, so that a
+ * caller which goes through it gets the same. */
 #include "protocol/codec.h"
 
 #include "choir/session.h"

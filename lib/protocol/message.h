@@ -45,12 +45,12 @@ typedef struct choiri_message {
 } choiri_message;
 
 /* Decodes one payload. Trailing bytes are ignored, as vox peers do (rule: message.trailing). All members
- * that the variant does not have are zero. OK, or ERR_TRUNCATED / ERR_MALFORMED: the session is then over, and *ret_msg is
- * undefined. */
+ * that the variant does not have are zero. OK, or ERR_TRUNCATED / ERR_MALFORMED: the session is then over,
+ * and *ret_msg is undefined. */
 int choiri_message_decode(choir_bytes payload, choiri_message *ret_msg);
 
-/* Encodes any message but those of every call, which have their own functions below. Metadata is `entries`, or when there are
- * none msg->metadata, which is written back verbatim. */
+/* Encodes any message but those of every call, which have their own functions below. Metadata is `entries`,
+ * or when there are none msg->metadata, which is written back verbatim. */
 void choiri_message_encode_with(choiri_writer *w, const choiri_message *msg,
                                 const choir_metadata_entry *entries, size_t count);
 static inline void choiri_message_encode(choiri_writer *w, const choiri_message *msg) {

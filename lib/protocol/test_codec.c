@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What every codec promises, tried on each that this build has: what it writes it reads, its table says what it does, and
- * the functions of every call give what the table gives. */
+/* What every codec promises, tried on each that this build has: what it writes it reads, its table says what
+ * it does, and the functions of every call give what the table gives. */
 #include "choir/session.h"
 #include "protocol/codec.h"
 #include "wire/cbor.h"

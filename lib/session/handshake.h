@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The handshake: Hello, HelloYourself, LetsGo, Sorry. Pure: payload in, struct out, and the reverse.
- * It is CBOR here; the attachment translates where the codec has another spelling. What codecs say differently they tell:
- * how an enum's unit variant is written, and whether message_payload_schema may be left out (unless it is needed, having
- * it means to want our schemas).
+ * It is CBOR here; the attachment translates where the codec has another spelling. What codecs say
+ * differently they tell: how an enum's unit variant is written, and whether message_payload_schema may be
+ * left out (unless it is needed, having it means to want our schemas).
  * rule: handshake.* (protocol page 03). */
 #ifndef CHOIRI_HANDSHAKE_H
 #define CHOIRI_HANDSHAKE_H
@@ -40,14 +40,16 @@ typedef struct choiri_handshake {
     size_t size;       /* of this allocation */
 } choiri_handshake;
 
-/* Decodes one payload; `first`: it is the peer's first. OK · ERR_NEWER_PEER (the first one does not start with a CBOR
- * map) · ERR_HANDSHAKE (text says what is wrong) · ERR_NO_MEMORY. Returns owned (free with choiri_handshake_free). */
+/* Decodes one payload; `first`: it is the peer's first. OK · ERR_NEWER_PEER (the first one does not start
+ * with a CBOR map) · ERR_HANDSHAKE (text says what is wrong) · ERR_NO_MEMORY. Returns owned (free with
+ * choiri_handshake_free). */
 int choiri_handshake_decode(choir_env *env, choir_bytes payload, bool first, const choiri_codec *codec,
                             choiri_handshake **ret, choiri_text *ret_text);
 void choiri_handshake_free(choir_env *env, choiri_handshake *h);
 
 /* Writes Hello (with parity) or HelloYourself (without), with the constant Message schema (an empty one where
- * the codec needs none), supports_retry false and no resume key (there is no operation table yet). vox-service comes last, as vox peers have it. */
+ * the codec needs none), supports_retry false and no resume key (there is no operation table yet).
+ * vox-service comes last, as vox peers have it. */
 void choiri_handshake_write_hello(choiri_writer *w, bool yourself, const choiri_codec *codec,
                                   choiri_settings settings, choir_metadata metadata, choir_str service);
 void choiri_handshake_write_lets_go(choiri_writer *w);

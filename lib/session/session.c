@@ -88,7 +88,8 @@ int choiri_session_new(choir_env *env, const choir_session_options *o, const cho
     s->env = env;
     s->driver = driver;
     s->initiator = initiator;
-    s->codec = choiri_codec_of(initiator ? o->codec : CHOIR_CODEC_POSTCARD); /* an acceptor's link tells */
+    /* An acceptor speaks what its peer asked for: choiri_attachment_accept. */
+    s->codec = choiri_codec_of(initiator ? o->codec : CHOIR_CODEC_POSTCARD);
     s->parity = initiator ? CHOIRI_PARITY_ODD : CHOIRI_PARITY_EVEN;
     s->max_concurrent_requests = o->max_concurrent_requests;
     s->max_output = o->max_output;
