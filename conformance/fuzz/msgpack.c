@@ -52,7 +52,8 @@ static void check_again(fuzz_run *f, const choir_unit *u, uint32_t type, const v
     choiri_arena_init(&arena, f->env, NULL, 0, (size_t)64 << 20);
     void *again = fuzz_memory(f, choiri_unit_type(u, type)->size);
     bool equal = false;
-    status = choiri_msgpack_decode(bytes, u, type, &arena, again, &text);
+    choiri_reader r = choiri_reader_of(bytes);
+    status = choiri_msgpack_decode(&r, u, type, &arena, again, &text);
     FUZZ_CHECK(status == CHOIR_OK, "decode again: %d %s", status, text.data);
     status = choir_value_equal(u, type, value, again, &equal);
     FUZZ_CHECK(status == CHOIR_OK && equal, "status %d, equal %d", status, equal);
@@ -68,7 +69,8 @@ static void check_value(fuzz_run *f) {
     choiri_text text;
     choiri_text_init(&text);
     choiri_arena_init(&arena, f->env, NULL, 0, choiri_value_arena_limit(bytes.len));
-    int status = choiri_msgpack_decode(bytes, u, type, &arena, value, &text);
+    choiri_reader r = choiri_reader_of(bytes);
+    int status = choiri_msgpack_decode(&r, u, type, &arena, value, &text);
     if (status == CHOIR_OK) {
         check_again(f, u, type, value);
         fuzz_check_value(f, u, type, value);

@@ -5,6 +5,7 @@
 
 #include "choir/attachment.h"
 #include "choir/base.h"
+#include "choir/binder.h"
 #include "choir/chunk.h"
 #include "choir/dynamic.h"
 #include "choir/env.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Msgpack: everything by name, so that peers need no schemas. rule: rpc.vox-error, msgpack.* (docs/protocol-msgpack.md)
+/* Msgpack: everything by name, so that peers need no schemas. rule: rpc.vox-error, msgpack.*
  *
- * Messages and values are in message_msgpack.c and value/msgpack_*.c. An answer is {"Ok": value}, {"Err": {"User": error}},
- * {"Err": "UnknownMethod"}, ... Handshakes and schemas are read and written as CBOR and translated on the way. */
+ * Messages and values are in message_msgpack.c and value/msgpack_*.c. An answer is {"Ok": value},
+ * {"Err": {"User": error}}, {"Err": "UnknownMethod"}, ... Handshakes and schemas are read and written as CBOR
+ * and translated on the way. */
 #include "base/assert.h"
 #include "choir/session.h"
 #include "protocol/codec.h"
@@ -20,9 +21,7 @@ static int decode(choir_bytes payload, choiri_arena *arena, choiri_message *ret_
 static int read_value(choiri_reader *r, const choiri_plan *plan, uint32_t which, const choir_unit *u,
                       uint32_t type, choiri_arena *arena, void *ret_value, choiri_text *ret_text) {
     (void)plan, (void)which; /* values name their fields */
-    choir_bytes all = {r->pos, choiri_reader_left(r)};
-    r->pos = r->end;
-    int status = choiri_msgpack_decode(all, u, type, arena, ret_value, ret_text);
+    int status = choiri_msgpack_decode(r, u, type, arena, ret_value, ret_text);
     /* The document has been scanned: what does not fit is of another type. */
     return status == CHOIR_ERR_MALFORMED ? CHOIR_ERR_LAYOUT : status;
 }

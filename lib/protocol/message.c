@@ -4,8 +4,8 @@
  * Every variant index is a varint on the wire, overlong forms included; all of ours are below 128 and are
  * written as one byte. An opaque value (args, ret, item) has a fixed 4-byte length, `schemas` a varint one.
  *
- * Beginnings of calls and responses are `inline` beside being functions: codec.h calls them where every call passes, and
- * the codec's table refers to them, which would keep an optimiser from inlining them.
+ * Beginnings of calls and responses are `inline` beside being functions: codec.h calls them where every call
+ * passes, and the codec's table refers to them, which would keep an optimiser from inlining them.
  *
  * Rejected: driving this from the type tables of the schema layer. The layout of Message is the one thing
  * of vox 0.4.0 that cannot change between peers, and each call goes through here four times. */
@@ -48,7 +48,10 @@ static bool read_request(choiri_reader *r, choiri_message *m) {
         return false;
     }
     if (m->body == CHOIRI_BODY_CANCEL) return true;
-    return choiri_read_opaque(r, &m->payload) && choiri_read_bytes(r, &m->schemas);
+    if (!choiri_read_opaque(r, &m->payload)) return false;
+    if (r->pos == r->end || *r->pos != 0) return choiri_read_bytes(r, &m->schemas);
+    m->schemas.data = ++r->pos; /* none, as nearly always */
+    return true;
 }
 
 static bool read_schema(choiri_reader *r, choiri_message *m) {

@@ -474,3 +474,37 @@ Test(plan_decode, size) {
     types_close(&ours);
     match_close(&m);
 }
+
+static int count_bind(void *ctx, const choir_binding_site *site, uint64_t number, void *ret_handle) {
+    cr_assert_eq(site->kind, CHOIR_KIND_RX);
+    *(uint64_t *)ret_handle = number + 1000;
+    ++*(uint32_t *)ctx;
+    return number == 66 ? CHOIR_ERR_TOO_LARGE : CHOIR_OK;
+}
+
+/* Ends that both sides know are bound, one that only the peer has is skipped with its field. */
+Test(plan_decode, ends_are_bound) {
+    translation t;
+    uint32_t bound = 0;
+    const choir_binder binder = {.size = sizeof binder, .ctx = &bound, .bind = count_bind};
+    cr_assert_eq(translation_open(&t, (side){"struct S { gone: Tx<u8>, a: u8, keep: Rx<u8> }", "S", NULL},
+                                  (side){"struct S { keep: Rx<u8>, a: u8 }", "S", NULL}),
+                 CHOIR_OK, "%s", t.m.text.data);
+    cr_assert(t.plan);
+    struct {
+        choir_rx keep;
+        uint8_t a;
+    } value;
+    for (uint8_t number = 65; number <= 66; number++) {
+        const uint8_t bytes[] = {5, 7, number};
+        choiri_reader r = choiri_reader_of((choir_bytes){bytes, sizeof bytes});
+        r.binder = &binder;
+        int status = choiri_plan_decode(t.plan, CHOIRI_PLAN_ROOT, &r, t.ours.root.unit, t.ours.root.type,
+                                        &t.memory.arena, &value, &t.m.text);
+        cr_assert_eq(status, number == 65 ? CHOIR_OK : CHOIR_ERR_TOO_LARGE, "%s", t.m.text.data);
+        cr_assert_eq(bound, number - 64u);
+        if (number == 65) cr_assert(value.keep.v == 1065 && value.a == 7);
+    }
+    cr_assert_str_eq(t.m.text.data, "keep: rx cannot be bound: over a size limit");
+    translation_close(&t);
+}

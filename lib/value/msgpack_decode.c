@@ -5,6 +5,7 @@
  * the type, which nobody has announced: values of a peer in another language are taken as generously as they are clear.
  * Every refusal names the place and what was found there. A value announces no more items than it has bytes, and memory is
  * the arena's, so its limit bounds both. */
+#include "value/bind.h"
 #include "value/msgpack.h"
 #include "value/path.h"
 #include "value/unit.h"
@@ -248,7 +249,18 @@ static bool decode_integer(decoder *d, const choir_type *t, choiri_msgpack_token
     }
 }
 
-static bool decode_scalar(decoder *d, const choir_type *t, choiri_msgpack_token *token, void *out) {
+static bool decode_end(decoder *d, uint32_t type, const choir_type *t, choiri_msgpack_token *token,
+                       void *out) {
+    uint64_t number;
+    take_whole(token);
+    if (!to_unsigned(d, t, token, UINT64_MAX, &number)) return false;
+    if (choiri_bind(&d->r, d->u, type, number, out)) return true;
+    d->failed = t;
+    return false;
+}
+
+static bool decode_scalar(decoder *d, uint32_t type, const choir_type *t, choiri_msgpack_token *token,
+                          void *out) {
     switch (t->kind) {
     case CHOIR_KIND_BOOL:
         if (token->kind != CHOIRI_MSGPACK_BOOL) return not_a(d, t, token);
@@ -262,8 +274,8 @@ static bool decode_scalar(decoder *d, const choir_type *t, choiri_msgpack_token 
     case CHOIR_KIND_STRING: return to_string(d, t, token, out);
     case CHOIR_KIND_BYTES: return to_bytes(d, t, token, out);
     case CHOIR_KIND_UNIT: return to_unit(d, t, token);
-    case CHOIR_KIND_TX: return to_unsigned(d, t, token, UINT64_MAX, &((choir_tx *)out)->v);
-    case CHOIR_KIND_RX: return to_unsigned(d, t, token, UINT64_MAX, &((choir_rx *)out)->v);
+    case CHOIR_KIND_TX:
+    case CHOIR_KIND_RX: return decode_end(d, type, t, token, out);
     case CHOIR_KIND_DURATION: return to_duration(d, t, token, out);
     case CHOIR_KIND_NEVER: return not_a(d, t, token);
     default: return decode_integer(d, t, token, out);
@@ -545,7 +557,7 @@ static bool decode(decoder *d, uint32_t type, void *out, uint32_t depth) {
     const choir_type *t = choiri_unit_type(d->u, type);
     choiri_msgpack_token token;
     if (choiri_msgpack_is_scalar(t->kind))
-        return choiri_msgpack_read(&d->r, &token) && decode_scalar(d, t, &token, out);
+        return choiri_msgpack_read(&d->r, &token) && decode_scalar(d, type, t, &token, out);
     if (depth == CHOIRI_VALUE_DEPTH) return fail(d, CHOIR_ERR_DEPTH);
     return decode_parts(d, t, out, depth + 1);
 }
@@ -554,13 +566,16 @@ static void explain(const decoder *d, choiri_text *text) {
     choiri_text_init(text);
     choiri_path_write(&d->path, d->u, text);
     if (text->len > 0) choiri_text_add(text, ": ");
+    if (!d->found && choiri_bind_explain(d->u, d->failed, d->r.status, text)) return;
     switch (d->r.status) {
     case CHOIR_ERR_TOO_LARGE: choiri_text_add(text, "over the memory limit"); return;
     case CHOIR_ERR_NO_MEMORY: choiri_text_add(text, "out of memory"); return;
     case CHOIR_ERR_DEPTH: choiri_text_add(text, "nested too deep"); return;
     default: break;
     }
-    if (d->failed) {
+    if (d->failed && !d->found) {
+        choiri_type_write(d->u, d->failed, choiri_text_add(text, "malformed ")); /* the binder says so */
+    } else if (d->failed) {
         choiri_type_write(d->u, d->failed, choiri_text_add(text, "expected "));
         choiri_text_add(choiri_text_add(text, ", found "), d->found);
     } else if (d->why) {
@@ -579,12 +594,14 @@ static int explain_scan(int status, choiri_text *text) {
     return status;
 }
 
-int choiri_msgpack_decode(choir_bytes bytes, const choir_unit *u, uint32_t type, choiri_arena *arena,
+int choiri_msgpack_decode(choiri_reader *r, const choir_unit *u, uint32_t type, choiri_arena *arena,
                           void *ret_value, choiri_text *ret_text) {
     decoder d; /* not initialised as a whole: the path is a kilobyte that is rarely used */
+    choir_bytes bytes = {r->pos, choiri_reader_left(r)};
     int status = choiri_msgpack_scan(bytes);
     if (status != CHOIR_OK) return explain_scan(status, ret_text);
-    d.r = choiri_reader_of(bytes);
+    d.r = *r;
+    r->pos = r->end;
     d.u = u;
     d.arena = arena;
     d.steps = CHOIRI_MSGPACK_STEPS + (uint64_t)CHOIRI_MSGPACK_STEPS_EACH * bytes.len;

@@ -6,6 +6,7 @@
  * one, because Some(None) would otherwise arrive as None. */
 #include "value/msgpack.h"
 
+#include "value/bind.h"
 #include "value/json.h"
 #include "value/unit.h"
 #include "wire/utf8.h"
@@ -180,7 +181,12 @@ static void encode_duration(encoder *e, const choir_timespan *d) {
     }
 }
 
-static void encode_scalar(encoder *e, uint32_t kind, const void *p) {
+static void encode_end(encoder *e, uint32_t type, const void *p) {
+    uint64_t number;
+    if (choiri_unbind(e->w, e->u, type, p, &number)) choiri_msgpack_write_uint(e->w, number);
+}
+
+static void encode_scalar(encoder *e, uint32_t type, uint32_t kind, const void *p) {
     choiri_writer *w = e->w;
     switch (kind) {
     case CHOIR_KIND_BOOL: encode_bool(e, *(const uint8_t *)p); break;
@@ -200,8 +206,8 @@ static void encode_scalar(encoder *e, uint32_t kind, const void *p) {
     case CHOIR_KIND_STRING: encode_string(e, p); break;
     case CHOIR_KIND_BYTES: choiri_msgpack_write_bin(w, *(const choir_bytes *)p); break;
     case CHOIR_KIND_UNIT: choiri_msgpack_write_nil(w); break;
-    case CHOIR_KIND_TX: choiri_msgpack_write_uint(w, ((const choir_tx *)p)->v); break;
-    case CHOIR_KIND_RX: choiri_msgpack_write_uint(w, ((const choir_rx *)p)->v); break;
+    case CHOIR_KIND_TX:
+    case CHOIR_KIND_RX: encode_end(e, type, p); break;
     case CHOIR_KIND_DURATION: encode_duration(e, p); break;
     default: fail(e, CHOIR_ERR_INVALID); break; /* never */
     }
@@ -210,7 +216,7 @@ static void encode_scalar(encoder *e, uint32_t kind, const void *p) {
 static void encode(encoder *e, uint32_t type, const void *p, uint32_t depth) {
     const choir_type *t = choiri_unit_type(e->u, type);
     if (choiri_msgpack_is_scalar(t->kind)) {
-        encode_scalar(e, t->kind, p);
+        encode_scalar(e, type, t->kind, p);
         return;
     }
     if (depth == CHOIRI_VALUE_DEPTH) {

@@ -47,7 +47,8 @@ static int pack(values *v, uint32_t type, const void *value, choir_bytes *ret) {
 }
 
 static int unpack(values *v, uint32_t type, choir_bytes bytes, void *value, choiri_text *text) {
-    return choiri_msgpack_decode(bytes, &v->ts->unit, type, &v->arena, value, text);
+    choiri_reader r = choiri_reader_of(bytes);
+    return choiri_msgpack_decode(&r, &v->ts->unit, type, &v->arena, value, text);
 }
 
 /* "82 a1'a'01": hex, with text between quotes. */
@@ -387,8 +388,8 @@ Test(msgpack, every_bit_flip_is_an_error_or_a_value) {
             choiri_arena arena;
             choiri_text text;
             choiri_arena_init(&arena, v->env, NULL, 0, choiri_value_arena_limit(packed.len));
-            int status = choiri_msgpack_decode((choir_bytes){bytes, packed.len}, &v->ts->unit, type, &arena,
-                                               value, &text);
+            choiri_reader r = choiri_reader_of((choir_bytes){bytes, packed.len});
+            int status = choiri_msgpack_decode(&r, &v->ts->unit, type, &arena, value, &text);
             choir_bytes again = {NULL, 0};
             errors += status != CHOIR_OK;
             good += status == CHOIR_OK;
@@ -444,8 +445,8 @@ Test(msgpack, memory_is_bounded_by_the_payload) {
     choiri_arena arena;
     choiri_text text;
     choiri_arena_init(&arena, v->env, NULL, 0, choiri_value_arena_limit(3 + COUNT));
-    int status =
-        choiri_msgpack_decode((choir_bytes){bytes, 3 + COUNT}, &v->ts->unit, type, &arena, &list, &text);
+    choiri_reader r = choiri_reader_of((choir_bytes){bytes, 3 + COUNT});
+    int status = choiri_msgpack_decode(&r, &v->ts->unit, type, &arena, &list, &text);
     cr_assert_eq(status, CHOIR_ERR_TOO_LARGE);
     cr_assert_str_eq(text.data, "over the memory limit");
     choiri_arena_reset(&arena);
@@ -515,7 +516,8 @@ Test(msgpack, text_and_bytes_are_borrowed) {
     } pair;
     choiri_arena none;
     choiri_arena_init(&none, v->env, NULL, 0, 0);
-    cr_assert_eq(choiri_msgpack_decode(in, &v->ts->unit, type_of(v, "(String, Vec<u8>)"), &none, &pair, NULL),
+    choiri_reader r = choiri_reader_of(in);
+    cr_assert_eq(choiri_msgpack_decode(&r, &v->ts->unit, type_of(v, "(String, Vec<u8>)"), &none, &pair, NULL),
                  CHOIR_OK);
     cr_assert_eq((const uint8_t *)pair.s.data, in.data + 2);
     cr_assert_eq(pair.b.data, in.data + 7);
@@ -541,7 +543,8 @@ Test(msgpack, each_allocation_fails_in_turn) {
         choiri_text text;
         small.fail_at = small.calls + n;
         choiri_arena_init(&arena, env, NULL, 0, SIZE_MAX);
-        status = choiri_msgpack_decode(packed, &v->ts->unit, type, &arena, value, &text);
+        choiri_reader r = choiri_reader_of(packed);
+        status = choiri_msgpack_decode(&r, &v->ts->unit, type, &arena, value, &text);
         cr_assert(status == CHOIR_OK || status == CHOIR_ERR_NO_MEMORY);
         if (status != CHOIR_OK) cr_assert(strstr(text.data, "out of memory"), "%s", text.data);
         failures += status != CHOIR_OK;

@@ -162,7 +162,8 @@ static int write_msgpack(values *v, uint32_t t, const void *value, choir_bytes *
 
 static int read_msgpack(values *v, uint32_t t, choir_bytes bytes, void *value) {
     choiri_text why;
-    return choiri_msgpack_decode(bytes, &v->ts->unit, t, &v->arena, value, &why);
+    choiri_reader r = choiri_reader_of(bytes);
+    return choiri_msgpack_decode(&r, &v->ts->unit, t, &v->arena, value, &why);
 }
 
 static int write_json(values *v, uint32_t t, const void *value, choir_bytes *ret) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Descriptor-driven postcard codec: C values to bytes and back. Decoded strings and bytes point into the input,
- * the rest lives in the arena; both directions bound nesting at 64. The descriptor has been checked. */
+/* Descriptor-driven postcard codec: C values to bytes and back. Decoded strings and bytes point into the
+ * input, the rest lives in the arena; both directions bound nesting at 64. The descriptor has been checked.
+ * Ends of channels go through the binder of the reader or writer (choir/binder.h), whose statuses are added
+ * to those below. */
 #ifndef CHOIRI_VALUE_H
 #define CHOIRI_VALUE_H
 
@@ -23,24 +25,25 @@ static inline size_t choiri_value_arena_limit(size_t payload) {
     return 65536u + 16u * payload;
 }
 
-/* Failures stick in the writer: ERR_INVALID (bad tag, text that is not UTF-8, a never value, bad char), ERR_DEPTH,
- * ERR_NO_MEMORY. */
+/* Failures stick in the writer: ERR_INVALID (bad tag, text that is not UTF-8, a never value, bad char),
+ * ERR_DEPTH, ERR_NO_MEMORY. */
 void choiri_value_encode(choiri_writer *w, const choir_unit *u, uint32_t type, const void *value);
 
-/* OK · ERR_TRUNCATED · ERR_MALFORMED · ERR_DEPTH · ERR_TOO_LARGE (arena limit) · ERR_NO_MEMORY. `ret_value` has
- * the type's size and is undefined after a failure. ret_text (may be NULL) says where and what, e.g.
+/* OK · ERR_TRUNCATED · ERR_MALFORMED · ERR_DEPTH · ERR_TOO_LARGE (arena limit) · ERR_NO_MEMORY. `ret_value`
+ * has the type's size and is undefined after a failure. ret_text (may be NULL) says where and what, e.g.
  * "args.1: truncated i64". Bytes behind the value are left in the reader. */
 int choiri_value_decode(choiri_reader *r, const choir_unit *u, uint32_t type, choiri_arena *arena,
                         void *ret_value, choiri_text *ret_text);
 
 /* Fewest bytes a value of this type takes on the wire (0 for zero-sized ones); bounds list counts. */
 size_t choiri_value_min_size(const choir_unit *u, uint32_t type);
-/* Are zeros a value of this type? Not of never, nor of what holds a box outside an option or a list: it must point
- * somewhere. So fields of such types have no default. */
+/* Are zeros a value of this type? Not of never, nor of what holds a box outside an option or a list: it must
+ * point somewhere. So fields of such types have no default. */
 bool choiri_value_has_zero(const choir_unit *u, uint32_t type);
 
-/* Does a value take neither memory nor bytes? Then there is nothing to do for it, and nothing must be done: a few bytes of
- * nested lists could announce billions of such values, and a few types be made of billions of such parts. */
+/* Does a value take neither memory nor bytes? Then there is nothing to do for it, and nothing must be done: a
+ * few bytes of nested lists could announce billions of such values, and a few types be made of billions of
+ * such parts. */
 static inline bool choiri_value_is_nothing(const choir_unit *u, uint32_t type, size_t size) {
     return size == 0 && choiri_value_min_size(u, type) == 0;
 }

@@ -5,6 +5,7 @@
  * the bytes that are left (or a constant for elements without bytes), memory by the arena's limit; text and bytes
  * take none, they point into the input. Failures are kept in the reader; which type failed and where is noted on the
  * way out, so a good value pays nothing for it. Duplicate map keys are kept as they came. */
+#include "value/bind.h"
 #include "value/decoder.h"
 #include "value/unit.h"
 
@@ -124,6 +125,11 @@ static bool decode_duration(choiri_reader *r, choir_timespan *out) {
     return true;
 }
 
+static bool decode_end(decoder *d, uint32_t type, void *out) {
+    uint64_t number;
+    return choiri_read_varint(d->r, &number) && choiri_bind(d->r, d->u, type, number, out);
+}
+
 static bool decode_scalar(choiri_reader *r, uint32_t kind, void *out) {
     uint64_t u;
     int64_t i;
@@ -154,8 +160,6 @@ static bool decode_scalar(choiri_reader *r, uint32_t kind, void *out) {
     case CHOIR_KIND_STRING: return choiri_read_string(r, out);
     case CHOIR_KIND_BYTES: return choiri_read_bytes(r, out);
     case CHOIR_KIND_UNIT: return true;
-    case CHOIR_KIND_TX: return choiri_read_varint(r, &((choir_tx *)out)->v);
-    case CHOIR_KIND_RX: return choiri_read_varint(r, &((choir_rx *)out)->v);
     case CHOIR_KIND_DURATION: return decode_duration(r, out);
     default: return choiri_reader_fail(r, CHOIR_ERR_MALFORMED); /* never */
     }
@@ -180,8 +184,11 @@ static bool decode(decoder *d, uint32_t type, void *out, uint32_t depth) {
     for (;; depth++) {
         const choir_type *t = choiri_unit_type(d->u, type);
         bool ok;
-        if (!choiri_kind_nests(t->kind)) {
+        if (t->kind - CHOIR_KIND_OPTION >
+            CHOIR_KIND_RX - CHOIR_KIND_OPTION) { /* around what nests and ends */
             ok = decode_scalar(d->r, t->kind, out);
+        } else if (t->kind >= CHOIR_KIND_TX) {
+            ok = decode_end(d, type, out);
         } else if (depth == CHOIRI_VALUE_DEPTH) {
             ok = choiri_reader_fail(d->r, CHOIR_ERR_DEPTH);
         } else if (t->kind == CHOIR_KIND_OPTION) {
@@ -211,6 +218,7 @@ void choiri_decoder_explain(const decoder *d, choiri_text *text) {
     choiri_text_init(text);
     choiri_path_write(&d->path, d->u, text);
     if (text->len > 0) choiri_text_add(text, ": ");
+    if (choiri_bind_explain(d->u, d->failed, d->r->status, text)) return;
     switch (d->r->status) {
     case CHOIR_ERR_DEPTH: choiri_text_add(text, "nested more than 64 deep"); break;
     case CHOIR_ERR_TOO_LARGE: choiri_text_add(text, "over the memory limit"); break;

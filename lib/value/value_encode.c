@@ -6,6 +6,7 @@
  * is checked where a peer would choke on it (tags, text, chars); that descriptors are right was checked when the
  * service was prepared. Rejected: compiling each type to a list of steps first; that is twice the code and saves
  * little, because the time goes into copying bytes and checking text. */
+#include "value/bind.h"
 #include "value/unit.h"
 #include "value/value.h"
 #include "wire/utf8.h"
@@ -80,6 +81,11 @@ static void encode_duration(choiri_writer *w, const choir_timespan *v) {
     choiri_write_varint(w, v->nanoseconds);
 }
 
+static void encode_end(choiri_writer *w, const choir_unit *u, uint32_t type, const void *p) {
+    uint64_t number;
+    if (choiri_unbind(w, u, type, p, &number)) choiri_write_varint(w, number);
+}
+
 static void encode(choiri_writer *w, const choir_unit *u, uint32_t type, const void *p, uint32_t depth) {
     for (;; depth++) {
         const choir_type *t = choiri_unit_type(u, type);
@@ -132,8 +138,8 @@ static void encode(choiri_writer *w, const choir_unit *u, uint32_t type, const v
                 encode_fields(w, u, t->first, t->count, p, depth + 1);
             return;
         case CHOIR_KIND_ENUM: encode_enum(w, u, t, p, depth + 1); return;
-        case CHOIR_KIND_TX: choiri_write_varint(w, ((const choir_tx *)p)->v); return;
-        case CHOIR_KIND_RX: choiri_write_varint(w, ((const choir_rx *)p)->v); return;
+        case CHOIR_KIND_TX:
+        case CHOIR_KIND_RX: encode_end(w, u, type, p); return;
         case CHOIR_KIND_DURATION: encode_duration(w, p); return;
         default: break; /* never */
         }

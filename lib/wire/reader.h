@@ -7,18 +7,20 @@
 
 #include "base/bytes.h"
 #include "choir/base.h"
+#include "choir/binder.h"
 #include "choir/status.h"
 
 #include <string.h>
 
 typedef struct choiri_reader {
     const uint8_t *pos, *end;
-    int status; /* OK, ERR_TRUNCATED, ERR_MALFORMED, ERR_DEPTH */
+    int status; /* OK, ERR_TRUNCATED, ERR_MALFORMED, ERR_DEPTH; of values also those of their decoders */
+    const choir_binder *binder; /* for ends of channels in values. Borrowed; NULL: they stay numbers */
 } choiri_reader;
 
 static inline choiri_reader choiri_reader_of(choir_bytes b) {
     const uint8_t *start = b.data ? b.data : (const uint8_t *)""; /* arithmetic on NULL is undefined */
-    return (choiri_reader){start, start + b.len, CHOIR_OK};
+    return (choiri_reader){start, start + b.len, CHOIR_OK, NULL};
 }
 static inline size_t choiri_reader_left(const choiri_reader *r) {
     return (size_t)(r->end - r->pos);

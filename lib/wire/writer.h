@@ -6,6 +6,7 @@
 #define CHOIRI_WRITER_H
 
 #include "base/outq.h"
+#include "choir/binder.h"
 #include "choir/metadata.h"
 #include "choir/status.h"
 
@@ -18,8 +19,9 @@
 
 typedef struct choiri_writer {
     choiri_outq *q;
-    uint8_t *base, *pos, *end; /* reserved piece; base..pos is written and not committed */
-    choir_chunk *chunk;        /* spans inside it may be retained; NULL is none. Borrowed. */
+    uint8_t *base, *pos, *end;  /* reserved piece; base..pos is written and not committed */
+    choir_chunk *chunk;         /* spans inside it may be retained; NULL is none. Borrowed. */
+    const choir_binder *binder; /* for ends of channels in values. Borrowed; NULL: they are numbers */
     uint32_t splices;
     int status; /* OK, ERR_NO_MEMORY, ERR_TOO_LARGE, ERR_INVALID, ERR_DEPTH; first wins */
 } choiri_writer;
@@ -30,6 +32,7 @@ static inline void choiri_writer_init(choiri_writer *w, choiri_outq *q, choir_ch
     w->base = w->pos = q->tail ? q->tail->end : NULL;
     w->end = q->tail ? q->tail->limit : NULL;
     w->chunk = chunk;
+    w->binder = NULL;
     w->splices = 0;
     w->status = CHOIR_OK;
 }
