@@ -7,7 +7,7 @@ usage: msgpack.py CHOIR FOLDER
 
 FOLDER is for the Node peer's library, which npm installs there as package-lock.json says. Prints TAP; a peer whose
 interpreter or library is missing is skipped by name, or with CHOIR_ALL_PEERS=1 a failure. The session in hex of
-docs/protocol-msgpack.md is held with `choir serve`, too.
+docs/protocol/msgpack.md is held with `choir serve`, too.
 """
 import json
 import os
@@ -138,7 +138,7 @@ def test_peer(tap, language, choir, peer):
 
 def read_document():
     """The frames of the documented session: pairs of direction and bytes."""
-    path = os.path.join(os.path.dirname(os.path.dirname(HERE)), "docs", "protocol-msgpack.md")
+    path = os.path.join(os.path.dirname(os.path.dirname(HERE)), "docs", "protocol", "msgpack.md")
     with open(path, encoding="utf-8") as file:
         lines = [re.match(r"^([<>]) +([0-9a-f]+)(?:  |$)", line) for line in file.read().splitlines()]
     frames, left = [], 0

@@ -21,7 +21,7 @@ extern "C" {
 typedef struct choir_session choir_session;
 
 /* How messages and values are spelled on a link. postcard is vox's own: positional, needs schemas, fastest. msgpack is an
- * extension of ours that any language with a msgpack library can speak (docs/protocol-msgpack.md). */
+ * extension of ours that any language with a msgpack library can speak (docs/protocol/msgpack.md). */
 #define CHOIR_CODEC_POSTCARD 0u
 #define CHOIR_CODEC_MSGPACK  1u
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages as msgpack. rule: msgpack.message (docs/protocol-msgpack.md)
+/* Messages as msgpack. rule: msgpack.message (docs/protocol/msgpack.md)
  *
  * Reading is driven by two tables: the members that there are, and the variants with the members they may and must have.
  * A member that is not known is skipped, one that comes twice is an error, and empty metadata and schemas may be left out.

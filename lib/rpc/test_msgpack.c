@@ -115,7 +115,7 @@ static void expect_undisturbed(test_peer *p) {
 
 /* ---- honest ---- */
 
-/* The conversation of docs/protocol-msgpack.md, byte for byte. */
+/* The conversation of docs/protocol/msgpack.md, byte for byte. */
 Test(msgpack, a_whole_session) {
     test_peer p;
     choir_bytes frame;

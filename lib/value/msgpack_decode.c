@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* msgpack to C values, driven by descriptors. rule: msgpack.value (docs/protocol-msgpack.md)
+/* msgpack to C values, driven by descriptors. rule: msgpack.value (docs/protocol/msgpack.md)
  *
  * The pre-scan has seen all of the input, so nesting, lengths and counts are known to be honest; what is left to check is
  * the type, which nobody has announced: values of a peer in another language are taken as generously as they are clear.

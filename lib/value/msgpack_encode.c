@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* C values to msgpack, driven by descriptors. rule: msgpack.value (docs/protocol-msgpack.md)
+/* C values to msgpack, driven by descriptors. rule: msgpack.value (docs/protocol/msgpack.md)
  *
  * The sister of value_encode.c: the same checks of what the program hands in, the same walk, other bytes. What is written
  * is what serde writes for msgpack with names, with one exception: an option whose value can itself be nil is an array of

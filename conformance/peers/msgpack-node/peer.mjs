@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A peer in JavaScript that knows choir from docs/protocol-msgpack.md alone: the Testbed service, as client and server.
+// A peer in JavaScript that knows choir from docs/protocol/msgpack.md alone: the Testbed service, as client and server.
 //
 // usage: node peer.mjs serve                        prints where it listens, then answers until it is stopped
 //        node peer.mjs call HOST:PORT METHOD JSON...   prints the result, or `error: ...` and exits with 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A peer in Python that knows choir from docs/protocol-msgpack.md alone: the Testbed service, as client and server.
+"""A peer in Python that knows choir from docs/protocol/msgpack.md alone: the Testbed service, as client and server.
 
 usage: peer.py serve                       prints where it listens, then answers until it is stopped
        peer.py call HOST:PORT METHOD JSON...   prints the result, or `error: ...` and exits with 1
