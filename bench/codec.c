@@ -2,8 +2,9 @@
 /* How long the codec takes for one GnarlyPayload: what a call does with its arguments, without the call.
  *
  *   codec write VALUE.json FILE     its postcard, for the peers that are compared with
- *   codec time VALUE.json SECONDS   medians, as one line of JSON: encoding, decoding, and decoding through a translation
- *                                   plan what a peer sends whose structs have their fields the other way round
+ *   codec time VALUE.json SECONDS   medians, as one line of JSON: encoding, decoding, and decoding through a
+ *                                   translation plan what a peer sends whose structs have their fields in the
+ *                                   opposite order
  *   codec repeat VALUE.json WHAT N  encodes, decodes or translates N times (run under callgrind) */
 #include "codec.h"
 #include "reordered.h"

@@ -3,8 +3,9 @@
  *
  *   echo serve PORT [CORE]
  *   echo client PORT IN_FLIGHT SECONDS [CORE]
- * The client prints one line of JSON; allocations are those of its own process per call in the window, counted in the
- * allocator that the loop was given. The server prints its own count for each session on standard error. */
+ * The client prints one line of JSON; allocations are those of its own process per call in the window,
+ * counted in the allocator that the loop was given. The server prints its own count for each session on
+ * standard error. */
 #include "choir/net.h"
 #include "harness.h"
 #include "testbed/testbed.h"

@@ -81,7 +81,8 @@ static inline int bench_compare(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* `sent` and `received`: bytes per call on the link, 0 when not known; `allocations`: of the process in the window, or -1. */
+/* `sent` and `received`: bytes per call on the link, 0 when not known; `allocations`: of the process in the
+ * window, or -1. */
 static inline void bench_report(bench *b, double sent, double received, double allocations) {
     double seconds = (double)(b->stop - b->start) * 1e-9;
     double p50 = 0, p99 = 0;

@@ -3,7 +3,8 @@
  *
  *   memory_link summary         allocations per call, bytes per idle session, calls per second
  *   memory_link echo|lookup N [msgpack]
- *                              N calls, 64 in flight (run under callgrind, twice, to get instructions per call)
+ *                              N calls, 64 in flight (run under callgrind, twice, to get instructions per
+ *                              call)
  *   memory_link timers N ARMED  N echo calls with deadlines while ARMED other calls wait with theirs */
 #include "choir/attachment.h"
 #include "choir/rpc.h"

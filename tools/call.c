@@ -249,7 +249,8 @@ static int print_outcome(const call *c, const choir_event *done) {
         hint =
             "the types that were written, or those that the peer announced, are not right; --types FILE says which "
             "interface file has them";
-    /* With a status the answer could not be read here; without one the text is the peer's, in which "ours" is its own. */
+    /* With a status the answer could not be read here; without one the text is the peer's, in which "ours" is
+     * its own. */
     bool by_peer =
         done->outcome == CHOIR_OUTCOME_INVALID_PAYLOAD && done->status == CHOIR_OK && done->text.len > 0;
     tool_say("%s: %s%s%s%.*s", name, choir_outcome_text(done->outcome), done->text.len > 0 ? ": " : "",

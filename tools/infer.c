@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Types of arguments from how they are written, for methods whose types nobody has told us.
  *
- * A caller announces the types of its arguments, and peers compare them with theirs to the letter: so only what can be one
- * type is taken for that, and the rest has to be spelled out. Strings are String, true and false bool, numbers with a
- * suffix what it says (7u32), other numbers with a fraction or exponent f64, arrays Vec of what their elements are, and
- * objects with a name in front are structs: Point{"x": 1i32, "y": 2i32}. A wrong guess does no harm: the peer refuses it.
+ * A caller announces the types of its arguments, and peers compare them with theirs to the letter: so only
+ * what can be one type is taken for that, and the rest has to be spelled out. Strings are String, true and
+ * false bool, numbers with a suffix what it says (7u32), other numbers with a fraction or exponent f64,
+ * arrays Vec of what their elements are, and objects with a name in front are structs: Point{"x": 1i32, "y":
+ * 2i32}. A wrong guess does no harm: the peer refuses it.
  *
- * Each text is read once and written twice: as the JSON that remains without suffixes and names, and as the type in the
- * words of an interface file. That file is then read like any other, so that types are made and laid out in one place. */
+ * Each text is read once and written twice: as the JSON that remains without suffixes and names, and as the
+ * type in the words of an interface file. That file is then read like any other, so that types are made and
+ * laid out in one place. */
 #include "infer.h"
 
 #include <stdarg.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The command line.
  *
- * Rejected: getopt_long. It takes -7 for an option wherever it stands, and people call with numbers below 0. */
+ * Rejected: getopt_long. It takes -7 for an option wherever it stands, and people call with numbers below
+ * 0. */
 #include "tool.h"
 
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* choir schema: what an interface file says, as text for people and as a snapshot for later comparison; and how two
- * versions of one get along. */
+/* choir schema: what an interface file says, as text for people and as a snapshot for later comparison; and
+ * how two versions of one get along. */
 #include "idl/idl.h"
 #include "tool.h"
 
@@ -12,7 +12,8 @@ typedef struct action {
     int (*run)(int argc, char **argv);
 } action;
 
-/* The file's services with their announcements; NULL: a message was printed, and *ret_status says how it ends. */
+/* The file's services with their announcements; NULL: a message was printed, and *ret_status says how it
+ * ends. */
 static idl *read_interface(int argc, char **argv, int *ret_status) {
     static const tool_option none[] = {{NULL, 0}};
     tool_options o = {.command = &tool_schema, .known = none, .argc = argc, .argv = argv};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Testbed's handlers, and those of its evolved version, which are echoes. Each is answered at once, but for an echo
- * that was asked to be slow: its answer waits in the request's own memory for a timer of libevent, and goes when the
- * timer fires, the caller cancels or the session ends, whichever is first. Methods with channels have no handler:
- * the library refuses their calls. */
+/* Testbed's handlers, and those of its evolved version, which are echoes. Each is answered at once, but for
+ * an echo that was asked to be slow: its answer waits in the request's own memory for a timer of libevent,
+ * and goes when the timer fires, the caller cancels or the session ends, whichever is first. Methods with
+ * channels have no handler: the library refuses their calls. */
 #include "serve_testbed.h"
 
 #include "testbed/testbed_evolved.h"

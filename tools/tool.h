@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the subcommands of `choir` share: exit statuses, options, messages for people, the loop.
  *
- * Results go to standard output; everything else goes to standard error, as a line that says what happened and, where
- * something can be done about it, a line that starts with "hint:". */
+ * Results go to standard output; everything else goes to standard error, as a line that says what happened
+ * and, where something can be done about it, a line that starts with "hint:". */
 #ifndef TOOL_H
 #define TOOL_H
 
@@ -49,8 +49,9 @@ typedef struct tool_options {
 
 enum { TOOL_END = -1, TOOL_OPERAND = -2, TOOL_BAD = -3 };
 
-/* The next option's index in `known`, or TOOL_OPERAND, TOOL_END, TOOL_BAD (a message was printed). Options and
- * operands come in any order. Only what starts with two dashes is an option, so that -7 is an argument of a call. */
+/* The next option's index in `known`, or TOOL_OPERAND, TOOL_END, TOOL_BAD (a message was printed). Options
+ * and operands come in any order. Only what starts with two dashes is an option, so that -7 is an argument of
+ * a call. */
 int tool_next(tool_options *o);
 /* Prints what is wrong with the command line; returns TOOL_USAGE. */
 int tool_usage(const tool_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -77,7 +78,8 @@ typedef struct tool {
 
 #define TOOL_SILENT UINT32_MAX
 
-/* Makes the loop; `log_level` is a CHOIR_LOG_* or TOOL_SILENT. False when that failed (a message was printed). */
+/* Makes the loop; `log_level` is a CHOIR_LOG_* or TOOL_SILENT. False when that failed (a message was
+ * printed). */
 bool tool_init(tool *t, uint32_t log_level);
 /* Frees the loop and all that it has. */
 void tool_deinit(tool *t);
@@ -87,8 +89,8 @@ bool tool_on_interrupt(tool *t, void (*fn)(void *ctx), void *ctx);
 int tool_failed(int status, choir_str text);
 /* The same for the end of a client. */
 int tool_client_failed(const char *url, int status, choir_str text);
-/* Connects and waits until the session is established. Returns an exit status; if that is not TOOL_OK, a message was
- * printed. */
+/* Connects and waits until the session is established. Returns an exit status; if that is not TOOL_OK, a
+ * message was printed. */
 int tool_connect(tool *t, const tool_command *command, const char *url, const choir_client_options *options,
                  choir_client **ret_client);
 void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -104,8 +106,8 @@ static inline double tool_ms(choir_duration d) {
 
 /* Reads an interface file. False: a message was printed. Returns owned (free with idl_free). */
 bool tool_read_types(const char *path, idl **ret_types);
-/* Finds SERVICE.METHOD, and returns an exit status. *ret_service is NULL for a method that is not built in: nobody knows its
- * types. When it is not in `types`, a message says what is. */
+/* Finds SERVICE.METHOD, and returns an exit status. *ret_service is NULL for a method that is not built in:
+ * nobody knows its types. When it is not in `types`, a message says what is. */
 int tool_find_method(const tool_command *command, const char *name, const idl *types,
                      const choir_service **ret_service, uint32_t *ret_method);
 /* Prints all methods with their types. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The limit: echo over TCP with nothing but a 4-byte length in front, epoll, one read per wake-up, and one write that
- * gathers all that the wake-up has produced. The payload sizes are those of the library's own messages, so that the same
- * number of bytes crosses the link.
+/* The limit: echo over TCP with nothing but a 4-byte length in front, epoll, one read per wake-up, and one
+ * write that gathers all that the wake-up has produced. The payload sizes are those of the library's own
+ * messages, so that the same number of bytes crosses the link.
  *
  *   raw serve PORT ANSWER_BYTES [CORE]
  *   raw client PORT IN_FLIGHT SECONDS REQUEST_BYTES [CORE]

@@ -20,9 +20,9 @@ extern "C" {
 
 typedef struct choir_env choir_env;
 
-/* Memory source. `size` at free and `old_size` at realloc are what was asked for. Memory is aligned to 16 bytes; NULL means
- * that there is none, and a realloc that fails leaves the old block. `ctx` must live until the env and all chunks made by it are
- * gone. */
+/* Memory source. `size` at free and `old_size` at realloc are what was asked for. Memory is aligned to 16
+ * bytes; NULL means that there is none, and a realloc that fails leaves the old block. `ctx` must live until
+ * the env and all chunks made by it are gone. */
 typedef struct choir_allocator {
     void *(*alloc)(void *ctx, size_t size);
     void *(*realloc)(void *ctx, void *ptr, size_t old_size, size_t size);
@@ -59,11 +59,11 @@ typedef struct choir_env_options {
     uint64_t memory_quota;
 } choir_env_options;
 
-/* Fills in the defaults. As with all options structs the program says how large its struct is: they grow at the end, so
- * that of a program which was compiled with an older header is smaller than the library's, and an init function that
- * filled in what the library knows would write behind it. `size` bytes are written; what the library does not know, members
- * of a newer header, becomes zero and is an error (ERR_INVALID) where it is set all the same. For the same reason options
- * structs hold each other by pointer. */
+/* Fills in the defaults. As with all options structs the program says how large its struct is: they grow at
+ * the end, so that of a program which was compiled with an older header is smaller than the library's, and an
+ * init function that filled in what the library knows would write behind it. `size` bytes are written; what
+ * the library does not know, members of a newer header, becomes zero and is an error (ERR_INVALID) where it
+ * is set all the same. For the same reason options structs hold each other by pointer. */
 CHOIR_API void choir_env_options_init_sized(choir_env_options *options, size_t size);
 static inline void choir_env_options_init(choir_env_options *options) {
     choir_env_options_init_sized(options, sizeof *options);

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* choir/type.h: static type descriptors.
  *
- * Role:    constant data that describes C types, methods and services. Everything type-driven works from it with
- *          one interpreter each: encoding, decoding, wire schemas, printing. There is no code per type.
- * Owner:   the program (usually const data made by a generator or written by hand); the library only reads it.
+ * Role:    constant data that describes C types, methods and services. Everything type-driven works from it
+ *          with one interpreter each: encoding, decoding, wire schemas, printing. There is no code per type.
+ * Owner:   the program (usually const data made by a generator or written by hand); the library only reads
+ *          it.
  * Life:    must outlive every env that has seen it.
  * Threads: read-only, shared freely.
  * Errors:  a unit made for another version is ERR_ABI wherever it is given.
  *
- * References between records are indices, not pointers, and names are offsets into one string block, so a unit
- * needs no relocations. Records only ever grow at the end; the unit carries their sizes (strides), so a
+ * References between records are indices, not pointers, and names are offsets into one string block, so a
+ * unit needs no relocations. Records only ever grow at the end; the unit carries their sizes (strides), so a
  * newer library reads units made for an older one.
  *
  * How a type looks in C: integers and floats as themselves (u128 as choir_u128, char as uint32_t), string as
- * choir_str, bytes (Vec<u8>) as choir_bytes, lists and sets as choir_list, maps as choir_list of key-value structs,
- * arrays as T[N], options as a struct of `bool` and value, tuples and structs as structs, enums and results as a
- * struct of uint32_t tag (position of the variant) and a union, Box<T> as T *.
+ * choir_str, bytes (Vec<u8>) as choir_bytes, lists and sets as choir_list, maps as choir_list of key-value
+ * structs, arrays as T[N], options as a struct of `bool` and value, tuples and structs as structs, enums and
+ * results as a struct of uint32_t tag (position of the variant) and a union, Box<T> as T *.
  */
 #ifndef CHOIR_TYPE_H
 #define CHOIR_TYPE_H
@@ -30,35 +31,34 @@ extern "C" {
 #define CHOIR_TYPE_ABI 1u
 
 /* Type kinds. */
-#define CHOIR_KIND_BOOL   1u
-#define CHOIR_KIND_U8     2u
-#define CHOIR_KIND_U16    3u
-#define CHOIR_KIND_U32    4u
-#define CHOIR_KIND_U64    5u
-#define CHOIR_KIND_U128   6u
-#define CHOIR_KIND_I8     7u
-#define CHOIR_KIND_I16    8u
-#define CHOIR_KIND_I32    9u
-#define CHOIR_KIND_I64    10u
-#define CHOIR_KIND_I128   11u
-#define CHOIR_KIND_F32    12u
-#define CHOIR_KIND_F64    13u
-#define CHOIR_KIND_CHAR   14u /* uint32_t, a Unicode scalar value */
-#define CHOIR_KIND_STRING 15u /* choir_str */
-#define CHOIR_KIND_BYTES  16u /* choir_bytes; Rust's Vec<u8> */
-#define CHOIR_KIND_UNIT   17u /* nothing */
-#define CHOIR_KIND_NEVER  18u /* no value exists */
-#define CHOIR_KIND_OPTION 19u /* elem; bool at 0, value at `offset` */
-#define CHOIR_KIND_LIST   20u /* elem; choir_list */
-#define CHOIR_KIND_SET    21u /* elem; choir_list */
-#define CHOIR_KIND_MAP    22u /* elem is the tuple (key, value); choir_list of it */
-#define CHOIR_KIND_ARRAY  23u /* elem, count; elements from 0 */
-#define CHOIR_KIND_BOX    24u /* elem; a pointer, never NULL */
-#define CHOIR_KIND_TUPLE  25u /* fields [first, first + count), without names */
-#define CHOIR_KIND_STRUCT 26u /* name; fields [first, first + count) */
-#define CHOIR_KIND_ENUM   27u /* name; variants [first, first + count); uint32_t tag at 0 */
-#define CHOIR_KIND_RESULT                                                                                    \
-    28u /* elem is Ok, elem2 is Err; uint32_t tag at 0 (0 ok, 1 err), value at `offset` */
+#define CHOIR_KIND_BOOL     1u
+#define CHOIR_KIND_U8       2u
+#define CHOIR_KIND_U16      3u
+#define CHOIR_KIND_U32      4u
+#define CHOIR_KIND_U64      5u
+#define CHOIR_KIND_U128     6u
+#define CHOIR_KIND_I8       7u
+#define CHOIR_KIND_I16      8u
+#define CHOIR_KIND_I32      9u
+#define CHOIR_KIND_I64      10u
+#define CHOIR_KIND_I128     11u
+#define CHOIR_KIND_F32      12u
+#define CHOIR_KIND_F64      13u
+#define CHOIR_KIND_CHAR     14u /* uint32_t, a Unicode scalar value */
+#define CHOIR_KIND_STRING   15u /* choir_str */
+#define CHOIR_KIND_BYTES    16u /* choir_bytes; Rust's Vec<u8> */
+#define CHOIR_KIND_UNIT     17u /* nothing */
+#define CHOIR_KIND_NEVER    18u /* no value exists */
+#define CHOIR_KIND_OPTION   19u /* elem; bool at 0, value at `offset` */
+#define CHOIR_KIND_LIST     20u /* elem; choir_list */
+#define CHOIR_KIND_SET      21u /* elem; choir_list */
+#define CHOIR_KIND_MAP      22u /* elem is the tuple (key, value); choir_list of it */
+#define CHOIR_KIND_ARRAY    23u /* elem, count; elements from 0 */
+#define CHOIR_KIND_BOX      24u /* elem; a pointer, never NULL */
+#define CHOIR_KIND_TUPLE    25u /* fields [first, first + count), without names */
+#define CHOIR_KIND_STRUCT   26u /* name; fields [first, first + count) */
+#define CHOIR_KIND_ENUM     27u /* name; variants [first, first + count); uint32_t tag at 0 */
+#define CHOIR_KIND_RESULT   28u /* elem is Ok, elem2 Err; uint32_t tag at 0 (1 is Err), value at `offset` */
 #define CHOIR_KIND_TX       29u /* elem; choir_tx, the sending end of a channel; in arguments only */
 #define CHOIR_KIND_RX       30u /* elem; choir_rx, the receiving end */
 #define CHOIR_KIND_DURATION 31u /* choir_timespan; Rust's std::time::Duration */
@@ -86,7 +86,8 @@ typedef struct choir_timespan {
     uint32_t nanoseconds;
 } choir_timespan;
 
-/* Lists, bytes, sets and maps stand for two Rust types each, which differ in what is announced. Member `count` says which:
+/* Lists, bytes, sets and maps stand for two Rust types each, which differ in what is announced. Member
+ * `count` says which:
  *              0          1
  *   list       Vec<T>     [T] (Box<[T]>, Arc<[T]>, ...)
  *   bytes      Vec<u8>    [u8]
@@ -109,9 +110,9 @@ typedef struct choir_type {
     uint32_t first;  /* field or variant index */
     uint32_t count;  /* fields, variants or array elements; CHOIR_COUNT_* */
     uint32_t offset; /* of the value inside an option or result */
-    /* Instantiations of a generic declaration: its number in the unit from 1, the same for all of them, and its type
-     * parameters with what they stand for here; constant parameters are left out. 0: the record is a declaration of
-     * its own. Each instantiation has one record. */
+    /* Instantiations of a generic declaration: its number in the unit from 1, the same for all of them, and
+     * its type parameters with what they stand for here; constant parameters are left out. 0: the record is a
+     * declaration of its own. Each instantiation has one record. */
     uint32_t decl;
     uint32_t first_param; /* param index */
     uint32_t params;      /* how many */
@@ -148,8 +149,8 @@ typedef struct choir_variant {
 #define CHOIR_METHOD_IDEM 1u
 /* A running handler outlives its caller's cancel. */
 #define CHOIR_METHOD_PERSIST 2u
-/* Only to be called: its answer has the types that the peer announces, whatever they are; `ok` and `err` are not used. The
- * CALL_DONE event says what its value is. */
+/* Only to be called: its answer has the types that the peer announces, whatever they are; `ok` and `err` are
+ * not used. The CALL_DONE event says what its value is. */
 #define CHOIR_METHOD_DYNAMIC 4u
 
 typedef struct choir_method {
@@ -159,16 +160,17 @@ typedef struct choir_method {
     uint32_t ok;    /* type index */
     uint32_t err;   /* type index: E of Result<T, E>, never for methods that cannot fail */
     uint32_t reserved;
-    /* On the wire: rule rpc.method-id. Checked against the name when all of it and of the service's is ASCII; that of
-     * another name is as the generator made it, because the library has no tables of other letters' case. */
+    /* On the wire: rule rpc.method-id. Checked against the name when all of it and of the service's is ASCII;
+     * that of another name is as the generator made it, because the library has no tables of other letters'
+     * case. */
     uint64_t id;
-    /* What is announced about the arguments and the response: announcement index + 1; 0: computed when the service is
-     * first used. */
+    /* What is announced about the arguments and the response: announcement index + 1; 0: computed when the
+     * service is first used. */
     uint32_t args_announcement, response_announcement;
 } choir_method;
 
-/* A schema as it is announced, computed when the unit was made: CBOR of a Schema object, [at, at + len) of the unit's
- * schema_bytes. */
+/* A schema as it is announced, computed when the unit was made: CBOR of a Schema object, [at, at + len) of
+ * the unit's schema_bytes. */
 typedef struct choir_schema {
     uint64_t id;
     uint32_t at, len;
@@ -216,7 +218,8 @@ typedef struct choir_service {
 
 /* Index of the method with this name, as in the interface. OK · ERR_NOT_FOUND · ERR_ABI. */
 CHOIR_API int choir_service_find(const choir_service *service, choir_str name, uint32_t *ret_index);
-/* Names. Returns borrowed (valid as long as the unit). Empty when the index is none, or the unit cannot be read. */
+/* Names. Returns borrowed (valid as long as the unit). Empty when the index is none, or the unit cannot be
+ * read. */
 CHOIR_API choir_str choir_service_name(const choir_service *service);
 CHOIR_API choir_str choir_method_name(const choir_service *service, uint32_t index);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The transport prologue. rule: prologue.* (protocol page 02)
+/* The transport prologue. rule: prologue.* (docs/protocol/prologue.md)
  *
  * Whoever connects to the wrong port wants to know what answered, and whoever is connected to by mistake
  * wants to know by what: so everything that is not a prologue is named as well as its first bytes allow. */

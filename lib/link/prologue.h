@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The transport prologue: 8 bytes each way that fix conduit mode and codec of an attachment. Pure functions.
- * rule: prologue.* (protocol page 02). */
+ * rule: prologue.* (docs/protocol/prologue.md). */
 #ifndef CHOIRI_PROLOGUE_H
 #define CHOIRI_PROLOGUE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The prologue: each row of the protocol's page 02 for both roles, and what strangers are called. */
+/* The prologue: each row of docs/protocol/prologue.md for both roles, and what strangers are called. */
 #include "link/prologue.h"
 
 #include "choir/session.h"

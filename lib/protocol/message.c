@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The `Message` codec. rule: message.* (protocol page 04)
+/* The `Message` codec. rule: message.* (docs/protocol/messages.md)
  *
  * Every variant index is a varint on the wire, overlong forms included; all of ours are below 128 and are
  * written as one byte. An opaque value (args, ret, item) has a fixed 4-byte length, `schemas` a varint one.

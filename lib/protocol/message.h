@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The `Message` codec: every variant of the vox 0.4.0 session protocol. Decoding borrows from the payload;
- * encoding writes in place. rule: message.* (protocol page 04). */
+ * encoding writes in place. rule: message.* (docs/protocol/messages.md). */
 #ifndef CHOIRI_MESSAGE_H
 #define CHOIRI_MESSAGE_H
 

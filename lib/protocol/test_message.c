@@ -207,7 +207,7 @@ Test(message, fields_of_the_others) {
     bytes_free(in);
 }
 
-/* A10, A11, A13 and what page 04 of the protocol says about odd input. */
+/* A10, A11, A13 and what docs/protocol/messages.md says about odd input. */
 Test(message, odd_input) {
     static const struct {
         const char *hex;

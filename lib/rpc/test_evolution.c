@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Two programs with different versions of the same types: the plain Testbed calls the evolved one, and the other way
- * round, through a pair of sessions. What must come of it is the table of protocol page 05, with the choices it
+ * round, through a pair of sessions. What must come of it is in docs/protocol/schemas.md, with the choices it
  * recommends: a missing Option is none. */
 #include "rpc/driver.h"
 #include "schema/test_schema.h"

@@ -67,7 +67,8 @@ int choiri_compat_roots(choir_env *env, const choiri_root *before, const choiri_
 
 /* --- channels --- */
 
-/* What goes through a channel is decoded as it is, without a plan: whoever reads it must have the same layout. */
+/* What goes through a channel is decoded as it is, without a plan: whoever reads it must have the same
+ * layout. */
 static void items_must_be_the_same(choiri_compat_way *items, uint32_t argument, choiri_compat_way *ret) {
     if (items->reads == CHOIRI_READS_SAME || ret->reads == CHOIRI_READS_NOT) return;
     choiri_text_init(&ret->text);
@@ -78,8 +79,8 @@ static void items_must_be_the_same(choiri_compat_way *items, uint32_t argument, 
     ret->reads = CHOIRI_READS_NOT;
 }
 
-/* A Tx is given to who is called, so its items are read by the caller, as responses are; those of an Rx are read like
- * arguments. */
+/* A Tx is given to who is called, so its items are read by the caller, as responses are; those of an Rx are
+ * read like arguments. */
 static int compare_channels(choir_env *env, const choiri_root *before, const choiri_root *after,
                             choiri_compat_method *ret) {
     const choir_type *a = choiri_unit_type(before->unit, before->type);

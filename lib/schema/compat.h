@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Compatibility of two versions of an interface, decided by what peers with these versions would do: each announces its
- * types, and the other makes a plan. Nothing is decided here that a session would decide otherwise. */
+/* Compatibility of two versions of an interface, decided by what peers with these versions would do: each
+ * announces its types, and the other makes a plan. Nothing is decided here that a session would decide
+ * otherwise. */
 #ifndef CHOIRI_COMPAT_H
 #define CHOIRI_COMPAT_H
 
@@ -42,13 +43,13 @@ typedef struct choiri_compat_method {
     choiri_compat args, response; /* not of one that was added or removed */
 } choiri_compat_method;
 
-/* One root. OK · ERR_INVALID (a bad type; text of a way says which) · ERR_TOO_LARGE (types beyond the limits of a
- * connection) · ERR_NO_MEMORY. The units have been checked. */
+/* One root. OK · ERR_INVALID (a bad type; text of a way says which) · ERR_TOO_LARGE (types beyond the limits
+ * of a connection) · ERR_NO_MEMORY. The units have been checked. */
 int choiri_compat_roots(choir_env *env, const choiri_root *before, const choiri_root *after,
                         choiri_compat *ret_compat);
 
-/* All methods of a service, by id: those of `before` in order, then what was added. Stops when fn answers false.
- * Statuses of choiri_compat_roots and of choiri_service_prepare; ret_text says more. */
+/* All methods of a service, by id: those of `before` in order, then what was added. Stops when fn answers
+ * false. Statuses of choiri_compat_roots and of choiri_service_prepare; ret_text says more. */
 int choiri_compat_services(choir_env *env, const choir_service *before, const choir_service *after,
                            bool (*fn)(void *ctx, const choiri_compat_method *method), void *ctx,
                            choiri_text *ret_text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Declarations: the wire schemas of one extraction before they have ids. extract.c makes them from descriptors,
- * type_id.c finds their ids, schema_write.c turns them into CBOR. They live in one arena and point at each other,
- * recursive types included. */
+/* Declarations: the wire schemas of one extraction before they have ids. extract.c makes them from
+ * descriptors, type_id.c finds their ids, schema_write.c turns them into CBOR. They live in one arena and
+ * point at each other, recursive types included. */
 #ifndef CHOIRI_DECL_H
 #define CHOIRI_DECL_H
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* From wire schemas to descriptors. rule: schema.dynamic, limit.schema
  *
- * One walk in depth. A reference becomes the index of a type: first its arguments do, then the schema is instantiated
- * with them, unless that pair was met before. So every instantiation is read once, and variables are looked up in a
- * list of indices. A type's record is reserved before its components are made, which ends recursion: a component that
- * is not finished is put behind a pointer, because its size is not known.
+ * One walk in depth. A reference becomes the index of a type: first its arguments do, then the schema is
+ * instantiated with them, unless that pair was met before. So every instantiation is read once, and variables
+ * are looked up in a list of indices. A type's record is reserved before its components are made, which ends
+ * recursion: a component that is not finished is put behind a pointer, because its size is not known.
  *
- * Bounds, against a peer whose few bytes mean very much: reading costs steps by the byte, as in comparing; records are
- * counted; the walk ends at the depth that values end at; sizes and empty parts add up and have limits.
- * What has been received was checked then, so reading it cannot fail. */
+ * Bounds, against a peer whose few bytes mean very much: reading costs steps by the byte, as in comparing;
+ * records are counted; the walk ends at the depth that values end at; sizes and empty parts add up and have
+ * limits. What has been received was checked then, so reading it cannot fail. */
 #include "schema/dynamic.h"
 
 #include "value/unit.h"
@@ -16,7 +16,8 @@
 
 #include "base/assert.h"
 
-#define STEP_BYTES     32u /* reading so many bytes costs a step; what is nested is read again at each level */
+/* Reading so many bytes costs a step. What is nested is read again at each level. */
+#define STEP_BYTES     32u
 #define NAME_MAX_SHOWN 64u
 #define SCRATCH_MAX    ((size_t)16 << 20) /* the steps allow less; a guard */
 
@@ -162,7 +163,8 @@ static bool new_type(builder *b, const frame *f, uint32_t kind, uint32_t *ret) {
 
 /* Names end with NUL in a unit. */
 static bool add_name(builder *b, const frame *f, choir_bytes name, uint32_t *ret) {
-    /* Names go to logs and terminals as they are: no control characters, those of Latin-1 (c2 80 to c2 9f) included. */
+    /* Names go to logs and terminals as they are: no control characters, those of Latin-1 (c2 80 to c2 9f)
+     * included. */
     bool is_usable = name.len > 0;
     for (size_t i = 0; i < name.len; i++) {
         uint8_t byte = name.data[i];
@@ -295,9 +297,10 @@ static bool next_inside(builder *b, frame *f, choiri_wire_reader *w, const scope
     return next_component(b, f, w, s, &type) && put_inside(b, f, type, ret);
 }
 
-/* vox 0.4.0 announces the body of the first instance for all of them, in which the first parameter stands for everything of
- * the same type: a HashMap<u32, u32> makes all maps of its payload look like HashMap<K, K>. The arguments are always those of
- * the instance, and what they mean for a map and for Result is known (shape.c does the same for plans). */
+/* vox 0.4.0 announces the body of the first instance for all of them, in which the first parameter stands for
+ * everything of the same type: a HashMap<u32, u32> makes all maps of its payload look like HashMap<K, K>. The
+ * arguments are always those of the instance, and what they mean for a map and for Result is known (shape.c
+ * does the same for plans). */
 static bool has_params(const scope *s, const char *first, const char *second) {
     choiri_reader r = choiri_reader_of(s->params);
     choir_str a, c;

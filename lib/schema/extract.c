@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Extraction, step for step as vox 0.4.0 does it (protocol page 05, "How a type becomes schemas").
+/* Extraction, step for step as vox 0.4.0 does it (rule: schema.extraction).
  *
- * The rule that shapes everything: all instantiations of one type declaration share one schema, and whichever is
- * finished first decides its body. So the order in which types are visited is part of the wire format, and what
- * looks like an optimisation here (not looking at a body again) is what peers do and compare against.
+ * The rule that shapes everything: all instantiations of one type declaration share one schema, and whichever
+ * is finished first decides its body. So the order in which types are visited is part of the wire format, and
+ * what looks like an optimisation here (not looking at a body again) is what peers do and compare against.
  *
- * A type is a number: an index into the unit, or one of the few that descriptors cannot name. Boxes are looked
- * through where a type is visited, but they are part of what a type argument is, as in Rust. An instantiation of a
- * named declaration is its record, since const arguments are not in it to tell two of them apart; a builtin one is
- * its kind, and two records of it with equal arguments are the same instantiation.
+ * A type is a number: an index into the unit, or one of the few that descriptors cannot name. Boxes are
+ * looked through where a type is visited, but they are part of what a type argument is, as in Rust. An
+ * instantiation of a named declaration is its record, since const arguments are not in it to tell two of them
+ * apart; a builtin one is its kind, and two records of it with equal arguments are the same instantiation.
  *
  * Bounds: descriptors are the program's own, yet a type may contain itself in ways that Rust could not say
  * (an option of itself), and arguments are written out in full, so that tuples of tuples grow exponentially.
@@ -290,8 +290,8 @@ static choiri_ref variable(choir_str name) {
     return (choiri_ref){.var = name};
 }
 
-/* A component inside a body. One whose type is that of a type argument becomes the (first such) parameter; it is
- * still visited, so that its schema is emitted. */
+/* A component inside a body. One whose type is that of a type argument becomes the (first such) parameter; it
+ * is still visited, so that its schema is emitted. */
 static bool component(extraction *x, uint32_t of, const choiri_decl *body, uint32_t type, const visit *here,
                       choiri_ref *ret) {
     if (!refer(x, type, here, ret)) return false;
@@ -379,7 +379,7 @@ static bool result_body(extraction *x, uint32_t type, const visit *here, choiri_
     return enum_body(x, type, variants, COUNT(variants), here, body);
 }
 
-/* rule: rpc.error, what comes instead of an answer. */
+/* What comes instead of an answer. rule: rpc.vox-error */
 static bool vox_error_body(extraction *x, const visit *here, choiri_decl *body) {
     const newtype variants[] = {
         {CHOIR_STR("User"), x->root->err},          {CHOIR_STR("UnknownMethod"), TYPE_NONE},
@@ -468,7 +468,8 @@ static bool refer(extraction *x, uint32_t type, const visit *outer, choiri_ref *
     choiri_decl *d = find_decl(x, key_of(x, type));
     if (!d) return false;
     *ret = (choiri_ref){.decl = d};
-    /* A channel met again inside its own element is emitted there: only its element is looked at, so that ends. */
+    /* A channel met again inside its own element is emitted there: only its element is looked at, so that
+     * ends. */
     if (d->emitted || (!is_channel(x, type) && is_visited(x, type, outer)))
         return refer_args(x, type, &here, ret);
     choiri_decl body = {0};

@@ -15,10 +15,10 @@ typedef struct choiri_root {
     uint32_t ok, err; /* of a response */
 } choiri_root;
 
-/* Makes the announcement of one root; its memory is from `out`. Parts that `known` (may be NULL) has already, with
- * the same id and the same bytes, are shared; new ones are added to it, as id -> choiri_schema_part *.
- * OK · ERR_INVALID (nested too deep or too large: text says) · ERR_NO_MEMORY. After a failure the caller resets
- * the arena. */
+/* Makes the announcement of one root; its memory is from `out`. Parts that `known` (may be NULL) has already,
+ * with the same id and the same bytes, are shared; new ones are added to it, as id -> choiri_schema_part *.
+ * OK · ERR_INVALID (nested too deep or too large: text says) · ERR_NO_MEMORY. After a failure the caller
+ * resets the arena. */
 int choiri_extract(choiri_arena *out, choiri_map *known, const choiri_root *root, choiri_announcement *ret,
                    choiri_text *ret_text);
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The schemas of the protocol's own messages, which peers exchange in the handshake: constant bytes, and the check
- * that a peer's mean the same. Nearly all peers send these very bytes, so that is looked at first; others are
- * compared type by type. We do not translate messages: a peer whose layout differs cannot be talked to.
+/* The schemas of the protocol's own messages, which peers exchange in the handshake: constant bytes, and the
+ * check that a peer's mean the same. Nearly all peers send these very bytes, so that is looked at first;
+ * others are compared type by type. We do not translate messages: a peer whose layout differs cannot be
+ * talked to.
  */
 #include "base/assert.h"
 #include "schema/plan.h"
 
 #define PARTS_MAX 64u /* the constant list has 33 */
 
-/* A TypeRef without arguments: everything but the type id, which is written behind it in 9 bytes, and the end. */
+/* A TypeRef without arguments: everything but the type id, which is written behind it in 9 bytes, and the
+ * end. */
 #define ROOT_HEAD                                                                                            \
     "\xa3"                                                                                                   \
     "ctag"                                                                                                   \

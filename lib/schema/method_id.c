@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Method ids: hash of kebab(service) + "." + kebab(method). rule: rpc.method-id
  *
- * A name is cut into words at everything that is no letter or digit, and inside such a piece at changes of case:
- * after a lower-case letter before an upper-case one (getUrl), and before the last of several upper-case letters
- * that a lower-case one follows (HTTPServer). Digits take over what came before them. Bytes above ASCII count as
- * letters without case, which is right only for names that have no capitals among them: ids of such names are
- * computed by choir-gen, which has the tables, and are not checked here.
+ * A name is cut into words at everything that is no letter or digit, and inside such a piece at changes of
+ * case: after a lower-case letter before an upper-case one (getUrl), and before the last of several
+ * upper-case letters that a lower-case one follows (HTTPServer). Digits take over what came before them.
+ * Bytes above ASCII count as letters without case, which is right only for names that have no capitals among
+ * them: ids of such names are computed by choir-gen, which has the tables, and are not checked here.
  */
 #include "base/blake3.h"
 #include "schema/service.h"

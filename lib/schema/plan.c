@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Compares the peer's type with ours and notes what has to be done. rule: schema.plan
  *
- * Both are walked together, by the peer's order. Ours is what the descriptors say, because that is how values are
- * decoded; beside it goes what we announce about it, where that can be followed: vox 0.4.0 announces some generic types
- * distorted, so a peer with our very type announces the distorted form, too. What is announced by both sides alike is
- * the same, whatever it says.
+ * Both are walked together, by the peer's order. Ours is what the descriptors say, because that is how values
+ * are decoded; beside it goes what we announce about it, where that can be followed: vox 0.4.0 announces some
+ * generic types distorted, so a peer with our very type announces the distorted form, too. What is announced
+ * by both sides alike is the same, whatever it says.
  *
- * Bounds: a pair of shapes is compared once, so recursion ends; what grows while it recurses ends at the depth, the
- * budget of steps, or the memory. */
+ * Bounds: a pair of shapes is compared once, so recursion ends; what grows while it recurses ends at the
+ * depth, the budget of steps, or the memory. */
 #include "base/assert.h"
 #include "schema/plan_build.h"
 #include "value/unit.h"
@@ -224,8 +224,8 @@ static const choiri_shape *part_beside(const frame *f, uint32_t variant, uint32_
     return v->parts_len == f->local->variants[variant].parts_len ? v->parts[part].shape : NULL;
 }
 
-/* Compares part `from` of the peer's variant `theirs` with part `to` of our variant `ours`. `next` says how it is
- * reached. */
+/* Compares part `from` of the peer's variant `theirs` with part `to` of our variant `ours`. `next` says how
+ * it is reached. */
 static int descend(choiri_plan_builder *b, const frame *f, frame *next, uint32_t theirs, uint32_t from,
                    uint32_t ours, uint32_t to, choiri_node **ret) {
     next->outer = f;
@@ -411,8 +411,8 @@ static int compare_parts(choiri_plan_builder *b, const frame *f, choiri_node *n)
                               : fail(b, f, status);
 }
 
-/* What a caller must put up with: vox 0.4.0 derives the root of a response from the first answer it happens to
- * send. A value of type never does not come, and what comes instead follows the true type. */
+/* What a caller must put up with: vox 0.4.0 derives the root of a response from the first answer it happens
+ * to send. A value of type never does not come, and what comes instead follows the true type. */
 static bool is_tolerated(const choiri_plan_builder *b, const frame *f) {
     if (f->remote->form != CHOIRI_WIRE_PRIMITIVE) return false;
     bool is_lenient = b->in->is_lenient;
@@ -463,8 +463,8 @@ static bool is_ours_by_default(const choiri_plan_input *in) {
     return ref.members[0].number == 0 || !choiri_recv_tracker_find(in->tracker, ref.members[0].number).data;
 }
 
-/* Result and VoxError of a response are read by the driver, by our numbers: they are the same in all versions of the
- * protocol. What is inside Ok and User is what a plan is for. */
+/* Result and VoxError of a response are read by the driver, by our numbers: they are the same in all versions
+ * of the protocol. What is inside Ok and User is what a plan is for. */
 static int open_response(choiri_plan_builder *b, const frame *f, const choiri_node *result,
                          choiri_node *roots[2]) {
     const choiri_node *level = result;

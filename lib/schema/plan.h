@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Translation plans: how to read values of a peer's type as values of ours. rule: schema.plan (protocol page 05)
+/* Translation plans: how to read values of a peer's type as values of ours.
+ * rule: schema.plan (docs/protocol/schemas.md)
  *
- * Role:   made once per method and direction of a connection, from the root that the peer announced, the schemas received
- *         so far and our descriptors; used for every value that follows.
- * Same:   when the peer's layout is ours there is no plan (NULL), and values are decoded as if nothing had been compared.
- * Rules:  fields and variants are matched by name; what only the peer has is skipped; what only we have becomes zero
- *         when it is an Option or has a default, and is an error otherwise; a variant that only the peer has is an error
- *         once it is received. Lengths of arrays, what goes through channels, and type arguments of primitives are not
- *         compared; bytes, bytes<T> and list<T> are one thing. rule: schema.wrong-binding for answers.
+ * Role:   made once per method and direction of a connection, from the root that the peer announced, the
+ *         schemas received so far and our descriptors; used for every value that follows.
+ * Same:   when the peer's layout is ours there is no plan (NULL), and values are decoded as if nothing had
+ *         been compared.
+ * Rules:  fields and variants are matched by name; what only the peer has is skipped; what only we have
+ *         becomes zero when it is an Option or has a default, and is an error otherwise; a variant that only
+ *         the peer has is an error once it is received. Lengths of arrays, what goes through channels, and
+ *         type arguments of primitives are not compared; bytes, bytes<T> and list<T> are one thing.
+ *         For answers also rule: schema.wrong-binding.
  * Memory: one block from the env, bounded; the announcement and the tracker are not needed afterwards. */
 #ifndef CHOIRI_PLAN_H
 #define CHOIRI_PLAN_H
@@ -32,9 +35,9 @@ typedef struct choiri_plan_input {
     choir_bytes remote_root;                 /* CBOR TypeRef */
     const choiri_root *root;                 /* ours */
     const choiri_announcement *announcement; /* what we announce about it */
-    bool
-        is_lenient; /* applies what a caller must tolerate of vox 0.4.0 callees: remote `never` means anything, `unit`
-                      * as Ok means anything, a root that was never received or has the type id 0 means ours */
+    /* Tolerates what callers must tolerate of vox 0.4.0 callees: a remote `never` means anything, `unit` as
+     * Ok means anything, and a root that was never received or has the type id 0 means ours. */
+    bool is_lenient;
 } choiri_plan_input;
 
 /* For tests and reports. */
@@ -45,9 +48,9 @@ typedef struct choiri_plan_facts {
     choiri_text unknown; /* the first of them */
 } choiri_plan_facts;
 
-/* OK (*ret_plan is NULL when the layouts are the same) · ERR_LAYOUT (text names path and both types) · ERR_MALFORMED (a
- * type that was never announced, ...) · ERR_TOO_LARGE (steps, work or size) · ERR_DEPTH · ERR_NO_MEMORY.
- * ret_facts may be NULL. */
+/* OK (*ret_plan is NULL when the layouts are the same) · ERR_LAYOUT (text names path and both types) ·
+ * ERR_MALFORMED (a type that was never announced, ...) · ERR_TOO_LARGE (steps, work or size) · ERR_DEPTH ·
+ * ERR_NO_MEMORY. ret_facts may be NULL. */
 int choiri_plan_make(const choiri_plan_input *in, choiri_plan **ret_plan, choiri_plan_facts *ret_facts,
                      choiri_text *ret_text);
 /* NULL is fine. */
@@ -65,8 +68,8 @@ static inline int choiri_plan_decode(const choiri_plan *plan, uint32_t which, ch
     return choiri_plan_run(plan, which, r, u, type, arena, ret_value, ret_text);
 }
 
-/* Wire schema against wire schema, for what is not translated: the same layout? (More variants on either side, behind
- * the common ones, are.) Statuses of choiri_plan_make. */
+/* Wire schema against wire schema, for what is not translated: the same layout? (More variants on either
+ * side, behind the common ones, are.) Statuses of choiri_plan_make. */
 int choiri_plan_check_same(choir_env *env, const choiri_recv_tracker *tracker, choir_bytes remote_root,
                            const choiri_announcement *ours, choiri_text *ret_text);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A plan while it is being made: nodes in an arena (plan.c makes them, plan_pack.c puts them into one block), and the
- * form of the finished block (plan_pack.c writes it, plan_decode.c runs it). */
+/* A plan while it is being made: nodes in an arena (plan.c makes them, plan_pack.c puts them into one block),
+ * and the form of the finished block (plan_pack.c writes it, plan_decode.c runs it). */
 #ifndef CHOIRI_PLAN_BUILD_H
 #define CHOIRI_PLAN_BUILD_H
 
@@ -55,7 +55,8 @@ choiri_node *choiri_plan_new_node(choiri_plan_builder *b, const choiri_shape *re
 
 /* Finds out which nodes differ because their parts do. OK or ERR_TOO_LARGE. */
 int choiri_plan_settle(choiri_plan_builder *b);
-/* Makes the block. roots: of CHOIRI_PLAN_OK and _ERR; NULL: decoded as ours. *ret_plan is NULL when both are. */
+/* Makes the block. roots: of CHOIRI_PLAN_OK and _ERR; NULL: decoded as ours. *ret_plan is NULL when both
+ * are. */
 int choiri_plan_pack(choiri_plan_builder *b, choiri_node *const roots[2], choiri_plan **ret_plan);
 
 /* --- the finished block --- */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Decodes values of a peer's type by a plan.
  *
- * The plan follows the peer's bytes; what is the same for a whole subtree goes to the value decoder. What is skipped
- * takes no memory, and whatever is looped over takes at least one byte of the input each time round, or memory of the
- * arena: elements without either are not looped over, and the plan has no steps that skip nothing. So the work is
- * bounded by the input and the depth, however the peer's types look. */
+ * The plan follows the peer's bytes; what is the same for a whole subtree goes to the value decoder. What is
+ * skipped takes no memory, and whatever is looped over takes at least one byte of the input each time round,
+ * or memory of the arena: elements without either are not looped over, and the plan has no steps that skip
+ * nothing. So the work is bounded by the input and the depth, however the peer's types look. */
 #include "base/assert.h"
 #include "schema/plan_build.h"
 #include "value/decoder.h"

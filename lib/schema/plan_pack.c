@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* From the nodes that comparing made to the block that is kept: what is the same for a whole subtree becomes one node,
- * what takes no bytes and is not wanted becomes nothing. */
+/* From the nodes that comparing made to the block that is kept: what is the same for a whole subtree becomes
+ * one node, what takes no bytes and is not wanted becomes nothing. */
 #include "base/assert.h"
 #include "schema/plan_build.h"
 #include "value/unit.h"
@@ -23,8 +23,8 @@ static bool parts_differ(const choiri_node *n) {
     return false;
 }
 
-/* Recursive types make cycles, so this goes round until nothing changes. Few rounds are enough where parts were made
- * after what they are parts of, because newer ones are behind. */
+/* Recursive types make cycles, so this goes round until nothing changes. Few rounds are enough where parts
+ * were made after what they are parts of, because newer ones are behind. */
 int choiri_plan_settle(choiri_plan_builder *b) {
     for (bool again = true; again;) {
         size_t seen = 0;
@@ -99,8 +99,8 @@ static const choir_type *type_of(const choiri_plan_builder *b, const choiri_node
 
 /* --- how many bytes a value takes at least: 0 exactly for those that never take any --- */
 
-/* Only parts that every value has are looked into, so what nests deeper than a value may has no value that could be read.
- * Nodes are shared, which makes graphs far deeper than the types that were compared. */
+/* Only parts that every value has are looked into, so what nests deeper than a value may has no value that
+ * could be read. Nodes are shared, which makes graphs far deeper than the types that were compared. */
 static uint32_t measure_at(choiri_plan_builder *b, choiri_node *n, uint32_t depth);
 
 static uint32_t measure_parts(choiri_plan_builder *b, const choiri_plan_case *c, uint32_t depth) {

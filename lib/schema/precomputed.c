@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Announcements that were computed when a unit was made, and what can be told from an announcement.
  *
- * Using one costs a list of its parts, whose bytes stay in the unit. They go to peers as they are and are what a
- * peer's types are compared with, so what the comparison relies on is checked here: that each schema and the root can
- * be read, and that every type that is referred to is there. Whether they say what the types say is for the tests of
- * who makes units (choiri_service_verify): finding out would take the very work that is saved.
+ * Using one costs a list of its parts, whose bytes stay in the unit. They go to peers as they are and are
+ * what a peer's types are compared with, so what the comparison relies on is checked here: that each schema
+ * and the root can be read, and that every type that is referred to is there. Whether they say what the types
+ * say is for the tests of who makes units (choiri_service_verify): finding out would take the very work that
+ * is saved.
  */
 #include "schema/precomputed.h"
 
@@ -12,7 +13,8 @@
 #include "schema/wire_schema.h"
 #include "value/unit.h"
 
-/* Are all the types known that are referred to anywhere in the next item? `depth` is bounded by who checked it. */
+/* Are all the types known that are referred to anywhere in the next item? `depth` is bounded by who checked
+ * it. */
 static bool is_closed(choiri_reader *r, const choiri_announcement *a) {
     size_t count;
     choir_str key;

@@ -14,8 +14,8 @@ int choiri_announcement_precomputed(choiri_arena *out, const choir_unit *u, uint
 /* Does a value of the announced type hold an end of a channel, or could it? */
 bool choiri_announcement_has_channels(const choiri_announcement *a);
 
-/* Computes what every method announces and compares it with what the prepared service has: for tests of whatever makes
- * units. OK · ERR_INVALID (text says which method) · ERR_NO_MEMORY. */
+/* Computes what every method announces and compares it with what the prepared service has: for tests of
+ * whatever makes units. OK · ERR_INVALID (text says which method) · ERR_NO_MEMORY. */
 int choiri_service_verify(choir_env *env, const choiri_service *s, choiri_text *ret_text);
 
 #endif

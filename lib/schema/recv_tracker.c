@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What the peer has announced on one connection. rule: schema.delivery, limit.schema
  *
- * Schemas are kept as the bytes they came in, checked once: a parsed form would need memory in proportion to what a
- * peer can think of, and they are looked at only when a method is used for the first time. Ids are the peer's word;
- * they name entries of this connection's table and nothing else.
- * Payloads are all or nothing: what one has added is linked in a list until the whole payload was seen to be good.
+ * Schemas are kept as the bytes they came in, checked once: a parsed form would need memory in proportion to
+ * what a peer can think of, and they are looked at only when a method is used for the first time. Ids are the
+ * peer's word; they name entries of this connection's table and nothing else.
+ * Payloads are all or nothing: what one has added is linked in a list until the whole payload was seen to be
+ * good.
  */
 #include "schema/recv_tracker.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* CBOR of declarations, in the exact member order of vox 0.4.0 (protocol page 05, "CBOR encoding"). */
+/* CBOR of declarations, in the exact member order of vox 0.4.0 (rule: schema.cbor). */
 #include "schema/decl.h"
 
 static void write_tag(choiri_writer *w, size_t members, const char *tag) {

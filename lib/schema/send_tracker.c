@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What was announced on one connection. rule: schema.delivery
  *
- * A message is written first and counts as sent only when it is safely queued, and that step must not fail. So ids
- * are reserved before: they take their place in the map, marked as not sent yet. An id that stays reserved because
- * its message was rolled back costs a map entry and nothing else.
+ * A message is written first and counts as sent only when it is safely queued, and that step must not fail.
+ * So ids are reserved before: they take their place in the map, marked as not sent yet. An id that stays
+ * reserved because its message was rolled back costs a map entry and nothing else.
  */
 #include "schema/tracker.h"
 

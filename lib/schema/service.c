@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Prepared services. Everything of one lies in its own arena, so that preparing either succeeds or leaves nothing;
- * equal schemas of different methods are stored once. Services are found again by the address of their descriptor,
- * in a list: an env has a handful of them, and sessions keep the result.
+/* Prepared services. Everything of one lies in its own arena, so that preparing either succeeds or leaves
+ * nothing; equal schemas of different methods are stored once. Services are found again by the address of
+ * their descriptor, in a list: an env has a handful of them, and sessions keep the result.
  */
 #include "schema/service.h"
 
@@ -61,8 +61,8 @@ static bool is_ascii(choir_str name) {
     return true;
 }
 
-/* The id is trusted if it cannot be computed here: it takes the case of every letter, and the tables for that are larger
- * than the library (method_id.c). */
+/* The id is trusted if it cannot be computed here: it takes the case of every letter, and the tables for that
+ * are larger than the library (method_id.c). */
 static int check_method_id(const choir_service *desc, uint32_t i, choiri_text *text) {
     choir_str service = choir_service_name(desc), method = choir_method_name(desc, i);
     uint64_t stated = choiri_service_method(desc, i)->id;

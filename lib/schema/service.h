@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Prepared services: what a service's descriptors mean on the wire, computed once per env: method ids, a lookup
- * table from id to index, and for both directions of each method its announcement (the unit's own, if it has one;
- * else it is computed), that is the wire schemas with
- * their content hashes exactly as vox 0.4.0's extraction makes them (its defects included, rule: schema.extraction;
- * peers compare against the distorted form). */
+/* Prepared services: what a service's descriptors mean on the wire, computed once per env: method ids, a
+ * lookup table from id to index, and for both directions of each method its announcement (the unit's own, if
+ * it has one; else it is computed), that is the wire schemas with
+ * their content hashes exactly as vox 0.4.0's extraction makes them (its defects included, rule:
+ * schema.extraction; peers compare against the distorted form). */
 #ifndef CHOIRI_SERVICE_H
 #define CHOIRI_SERVICE_H
 
@@ -52,9 +52,10 @@ typedef struct choiri_service {
     struct choiri_service *next; /* other services of the env */
 } choiri_service;
 
-/* Finds or prepares. The result lives as long as the env. OK · ERR_ABI · ERR_INVALID (bad descriptor, more than
- * 4096 methods, an id in the descriptor that is not the hash of its ASCII name, two methods with one id, a channel in an
- * answer, a precomputed announcement that cannot be read; text says which) · ERR_NO_MEMORY. */
+/* Finds or prepares. The result lives as long as the env. OK · ERR_ABI · ERR_INVALID (bad descriptor, more
+ * than 4096 methods, an id in the descriptor that is not the hash of its ASCII name, two methods with one id,
+ * a channel in an answer, a precomputed announcement that cannot be read; text says which) ·
+ * ERR_NO_MEMORY. */
 int choiri_service_prepare(choir_env *env, const choir_service *desc, const choiri_service **ret_service,
                            choiri_text *ret_text);
 
@@ -67,8 +68,8 @@ static inline uint32_t choiri_service_lookup(const choiri_service *s, uint64_t i
     }
 }
 
-/* rule: rpc.method-id. Hash of kebab(service) + "." + kebab(method); names are ASCII or UTF-8 (case mapping is for
- * ASCII; other letters are kept as they are). */
+/* rule: rpc.method-id. Hash of kebab(service) + "." + kebab(method); names are ASCII or UTF-8 (case mapping
+ * is for ASCII; other letters are kept as they are). */
 uint64_t choiri_method_id(choir_str service, choir_str method);
 
 /* The announcement of one type (tests, tools): memory from `env`, freed with choiri_announcement_free. */

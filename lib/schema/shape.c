@@ -262,9 +262,10 @@ static bool has_params(const scope *sc, const char *first, const char *second) {
     return choiri_wire_is(bytes_of(a), first) && choiri_wire_is(bytes_of(b), second);
 }
 
-/* vox 0.4.0 announces the body of the first instance for all of them, and writes the first parameter for everything
- * that is of the same type in it: a HashMap<u32, u32> makes all maps of its payload look like HashMap<K, K>. The
- * arguments are always those of the instance, and what they mean for a map and a Result is known. */
+/* vox 0.4.0 announces the body of the first instance for all of them, and writes the first parameter for
+ * everything that is of the same type in it: a HashMap<u32, u32> makes all maps of its payload look like
+ * HashMap<K, K>. The arguments are always those of the instance, and what they mean for a map and a Result is
+ * known. */
 static void repair(choiri_shape *shape, const scope *sc) {
     if (shape->form == CHOIRI_WIRE_MAP && has_params(sc, "K", "V")) {
         choiri_shape_part *parts = (choiri_shape_part *)(uintptr_t)shape->variants[0].parts;

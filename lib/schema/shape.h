@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Shapes: types as plans compare them, whether they come from a peer's schemas, from an announcement of ours or from
- * descriptors. A shape is read when it is first looked at, and its components are shapes again, so recursive types
- * are cycles and nothing endless is ever unfolded by itself.
+/* Shapes: types as plans compare them, whether they come from a peer's schemas, from an announcement of ours
+ * or from descriptors. A shape is read when it is first looked at, and its components are shapes again, so
+ * recursive types are cycles and nothing endless is ever unfolded by itself.
  *
- * An instance of a generic type is a shape of its own, with its type arguments already put in for the variables. Equal
- * instances are one shape: the same pointer. So "was this pair compared before?" is a question about two pointers,
- * and types that grow with each round (A<T> holding an A<(T, T)>) take one shape per round instead of doubling.
+ * An instance of a generic type is a shape of its own, with its type arguments already put in for the
+ * variables. Equal instances are one shape: the same pointer. So "was this pair compared before?" is a
+ * question about two pointers, and types that grow with each round (A<T> holding an A<(T, T)>) take one shape
+ * per round instead of doubling.
  *
- * Everything lies in one arena and every byte looked at is charged, so a peer's types cost what the budget allows. */
+ * Everything lies in one arena and every byte looked at is charged, so a peer's types cost what the budget
+ * allows. */
 #ifndef CHOIRI_SHAPE_H
 #define CHOIRI_SHAPE_H
 
@@ -23,7 +25,8 @@ typedef struct choiri_shape_part {
     bool optional; /* ours: has a value when the peer's type lacks it */
 } choiri_shape_part;
 
-/* The parts of an enum's variant. All other types that have parts have exactly one of these, without a name. */
+/* The parts of an enum's variant. All other types that have parts have exactly one of these, without a
+ * name. */
 typedef struct choiri_shape_variant {
     choir_bytes name;
     uint32_t kind; /* CHOIR_VARIANT_* */
@@ -33,9 +36,9 @@ typedef struct choiri_shape_variant {
 
 enum { /* where a shape comes from */
        CHOIRI_SHAPE_THEIRS,
-       CHOIRI_SHAPE_ANNOUNCED, /* what we announce: wire schemas, with the distortions that peers expect of them */
+       CHOIRI_SHAPE_ANNOUNCED, /* what we announce: wire schemas, distorted as peers expect them */
        CHOIRI_SHAPE_OURS,      /* what it is: descriptors */
-       CHOIRI_SHAPE_IMPLIED, /* what everybody knows */
+       CHOIRI_SHAPE_IMPLIED,   /* what everybody knows */
        CHOIRI_SHAPE_SIDES
 };
 
@@ -53,8 +56,8 @@ struct choiri_shape {
     uint64_t length; /* array */
     uint32_t variants_len;
     const choiri_shape_variant *variants;
-    /* Of an announced shape: what the peer has announced under the same id with the same arguments, and whether that
-     * is the same down to the last byte, everything it refers to included. */
+    /* Of an announced shape: what the peer has announced under the same id with the same arguments, and
+     * whether that is the same down to the last byte, everything it refers to included. */
     choiri_shape *twin;
     bool is_same;
     /* What the plan has made of a peer's shape. */
@@ -84,11 +87,12 @@ void choiri_shapes_init(choiri_shapes *s);
 
 /* Adds steps. OK or ERR_TOO_LARGE. */
 int choiri_shapes_charge(choiri_shapes *s, size_t steps);
-/* Memory of the arena, uninitialised: ERR_NO_MEMORY or ERR_TOO_LARGE go into *ret_status, else it is untouched. */
+/* Memory of the arena, uninitialised: ERR_NO_MEMORY or ERR_TOO_LARGE go into *ret_status, else it is
+ * untouched. */
 void *choiri_shapes_alloc(choiri_shapes *s, size_t count, size_t size, int *ret_status);
 
-/* All three: OK · ERR_MALFORMED (an id that was never announced, a variable that is not bound, no reference at all)
- * · ERR_TOO_LARGE · ERR_NO_MEMORY; `why` says more. */
+/* All three: OK · ERR_MALFORMED (an id that was never announced, a variable that is not bound, no reference
+ * at all) · ERR_TOO_LARGE · ERR_NO_MEMORY; `why` says more. */
 /* The shape that a TypeRef without variables means; not read yet. */
 int choiri_shape_of_ref(choiri_shapes *s, uint8_t side, choir_bytes ref, choiri_shape **ret_shape);
 /* A shape of ours. */

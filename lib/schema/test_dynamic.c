@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Run-time units: everything that Rust and recorded peers announce, values by them, hostile schemas, memory that runs out. */
+/* Run-time units: everything that Rust and recorded peers announce, values by them, hostile schemas, memory
+ * that runs out. */
 #include "schema/dynamic.h"
 #include "schema/test_schema.h"
 #include "schema_vectors.h"
@@ -64,8 +65,8 @@ static choir_str json_of(dynamic_env *d, const choir_unit *u, uint32_t type, cho
     return json;
 }
 
-/* What cannot be read without knowing the types: their layout is not announced, or announced wrongly by sharing one
- * declaration. For those the error says what went wrong. */
+/* What cannot be read without knowing the types: their layout is not announced, or announced wrongly by
+ * sharing one declaration. For those the error says what went wrong. */
 static const struct {
     const char *name, *error;
 } not_blind[] = {
@@ -138,8 +139,8 @@ static bool check_example(dynamic_env *d, const schema_vector_example *e) {
     return true;
 }
 
-/* For each announcement of Rust with an example: bytes to a value to JSON to a value to the same bytes, and the JSON is
- * what the program's own descriptor gives. */
+/* For each announcement of Rust with an example: bytes to a value to JSON to a value to the same bytes, and
+ * the JSON is what the program's own descriptor gives. */
 Test(dynamic, rust_types) {
     dynamic_env d;
     open_env(&d);
@@ -231,7 +232,8 @@ static void expect(const char *text, int status, const char *error) {
     close_env(&d);
 }
 
-/* What Rust announces of a payload with a HashMap<u8, u8> first: the body of that one for all maps. The same for Result. */
+/* What Rust announces of a payload with a HashMap<u8, u8> first: the body of that one for all maps. The same
+ * for Result. */
 Test(dynamic, maps_and_results_take_their_arguments) {
     dynamic_env d;
     open_env(&d);

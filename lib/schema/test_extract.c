@@ -22,8 +22,8 @@ static void check_type(choir_env *env, const schema_vector_type *v) {
     choiri_arena_reset(&arena);
 }
 
-/* Every type that Rust was seen to announce and that a descriptor can say, byte for byte. The others are foreign: a
- * path, and vox's own messages, of which the definition is not known. */
+/* Every type that Rust was seen to announce and that a descriptor can say, byte for byte. The others are
+ * foreign: a path, and vox's own messages, of which the definition is not known. */
 Test(extract, rust_types) {
     schema_env s;
     schema_env_open(&s);
@@ -147,8 +147,8 @@ Test(extract, exponential_types) {
     schema_env_close(&s);
 }
 
-/* A group is sorted by preliminary hash: which of two mutually recursive types is met first changes the ids, but
- * never by which record comes first in the unit. */
+/* A group is sorted by preliminary hash: which of two mutually recursive types is met first changes the ids,
+ * but never by which record comes first in the unit. */
 Test(extract, record_order_does_not_matter) {
     schema_env s;
     schema_env_open(&s);
@@ -329,7 +329,8 @@ static void broken_open(broken *b) {
     b->service = (choir_service){&b->unit, 1, 1, b->methods};
 }
 
-/* Asked twice: after the first time the pools have what they keep, and the second time nothing may be added. */
+/* Asked twice: after the first time the pools have what they keep, and the second time nothing may be
+ * added. */
 static void broken_check(broken *b, int expected, const char *why) {
     const choiri_service *made = NULL;
     uint64_t memory = 0;

@@ -13,7 +13,8 @@ static choir_str str(const char *s) {
     return (choir_str){s, strlen(s)};
 }
 
-/* Is the name one that needs Unicode's case tables? The only kind that differs; choir-gen has them, and preparing trusts it. */
+/* Is the name one that needs Unicode's case tables? The only kind that differs; choir-gen has them, and
+ * preparing trusts it. */
 static bool has_wide_capitals(const char *name) {
     return strstr(name, "Ü") || strstr(name, "Ñ") || strstr(name, "Σ");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Making plans: the rules of protocol page 05 one by one, recorded announcements, and peers that mean harm. What plans do
- * with values is in test_plan_decode.c. */
+/* Making plans: the rules of docs/protocol/schemas.md one by one, recorded announcements, and peers that mean
+ * harm. What plans do with values is in test_plan_decode.c. */
 #include "schema/test_plan.h"
 #include "schema_vectors.h"
 
@@ -174,7 +174,8 @@ Test(plan, variants) {
     translates_in(V1 "; enum E { A { p: Profile } }", V2 "; enum E { A { p: Profile } }", "E");
 }
 
-/* Vec<u8> is announced as bytes, bytes<u8> or list<u8>, and a list behind it as bytes<T>: what counts is the element. */
+/* Vec<u8> is announced as bytes, bytes<u8> or list<u8>, and a list behind it as bytes<T>: what counts is the
+ * element. */
 Test(plan, bytes) {
     matches("", "(Vec<u8>,)", "(Vec<u8>,)");
     matches("", "(Vec<u8>, Vec<u32>)", "(Vec<u8>, Vec<u32>)");
@@ -369,7 +370,8 @@ Test(plan, channels) {
     match_close(&m);
 }
 
-/* Two unfoldings of one recursive type: a Tree whose children are another Tree, whose children are the first. */
+/* Two unfoldings of one recursive type: a Tree whose children are another Tree, whose children are the
+ * first. */
 Test(plan, unfolded_recursion) {
     static const side tree = {"struct Tree { v: u32, kids: Vec<Tree> }", "Tree", NULL};
 #define TREE(id, kids)                                                                                       \
@@ -403,8 +405,8 @@ static bool is_in(const char *name, const char *const *names, size_t count) {
     is_in(name, (const char *const[]){__VA_ARGS__},                                                          \
           sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
-/* What the verdict on an announcement must be. Of the evolved types, one has another type in a field, one lacks a field
- * that the plain one needs, and one needs a field that the plain one lacks. */
+/* What the verdict on an announcement must be. Of the evolved types, one has another type in a field, one
+ * lacks a field that the plain one needs, and one needs a field that the plain one lacks. */
 static int expected(const schema_vector_announcement *v, const char *name, bool sender_evolved,
                     bool lenient) {
     if (IS_IN(v->session, "evolved", "evolved_client")) {
@@ -492,8 +494,8 @@ Test(plan, recorded_announcements) {
     match_close(&m);
 }
 
-/* Every type that Rust was seen to announce, distorted ones included, against itself: nothing to translate. And beside
- * an argument that has changed: all that is translated is that. */
+/* Every type that Rust was seen to announce, distorted ones included, against itself: nothing to translate.
+ * And beside an argument that has changed: all that is translated is that. */
 static void check_type(const schema_vector_type *v) {
     match m;
     choir_bytes root;
@@ -514,8 +516,8 @@ Test(plan, rust_types) {
     cr_assert_gt(rust_types_count + composed_types_count, 200);
 }
 
-/* User generics share one body, that of the first instance: Wrap<String> looks like Wrap<u32>. A peer with our types
- * announces the same; its other types may have changed. An honest peer announces what is true. */
+/* User generics share one body, that of the first instance: Wrap<String> looks like Wrap<u32>. A peer with
+ * our types announces the same; its other types may have changed. An honest peer announces what is true. */
 Test(plan, distorted_generics) {
 #define WRAP(id, element)                                                                                    \
     "{id: " id ", type_params: [T], kind: {tag: struct, name: Wrap, fields: [" FIELD_OF("v", element) "]}}"
@@ -700,8 +702,8 @@ Test(plan, typescript_table) {
 
 /* --- peers that mean harm --- */
 
-/* What a comparison costs is counted in steps, each of which looks at 64 bytes at most: a bound on the time that no
- * machine's load changes. The steps themselves are checked wherever a plan is made. */
+/* What a comparison costs is counted in steps, each of which looks at 64 bytes at most: a bound on the time
+ * that no machine's load changes. The steps themselves are checked wherever a plan is made. */
 static void hostile(const char *what, const char *payload, const char *root, const side *local, int status) {
     match m;
     cr_assert_eq(match_root(&m, payload, root, local, false), status, "%s: %s", what, m.text.data);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of plans share: two sides with types of their own, what one announces to the other, the plan that
- * the other makes of it, and values that go through. */
+/* What the tests of plans share: two sides with types of their own, what one announces to the other, the plan
+ * that the other makes of it, and values that go through. */
 #ifndef CHOIRI_TEST_PLAN_H
 #define CHOIRI_TEST_PLAN_H
 
@@ -84,8 +84,9 @@ static inline void strip_ids(choiri_text *text) {
     text->len = strlen(text->data);
 }
 
-/* Makes the plan, twice: as it is, where announcements that are equal to the byte need no comparing, and with one more
- * part on our side, which keeps the shortcut out. Both must say the same. *ret_plan is the second; may be NULL. */
+/* Makes the plan, twice: as it is, where announcements that are equal to the byte need no comparing, and with
+ * one more part on our side, which keeps the shortcut out. Both must say the same. *ret_plan is the second;
+ * may be NULL. */
 static inline int make_plan(match *m, const choiri_recv_tracker *t, choir_bytes remote_root,
                             const choiri_root *root, const choiri_announcement *ours, bool lenient,
                             choiri_plan **ret_plan) {
@@ -194,7 +195,8 @@ static inline test_bytes encode_json(translation *t, const char *json) {
     return encode_theirs(t, type, value);
 }
 
-/* Decodes what the peer sent. Memory that is handed out is rubbish before, so that nothing depends on zeros. */
+/* Decodes what the peer sent. Memory that is handed out is rubbish before, so that nothing depends on
+ * zeros. */
 static inline int decode_ours(translation *t, choir_bytes bytes, void **ret_value, size_t *ret_left) {
     uint32_t type = t->ours.root.type;
     size_t size = t->ours.ts->types[type].size;

@@ -2,8 +2,8 @@
 /* Values through plans: what the peer encodes by its types, decoded as ours and printed as JSON. */
 #include "schema/test_plan.h"
 
-/* The peer's value, and what it must be here. Every way to cut the bytes short must fail, and every turned bit must
- * end in some value or in an error. */
+/* The peer's value, and what it must be here. Every way to cut the bytes short must fail, and every turned
+ * bit must end in some value or in an error. */
 static void becomes(side remote, side local, const char *theirs, const char *ours) {
     translation t;
     void *value;
@@ -161,7 +161,8 @@ Test(plan_decode, skips_every_kind) {
 
 /* Skipped by what Rust announces, which is not always what it is. */
 Test(plan_decode, skips_distorted_types) {
-    /* bytes<u32> is a list of u32; the second map looks like HashMap<K, K>; the second Result like Result<T, T>. */
+    /* bytes<u32> is a list of u32; the second map looks like HashMap<K, K>; the second Result like Result<T,
+     * T>. */
     struct_becomes("struct S { a: Vec<u8>, b: Vec<u32>, c: u8 }", "struct S { c: u8 }",
                    "{\"a\":[1,2],\"b\":[70000,80000],\"c\":5}", "{\"c\":5}");
     struct_becomes("struct S { a: HashMap<u32, u32>, b: HashMap<u32, String>, c: u8 }", "struct S { c: u8 }",

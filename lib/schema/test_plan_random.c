@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Random types, evolved by random steps, and random values of the evolved type decoded as the original one. A model, which
- * knows neither schemas nor bytes, says for each pair whether a plan must be made, and for each value what must come out:
- * the value's JSON on both sides is written from the model. The seed and the counts are printed; CHOIR_SEED and
- * CHOIR_ROUNDS choose others. */
+/* Random types, evolved by random steps, and random values of the evolved type decoded as the original one. A
+ * model, which knows neither schemas nor bytes, says for each pair whether a plan must be made, and for each
+ * value what must come out: the value's JSON on both sides is written from the model. The seed and the counts
+ * are printed; CHOIR_SEED and CHOIR_ROUNDS choose others. */
 #include "schema/test_plan.h"
 
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Announcements that come with a unit: that they are used as they are, that they are equal to computed ones, and that
- * bad ones are found before a peer sees them. And units of other versions, wherever they come in. */
+/* Announcements that come with a unit: that they are used as they are, that they are equal to computed ones,
+ * and that bad ones are found before a peer sees them. And units of other versions, wherever they come in. */
 #include "schema/plan.h"
 #include "schema/precomputed.h"
 #include "schema/test_schema.h"
@@ -128,8 +128,8 @@ Test(precomputed, equal_to_computed_and_not_copied) {
     pair_close(&p);
 }
 
-/* Nothing is extracted for a method that names its announcements, and only that is: here echo announces what reverse does,
- * which is the same, but echo_bytes what echo does, which the proof tells by name. */
+/* Nothing is extracted for a method that names its announcements, and only that is: here echo announces what
+ * reverse does, which is the same, but echo_bytes what echo does, which the proof tells by name. */
 Test(precomputed, taken_as_it_is) {
     pair p;
     uint32_t echo, echo_bytes;
@@ -200,8 +200,9 @@ Test(precomputed, bad_ones) {
     pair_close(&p);
 }
 
-/* One byte after the other is changed: the unit is refused, or what it announces can be read (with sanitizers, and with the
- * assertions of who reads it, this is the test that nothing bad gets through), and the proof sees every difference. */
+/* One byte after the other is changed: the unit is refused, or what it announces can be read (with
+ * sanitizers, and with the assertions of who reads it, this is the test that nothing bad gets through), and
+ * the proof sees every difference. */
 Test(precomputed, damaged) {
     pair p;
     size_t refusals = 0, different = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of wire schemas share: an env that counts, written bytes in one piece, payloads, and comparing bytes
- * with a text that says where they differ. */
+/* What the tests of wire schemas share: an env that counts, written bytes in one piece, payloads, and
+ * comparing bytes with a text that says where they differ. */
 #ifndef CHOIRI_TEST_SCHEMA_H
 #define CHOIRI_TEST_SCHEMA_H
 
@@ -86,8 +86,8 @@ static inline void test_bytes_eq(choir_bytes got, choir_bytes expected, const ch
               (int)(got.len > at ? (got.len - at > 60 ? 60 : got.len - at) : 0), (const char *)got.data + at);
 }
 
-/* Diagnostic-like text to CBOR: {..} maps, [..] arrays, "..." or 'word' texts, numbers, true and false. A count in
- * front of a bracket, as in #9[, is written instead of the true one. Whatever it is, it must fit. */
+/* Diagnostic-like text to CBOR: {..} maps, [..] arrays, "..." or 'word' texts, numbers, true and false. A
+ * count in front of a bracket, as in #9[, is written instead of the true one. Whatever it is, it must fit. */
 typedef struct test_cbor_text {
     uint8_t *data;
     size_t len, cap;
@@ -171,7 +171,8 @@ static inline const char *test_put_item(test_cbor_text *c, const char *p) {
     return p;
 }
 
-/* The CBOR of a text, in memory of exactly its size, so that a read behind the end is found; free(ret.data). */
+/* The CBOR of a text, in memory of exactly its size, so that a read behind the end is found;
+ * free(ret.data). */
 static inline test_bytes test_cbor(const char *text) {
     test_cbor_text c = {0};
     const char *end = test_put_item(&c, text);

@@ -33,9 +33,9 @@ static bool is_plain_testbed(const char *session) {
     return strcmp(session, "evolved") != 0 && strcmp(session, "evolved_client") != 0;
 }
 
-/* Replays the sessions between Rust peers: one tracker for each side of each connection must announce what Rust did,
- * byte for byte, whatever was announced before. Sessions in which Rust announces a wrong root are left to the tests
- * of matching. */
+/* Replays the sessions between Rust peers: one tracker for each side of each connection must announce what
+ * Rust did, byte for byte, whatever was announced before. Sessions in which Rust announces a wrong root are
+ * left to the tests of matching. */
 Test(tracker, recorded_sessions) {
     static const char *const wrong[] = {"unknown_method", "invalid_payload", "operation_conflict_first",
                                         "default_acceptor", "cancel_raw"};
@@ -145,7 +145,8 @@ Test(tracker, counts_of_all_sizes) {
     schema_env_close(&s);
 }
 
-/* After a reservation that succeeded, committing needs no memory; after one that failed, nothing has changed. */
+/* After a reservation that succeeded, committing needs no memory; after one that failed, nothing has
+ * changed. */
 Test(tracker, send_without_memory) {
     uint64_t n = 0, failed;
     do {
@@ -230,7 +231,7 @@ Test(tracker, forms_that_are_allowed) {
     static const char *const good[] = {
         "{schemas: [], " ROOT "}",
         "{" ROOT ", schemas: []}",                                                   /* another order */
-        "{more: {a: [1, 2]}, schemas: [], root: {tag: concrete, type_id: 1}, x: !}", /* unknown members, no args */
+        "{more: {a: [1, 2]}, schemas: [], root: {tag: concrete, type_id: 1}, x: !}", /* unknown keys */
         "{schemas: [], root: {tag: concrete, type_id: 1, args: [{tag: var, name: T}, " REF "]}}",
         "{schemas: [{kind: {tag: primitive, primitive_type: u8}, id: 1}], " ROOT "}", /* no type_params */
         "{schemas: [{id: 1, id: 2, type_params: [], kind: {tag: primitive, primitive_type: u8}}], " ROOT "}",
@@ -333,7 +334,8 @@ Test(tracker, repeats) {
     cr_assert_eq(add_text(&r, "{schemas: [" U8("1") ", " U8("1") ", " U16("2") "], " ROOT "}"), CHOIR_OK);
     cr_assert_eq(r.t.schemas.count, 2);
     cr_assert_eq(r.t.bytes, bytes);
-    /* The same id with another body: known from before, or in the same payload; what came before it is not kept. */
+    /* The same id with another body: known from before, or in the same payload; what came before it is not
+     * kept. */
     cr_assert_eq(add_text(&r, "{schemas: [" U8("7") ", " U8("8") ", " U16("1") "], " ROOT "}"),
                  CHOIR_ERR_PROTOCOL);
     cr_assert_str_eq(r.text.data, "type 0x0000000000000001 was announced before with another body");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Schema trackers, one pair per connection: what was announced to the peer, and what the peer has announced.
- * rule: schema.delivery (protocol page 05). They know no session. */
+ * rule: schema.delivery (docs/protocol/schemas.md). They know no session. */
 #ifndef CHOIRI_TRACKER_H
 #define CHOIRI_TRACKER_H
 
@@ -30,7 +30,8 @@ void choiri_send_tracker_commit(choiri_send_tracker *t, const choiri_announcemen
 /* --- what was received --- */
 #define CHOIRI_SCHEMA_MAX_TYPES 4096u /* per connection: reliability case A38 */
 #define CHOIRI_SCHEMA_MAX_BYTES (1u << 20)
-/* One payload is larger than what is kept of it (the envelope, members that we do not know), but not by much. */
+/* One payload is larger than what is kept of it (the envelope, members that we do not know), but not by
+ * much. */
 #define CHOIRI_SCHEMA_MAX_PAYLOAD (CHOIRI_SCHEMA_MAX_BYTES + 65536u)
 #define CHOIRI_SCHEMA_MAX_STEPS   20000u /* of one plan: keeps a hostile pair well under 10 ms */
 
@@ -42,16 +43,16 @@ typedef struct choiri_recv_tracker {
 
 void choiri_recv_tracker_init(choiri_recv_tracker *t, choir_env *env, const uint64_t seed[2]);
 void choiri_recv_tracker_deinit(choiri_recv_tracker *t);
-/* Takes one CBOR SchemaPayload: checks every schema, stores copies of those not known, tolerates an exact repeat, and
- * hands out the root TypeRef (borrowed from cbor). Atomic: after a failure nothing was stored.
- * OK · ERR_MALFORMED (bad CBOR or schema) · ERR_PROTOCOL (an id again with another body) · ERR_TOO_LARGE (limits above)
- * · ERR_NO_MEMORY; ret_text says what. Unknown keys are skipped, root may precede schemas, `tag` must be the first key
- * of an internally tagged map, type_params and args may be left out. */
+/* Takes one CBOR SchemaPayload: checks every schema, stores copies of those not known, tolerates an exact
+ * repeat, and hands out the root TypeRef (borrowed from cbor). Atomic: after a failure nothing was stored.
+ * OK · ERR_MALFORMED (bad CBOR or schema) · ERR_PROTOCOL (an id again with another body) · ERR_TOO_LARGE
+ * (limits above) · ERR_NO_MEMORY; ret_text says what. Unknown keys are skipped, root may precede schemas,
+ * `tag` must be the first key of an internally tagged map, type_params and args may be left out. */
 int choiri_recv_tracker_add(choiri_recv_tracker *t, choir_bytes cbor, choir_bytes *ret_root,
                             choiri_text *ret_text);
 
-/* For the handshake: is this list of schemas (a CBOR array, last one `Message`) the 0.4.0 layout? An empty list
- * is. OK · ERR_LAYOUT · ERR_MALFORMED · ERR_TOO_LARGE · ERR_NO_MEMORY. */
+/* For the handshake: is this list of schemas (a CBOR array, last one `Message`) the 0.4.0 layout? An empty
+ * list is. OK · ERR_LAYOUT · ERR_MALFORMED · ERR_TOO_LARGE · ERR_NO_MEMORY. */
 int choiri_message_schema_match(choir_env *env, choir_bytes list, choiri_text *ret_text);
 
 /* The constant list every 0.4.0 peer sends: 7123 bytes of CBOR. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Type ids: hashes of declarations. rule: schema.type-id, schema.hash.recursive (protocol page 05, "Type ids").
+/* Type ids: hashes of declarations. rule: schema.type-id, schema.type-id-recursive
  *
- * Invariant while it runs: a declaration's id is 0 until it is known, and 0 is also what the hash of a reference to
- * an unknown id takes. So members of a group see 0 for each other and for later groups, and a plain declaration
- * sees 0 for a recursive one (a defect of 0.4.0 that all peers share) without anything being special.
+ * Invariant while it runs: a declaration's id is 0 until it is known, and 0 is also what the hash of a
+ * reference to an unknown id takes. So members of a group see 0 for each other and for later groups, and a
+ * plain declaration sees 0 for a recursive one (a defect of 0.4.0 that all peers share) without anything
+ * being special.
  */
 #include "base/blake3.h"
 #include "schema/decl.h"
@@ -103,8 +104,8 @@ static void mark_items(choiri_decl *from, const choiri_item *items, uint32_t len
     }
 }
 
-/* Sorts the group [first, end) by preliminary hash, stably, as a list of its own; returns its head. The list runs
- * through `next`, which nothing else needs any more. */
+/* Sorts the group [first, end) by preliminary hash, stably, as a list of its own; returns its head. The list
+ * runs through `next`, which nothing else needs any more. */
 static choiri_decl *sort_group(choiri_decl *first, const choiri_decl *end) {
     choiri_decl *sorted = NULL;
     for (choiri_decl *d = first; d != end; d = d->later) {
@@ -116,8 +117,8 @@ static choiri_decl *sort_group(choiri_decl *first, const choiri_decl *end) {
     return sorted;
 }
 
-/* A group is a run of recursive declarations. Their keys have done their work and make room for the preliminary
- * hashes: the ids must stay 0 until all of those are known. */
+/* A group is a run of recursive declarations. Their keys have done their work and make room for the
+ * preliminary hashes: the ids must stay 0 until all of those are known. */
 static void identify_group(choiri_decl *first, const choiri_decl *end) {
     for (choiri_decl *d = first; d != end; d = d->later) d->key = hash_decl(d);
     choiri_decl *sorted = sort_group(first, end);

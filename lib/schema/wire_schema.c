@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reader of wire schemas, driven by a table of forms: every object is a map of at most three known members, and the
- * tagged ones say which form it is in their first entry. Unknown members are skipped, a member that comes twice
- * counts the second time, as vox peers have it. Each byte is looked at once per level the caller descends. */
+/* Reader of wire schemas, driven by a table of forms: every object is a map of at most three known members,
+ * and the tagged ones say which form it is in their first entry. Unknown members are skipped, a member that
+ * comes twice counts the second time, as vox peers have it. Each byte is looked at once per level the caller
+ * descends. */
 #include "schema/wire_schema.h"
 
 #include "choir/type.h"

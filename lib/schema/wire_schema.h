@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Schemas as they are on the wire: CBOR objects of a few known forms (protocol page 05, "CBOR encoding").
+/* Schemas as they are on the wire: CBOR objects of a few known forms (rule: schema.cbor).
  *
- * Reading checks an object completely, whatever is nested in it, and hands out where its members are; nothing is
- * built and nothing allocated, so what a peer announces costs only the time to look at its bytes once. Writing is
- * done from declarations, in schema_write.c.
+ * Reading checks an object completely, whatever is nested in it, and hands out where its members are; nothing
+ * is built and nothing allocated, so what a peer announces costs only the time to look at its bytes once.
+ * Writing is done from declarations, in schema_write.c.
  */
 #ifndef CHOIRI_WIRE_SCHEMA_H
 #define CHOIRI_WIRE_SCHEMA_H
@@ -55,8 +55,8 @@ static inline choiri_wire_reader choiri_wire_reader_of(choir_bytes b) {
     return (choiri_wire_reader){choiri_reader_of(b), NULL};
 }
 
-/* All: false after a failure, with r.status ERR_TRUNCATED, ERR_MALFORMED or ERR_DEPTH. The next item must be such
- * an object. */
+/* All: false after a failure, with r.status ERR_TRUNCATED, ERR_MALFORMED or ERR_DEPTH. The next item must be
+ * such an object. */
 bool choiri_wire_read_payload(choiri_wire_reader *w, choiri_wire_object *ret);
 bool choiri_wire_read_schema(choiri_wire_reader *w, choiri_wire_object *ret);
 bool choiri_wire_read_kind(choiri_wire_reader *w, choiri_wire_object *ret);

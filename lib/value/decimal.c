@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Exact conversion between floating-point numbers and decimal text.
  *
- * Both directions are school arithmetic on large integers, so there is nothing to be nearly right about. A number is
- * an integer times a power of two, its text an integer times a power of ten; multiplying out the powers that are not
- * negative leaves a fraction of two integers on each side. Printing is the free-format algorithm of Steele, White and
- * Dybvig: digits are divided off until what is left cannot be told apart from the number by a reader. Parsing divides
- * to 64 bits and a remainder, then rounds once. Rejected: the fast algorithms (Ryu, Eisel-Lemire), whose tables are
- * larger than this file; values pass through text only in tools and logs. */
+ * Both directions are school arithmetic on large integers, so there is nothing to be nearly right about. A
+ * number is an integer times a power of two, its text an integer times a power of ten; multiplying out the
+ * powers that are not negative leaves a fraction of two integers on each side. Printing is the free-format
+ * algorithm of Steele, White and Dybvig: digits are divided off until what is left cannot be told apart from
+ * the number by a reader. Parsing divides to 64 bits and a remainder, then rounds once. Rejected: the fast
+ * algorithms (Ryu, Eisel-Lemire), whose tables are larger than this file; values pass through text only in
+ * tools and logs. */
 #include "value/decimal.h"
 
 #include "base/assert.h"
@@ -15,8 +16,8 @@
 
 /* The largest number here is 10^1100, with 64 bits of quotient below it: 3,750 bits. */
 #define LIMBS 128u
-/* Digits of a parsed number that count. The longest exact middle between two doubles has 767; digits behind these
- * only decide that it is not a tie. */
+/* Digits of a parsed number that count. The longest exact middle between two doubles has 767; digits behind
+ * these only decide that it is not a tie. */
 #define DIGITS_MAX 770u
 
 typedef struct big {
@@ -107,8 +108,8 @@ static void big_subtract(big *a, const big *b, uint32_t factor) {
     while (a->len > 0 && a->limb[a->len - 1] == 0) a->len--;
 }
 
-/* a %= b, returns a / b, which must be below 2^32. The first limbs give a quotient that is never too large, and close
- * when b's highest bits are set; the rest is subtracted one by one. */
+/* a %= b, returns a / b, which must be below 2^32. The first limbs give a quotient that is never too large,
+ * and close when b's highest bits are set; the rest is subtracted one by one. */
 static uint32_t big_divide(big *a, const big *b) {
     if (a->len < b->len) return 0;
     uint64_t top = a->limb[a->len - 1];
@@ -139,8 +140,8 @@ static size_t shortest(uint64_t mantissa, int32_t exponent, bool uneven, char di
     big_shift(&above, up + finer);
     big_shift(&below, up);
 
-    /* log10 of the number's highest bit, rounded down; 0.30103 is near enough to log10(2) for any exponent here. The
-     * point is then right or one too small. */
+    /* log10 of the number's highest bit, rounded down; 0.30103 is near enough to log10(2) for any exponent
+     * here. The point is then right or one too small. */
     int32_t log10 = (exponent + 63 - __builtin_clzll(mantissa)) * 30103;
     int32_t point = log10 / 100000 + (log10 % 100000 < 0 ? 0 : 1);
     if (point > 0) big_mul_pow10(&scale, (uint32_t)point);
@@ -149,7 +150,8 @@ static size_t shortest(uint64_t mantissa, int32_t exponent, bool uneven, char di
     big_mul_pow10(&above, scaled);
     big_mul_pow10(&below, scaled);
 
-    /* A reader rounds a tie to the even mantissa: the ends of the interval are ours only if our mantissa is even. */
+    /* A reader rounds a tie to the even mantissa: the ends of the interval are ours only if our mantissa is
+     * even. */
     int inside = mantissa % 2 == 0 ? 0 : 1;
     bool too_small = big_compare_sum(&value, &above, &scale) >= inside;
     if (too_small) point++;
@@ -293,7 +295,8 @@ static int round_to(const format *f, uint64_t quotient, int32_t exponent, bool r
     uint64_t mantissa = drop < 64 ? quotient >> drop : 0;
     uint64_t half = UINT64_C(1) << (drop - 1), dropped = quotient & (half | (half - 1));
     if (dropped > half || (dropped == half && (rest || mantissa % 2 == 1))) mantissa++;
-    /* The hidden bit adds one to the exponent's field, as does a mantissa that was rounded up to the next power. */
+    /* The hidden bit adds one to the exponent's field, as does a mantissa that was rounded up to the next
+     * power. */
     uint64_t bits = ((uint64_t)(exponent + drop - f->min) << (f->bits - 1)) + mantissa;
     if (bits >> (f->bits - 1) >= f->exponents) return CHOIR_ERR_TOO_LARGE;
     *ret_bits = bits;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Floating-point numbers as decimal text and back, exactly: what is printed is the shortest text that reads back as
- * the same number, what is read is rounded correctly (to nearest, ties to even). */
+/* Floating-point numbers as decimal text and back, exactly: what is printed is the shortest text that reads
+ * back as the same number, what is read is rounded correctly (to nearest, ties to even). */
 #ifndef CHOIRI_DECIMAL_H
 #define CHOIRI_DECIMAL_H
 
@@ -10,8 +10,8 @@
 /* Longest text: sign, 17 digits, point, "e-308". */
 #define CHOIRI_DECIMAL_MAX 32u
 
-/* Writes a finite number as JSON, always with a point or an exponent: 1.5, 2.0, -0.0, 1e-7. Returns the length; there
- * is no NUL. */
+/* Writes a finite number as JSON, always with a point or an exponent: 1.5, 2.0, -0.0, 1e-7. Returns the
+ * length; there is no NUL. */
 size_t choiri_decimal_from_f64(double v, char out[CHOIRI_DECIMAL_MAX]);
 size_t choiri_decimal_from_f32(float v, char out[CHOIRI_DECIMAL_MAX]);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* JSON's tokens: a cursor over text that someone else owns. Reading is by pulling, the caller knows what must come
- * next. Every function that can fail returns false (or NULL) after it has noted the status and a text; the first
- * failure is the only one, since everybody returns at once. */
+/* JSON's tokens: a cursor over text that someone else owns. Reading is by pulling, the caller knows what must
+ * come next. Every function that can fail returns false (or NULL) after it has noted the status and a text;
+ * the first failure is the only one, since everybody returns at once. */
 #ifndef CHOIRI_JSON_H
 #define CHOIRI_JSON_H
 
@@ -37,7 +37,8 @@ bool choiri_json_take(choiri_json *j, char c);
 bool choiri_json_take_word(choiri_json *j, const char *word);
 /* True at the end of the text; else a failure. */
 bool choiri_json_end(choiri_json *j);
-/* Between elements: true when element number `index` follows, false at the end and after a failure (see status). */
+/* Between elements: true when element number `index` follows, false at the end and after a failure (see
+ * status). */
 bool choiri_json_next(choiri_json *j, size_t index, char close);
 
 /* A number's text, grammar checked. *ret_whole: neither a fraction nor an exponent. */
@@ -48,8 +49,9 @@ bool choiri_json_read_string(choiri_json *j, bool borrow, choir_str *ret);
 bool choiri_json_read_key(choiri_json *j, bool borrow, choir_str *ret);
 
 void *choiri_json_alloc(choiri_json *j, size_t size, size_t align);
-/* Memory for the elements of the array or object whose bracket was just taken. *ret_count is right for well-formed
- * text; for other text it is only how many there is room for. *ret_items is NULL when no memory is needed. */
+/* Memory for the elements of the array or object whose bracket was just taken. *ret_count is right for
+ * well-formed text; for other text it is only how many there is room for. *ret_items is NULL when no memory
+ * is needed. */
 bool choiri_json_alloc_elements(choiri_json *j, size_t size, size_t align, size_t *ret_count,
                                 void **ret_items);
 

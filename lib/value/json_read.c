@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Values from JSON text, driven by descriptors; the spelling is in choir/value.h.
  *
- * One pass over the text with the type in hand; there is no tree between. An arena cannot grow a list, so its elements
- * are counted ahead by looking for commas; memory is thus bounded by the text that is really there, and counting again
- * on each of at most 64 levels is the price. Fields come in any order, each at most once, none unknown; those with a
- * default and options may be missing. What JSON has no word for is told in json_write.c. */
+ * One pass over the text with the type in hand; there is no tree between. An arena cannot grow a list, so its
+ * elements are counted ahead by looking for commas; memory is thus bounded by the text that is really there,
+ * and counting again on each of at most 64 levels is the price. Fields come in any order, each at most once,
+ * none unknown; those with a default and options may be missing. What JSON has no word for is told in
+ * json_write.c. */
 #include "base/assert.h"
 #include "value/decimal.h"
 #include "value/json.h"
@@ -147,7 +148,8 @@ static bool read_float(input *in, const choir_type *t, double *ret_wide, float *
     return rc == CHOIR_OK || fail_range(in, t);
 }
 
-/* How many digits a number has in front of its point when it is written without an exponent and in billionths. */
+/* How many digits a number has in front of its point when it is written without an exponent and in
+ * billionths. */
 static int64_t count_whole_nanos(choir_str number) {
     const char *p = number.data, *end = p + number.len;
     int64_t whole = 0, exponent = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* JSON's tokens, strictly as RFC 8259 has them.
  *
- * The text is known to be UTF-8, so strings are only looked at for quotes, backslashes and control characters. */
+ * The text is known to be UTF-8, so strings are only looked at for quotes, backslashes and control
+ * characters. */
 #include "value/json.h"
 
 #include "base/assert.h"
@@ -179,7 +180,8 @@ static const char *read_escape(const char *p, const char *end, uint32_t *ret) {
     return p + 6;
 }
 
-/* Copies with the escapes replaced; out has room for len bytes, and no escape is shorter than what it means. */
+/* Copies with the escapes replaced; out has room for len bytes, and no escape is shorter than what it
+ * means. */
 static bool unescape(choiri_json *j, const char *p, const char *end, char *out, size_t *ret_len) {
     size_t len = 0;
     while (p < end) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Values as JSON text, driven by descriptors; the spelling is in choir/value.h.
  *
- * The writer runs twice: once to learn the length, then into memory of exactly that length, because an arena cannot
- * give back a buffer that turned out too small. What JSON has no word for: infinities and NaN are the strings
- * "Infinity", "-Infinity" and "NaN"; an option in an option is null whichever of the two is empty. */
+ * The writer runs twice: once to learn the length, then into memory of exactly that length, because an arena
+ * cannot give back a buffer that turned out too small. What JSON has no word for: infinities and NaN are the
+ * strings "Infinity", "-Infinity" and "NaN"; an option in an option is null whichever of the two is empty. */
 #include "base/assert.h"
 #include "value/json.h"
 #include "value/number.h"

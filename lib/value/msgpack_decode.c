@@ -121,7 +121,8 @@ static bool to_double(decoder *d, const choir_type *t, const choiri_msgpack_toke
     return true;
 }
 
-/* Python writes 64 bits for every float. What f32 has no number for is refused; infinities and NaN are as they are. */
+/* Python writes 64 bits for every float. What f32 has no number for is refused; infinities and NaN are as
+ * they are. */
 static bool to_float(decoder *d, const choir_type *t, const choiri_msgpack_token *token, float *ret) {
     double v;
     if (!to_double(d, t, token, &v)) return false;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* C values to msgpack, driven by descriptors. rule: msgpack.value (docs/protocol/msgpack.md)
  *
- * The sister of value_encode.c: the same checks of what the program hands in, the same walk, other bytes. What is written
- * is what serde writes for msgpack with names, with one exception: an option whose value can itself be nil is an array of
- * one, because Some(None) would otherwise arrive as None. */
+ * The sister of value_encode.c: the same checks of what the program hands in, the same walk, other bytes.
+ * What is written is what serde writes for msgpack with names, with one exception: an option whose value can
+ * itself be nil is an array of one, because Some(None) would otherwise arrive as None. */
 #include "value/msgpack.h"
 
 #include "value/bind.h"

@@ -7,8 +7,8 @@
 
 #define CHOIRI_NUMBER_MAX 48u /* sign and 39 digits, 20 digits and a fraction of 9, a float */
 
-/* Writes an integer, a finite float, or a duration (seconds, exactly: 1.5) whose nanoseconds are below a second. Returns
- * the length; there is no NUL. */
+/* Writes an integer, a finite float, or a duration (seconds, exactly: 1.5) whose nanoseconds are below a
+ * second. Returns the length; there is no NUL. */
 size_t choiri_number_write(uint32_t kind, const void *number, char out[CHOIRI_NUMBER_MAX]);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where inside a value something went wrong. Nothing is kept while all goes well: the steps are added on the way
- * out of the recursion, innermost first, so success costs nothing. */
+/* Where inside a value something went wrong. Nothing is kept while all goes well: the steps are added on the
+ * way out of the recursion, innermost first, so success costs nothing. */
 #ifndef CHOIRI_PATH_H
 #define CHOIRI_PATH_H
 
@@ -21,8 +21,9 @@ typedef struct choiri_path {
 
 void choiri_path_add(choiri_path *p, const choir_type *type, uint32_t variant, size_t index);
 
-/* Appends the path, as in "entries[3].kind.File.mime". Tuples have no name to start with, so a path that begins
- * with one begins with "args", which is what nearly all tuples are: "args.1". Long paths lose their middle. */
+/* Appends the path, as in "entries[3].kind.File.mime". Tuples have no name to start with, so a path that
+ * begins with one begins with "args", which is what nearly all tuples are: "args.1". Long paths lose their
+ * middle. */
 void choiri_path_write(const choiri_path *p, const choir_unit *u, choiri_text *text);
 
 /* Appends the name of a struct or an enum, and the kind of everything else. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Decimal conversion against libc's, which glibc rounds correctly: random bits, short and long digits, ties. */
+/* Decimal conversion against libc's, which glibc rounds correctly: random bits, short and long digits,
+ * ties. */
 #include "value/decimal.h"
 
 #include <criterion/criterion.h>

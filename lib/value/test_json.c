@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Values as JSON: recorded values both ways, the grammar's corners, errors with their places, limits, damage. */
+/* Values as JSON: recorded values both ways, the grammar's corners, errors with their places, limits,
+ * damage. */
 #include "base/list.h"
 #include "value/test_values.h"
 

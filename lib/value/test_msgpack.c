@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Values in msgpack: how each type is spelled, what else is taken, what is refused and with which words, limits, random
- * values there and back. Postcard is the measure: a value is the same when its postcard is. */
+/* Values in msgpack: how each type is spelled, what else is taken, what is refused and with which words,
+ * limits, random values there and back. Postcard is the measure: a value is the same when its postcard is. */
 #include "value/msgpack.h"
 #include "value/test_values.h"
 
@@ -454,7 +454,8 @@ Test(msgpack, memory_is_bounded_by_the_payload) {
     values_free(v);
 }
 
-/* Keys that are not known cost a comparison with each field: the steps end long before a second has passed. */
+/* Keys that are not known cost a comparison with each field: the steps end long before a second has
+ * passed. */
 Test(msgpack, unknown_keys_cost_bounded_work, .timeout = 30) {
     enum { PAIRS = 2000000, FIELDS = 200 };
     static const char strings[] = "\0field";

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Descriptors made from text, for the tests of everything that is driven by descriptors: declarations in Rust's
- * syntax become a unit whose C layout is computed here, and random values of any type can be made.
+/* Descriptors made from text, for the tests of everything that is driven by descriptors: declarations in
+ * Rust's syntax become a unit whose C layout is computed here, and random values of any type can be made.
  *
  *     test_types_declare(ts, "struct Tree { v: u32, children: Vec<Tree> }");
  *     uint32_t type = test_types_find(ts, "(Tree, Option<[u8; 4]>)");
  *
- * Known: bool, u8..u128, i8..i128, f32, f64, char, String, Duration, Vec, HashSet, BTreeSet, HashMap, BTreeMap, [T; N],
- * [T], Option, Result, Box, Tx, Rx, tuples, (), ! and what was declared; a declared type may be used before inside Box
- * and Vec. Fields with "= default" may be missing in JSON. Errors in the text end the test. */
+ * Known: bool, u8..u128, i8..i128, f32, f64, char, String, Duration, Vec, HashSet, BTreeSet, HashMap,
+ * BTreeMap, [T; N], [T], Option, Result, Box, Tx, Rx, tuples, (), ! and what was declared; a declared type
+ * may be used before inside Box and Vec. Fields with "= default" may be missing in JSON. Errors in the text
+ * end the test. */
 #ifndef CHOIRI_TEST_TYPES_H
 #define CHOIRI_TEST_TYPES_H
 
@@ -127,8 +128,8 @@ typedef struct test_types_layout {
     uint32_t size, align;
 } test_types_layout;
 
-/* A list of fields up to `close`, laid out from layout->size on. They are collected first, because the types inside
- * them may have fields of their own. */
+/* A list of fields up to `close`, laid out from layout->size on. They are collected first, because the types
+ * inside them may have fields of their own. */
 static inline uint32_t test_types_fields(test_types *ts, const char *close, bool named,
                                          test_types_layout *layout, uint32_t *ret_first) {
     choir_field fields[32];
@@ -208,7 +209,8 @@ static inline uint32_t test_types_tuple(test_types *ts) { /* behind '(' */
     return test_types_add(ts, t);
 }
 
-/* Lays out a map's entry, if its value's type is declared already: it may be the one that is being declared. */
+/* Lays out a map's entry, if its value's type is declared already: it may be the one that is being
+ * declared. */
 static inline void test_types_finish(test_types *ts, uint32_t type) {
     choir_type *entry = &ts->types[type];
     choir_field *value = &ts->fields[entry->first + 1];

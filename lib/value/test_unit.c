@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The check of units: what it refuses, that larger records are read, and that nothing it lets through can hurt. */
+/* The check of units: what it refuses, that larger records are read, and that nothing it lets through can
+ * hurt. */
 #include "schema/test_schema.h"
 #include "schema_vectors.h"
 #include "value/test_types.h"
@@ -328,8 +329,8 @@ static void use_value(choir_env *env, const choir_unit *u, uint32_t type) {
     free(value);
 }
 
-/* Random damage: the check refuses it, or every type of the unit can be announced or is refused there, and its values can be
- * looked at. Run with sanitizers, this finds what the check forgot. */
+/* Random damage: the check refuses it, or every type of the unit can be announced or is refused there, and
+ * its values can be looked at. Run with sanitizers, this finds what the check forgot. */
 Test(unit, damaged_units) {
     uint64_t random = 0x2545f4914f6cdd1d;
     int refused = 0, passed = 0;

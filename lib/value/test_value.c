@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The value codec: recorded bytes, damaged bytes, limits, values that must not be sent, random round trips. */
+/* The value codec: recorded bytes, damaged bytes, limits, values that must not be sent, random round
+ * trips. */
 #include "choir/chunk.h"
 #include "schema_vectors.h"
 #include "value/test_values.h"
@@ -644,7 +645,8 @@ Test(value, smallest_sizes, .timeout = 20) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         cr_expect_eq(choiri_value_min_size(&v->ts->unit, type_of(v, cases[i].type)), cases[i].size, "%s",
                      cases[i].type);
-    /* Types without an end: the search for their smallest value has one, and what it has found by then is a bound. */
+    /* Types without an end: the search for their smallest value has one, and what it has found by then is a
+     * bound. */
     cr_expect_leq(choiri_value_min_size(&v->ts->unit, type_of(v, "Loop")), 64);
     cr_expect_leq(choiri_value_min_size(&v->ts->unit, type_of(v, "Twins")), 64);
     values_free(v);

@@ -80,9 +80,9 @@ static double seconds_since(const struct timespec *start) {
 
 /* --- random values: all of it at once --- */
 
-/* A value is equal to its copy, its clone and what is decoded from its bytes; the copies outlive their source, which is
- * overwritten; two values are equal just when their bytes are (without sets and maps of more than one element, which
- * random values have in one order). */
+/* A value is equal to its copy, its clone and what is decoded from its bytes; the copies outlive their
+ * source, which is overwritten; two values are equal just when their bytes are (without sets and maps of more
+ * than one element, which random values have in one order). */
 Test(value_ops, agree_with_the_codec) {
     values *v = setup();
     size_t equal = 0, different = 0;
@@ -219,7 +219,8 @@ Test(value_ops, sets_and_maps_have_no_order) {
     values_free(v);
 }
 
-/* Ten times more elements, in order: ten times the work. In another order: some thousand, then an error in bounded time. */
+/* Ten times more elements, in order: ten times the work. In another order: some thousand, then an error in
+ * bounded time. */
 Test(value_ops, unordered_sets_are_bounded, .timeout = 60) {
     values *v = setup();
     enum { MANY = 1000000, SOME = 4000 };
@@ -477,8 +478,8 @@ Test(value_ops, endless_values_end) {
     values_free(v);
 }
 
-/* Types without bytes that are made of 2^60 parts cost nothing, whatever is done with their values; neither do lists of any
- * number of them. */
+/* Types without bytes that are made of 2^60 parts cost nothing, whatever is done with their values; neither
+ * do lists of any number of them. */
 Test(value_ops, exponential_types_cost_nothing, .timeout = 20) {
     enum { LEVELS = 60 };
     choir_type types[LEVELS + 1];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Random types, and random values of them through everything that reads or writes values: postcard, msgpack, JSON, copies,
- * comparing, printing. What comes back is what went in; what is cut short is refused; what has bits turned over is refused
- * or is another value, which then goes through postcard again. Input lies in memory of its exact length, so that a
- * sanitizer sees a byte read too far. The seed and the counts are printed; CHOIR_SEED and CHOIR_ROUNDS choose others. */
+/* Random types, and random values of them through everything that reads or writes values: postcard, msgpack,
+ * JSON, copies, comparing, printing. What comes back is what went in; what is cut short is refused; what has
+ * bits turned over is refused or is another value, which then goes through postcard again. Input lies in
+ * memory of its exact length, so that a sanitizer sees a byte read too far. The seed and the counts are
+ * printed; CHOIR_SEED and CHOIR_ROUNDS choose others. */
 #include "value/msgpack.h"
 #include "value/test_values.h"
 

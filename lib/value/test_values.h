@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of the value codec and of JSON share: an env that counts, bytes from hex, encoding into one buffer,
- * random values, and the file of recorded values. */
+/* What the tests of the value codec and of JSON share: an env that counts, bytes from hex, encoding into one
+ * buffer, random values, and the file of recorded values. */
 #ifndef CHOIRI_TEST_VALUES_H
 #define CHOIRI_TEST_VALUES_H
 

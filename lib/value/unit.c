@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The check that a unit can be trusted, and names.
  *
- * Everything below the schema layer's entry points indexes the records without looking, so what is checked here is
- * what memory safety needs: indices and ranges, names that end inside their block, members that lie inside their
- * type. Not checked: that types do not contain themselves; interpreters bound their depth instead, which costs no
- * memory and also covers types that are legal and only too deep.
+ * Everything below the schema layer's entry points indexes the records without looking, so what is checked
+ * here is what memory safety needs: indices and ranges, names that end inside their block, members that lie
+ * inside their type. Not checked: that types do not contain themselves; interpreters bound their depth
+ * instead, which costs no memory and also covers types that are legal and only too deep.
  */
 #include "value/unit.h"
 

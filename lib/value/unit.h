@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Access to descriptor records through their strides, and the check that a unit can be trusted: every index in
- * range, sizes consistent. Descriptors are the program's own data, checked once, when a service is prepared. */
+/* Access to descriptor records through their strides, and the check that a unit can be trusted: every index
+ * in range, sizes consistent. Descriptors are the program's own data, checked once, when a service is
+ * prepared. */
 #ifndef CHOIRI_UNIT_H
 #define CHOIRI_UNIT_H
 
@@ -34,8 +35,8 @@ choir_str choiri_unit_name(const choir_unit *u, uint32_t offset);
 
 /* OK · ERR_ABI: the unit's records cannot be read at all. In constant time. */
 int choiri_unit_check_version(const choir_unit *u, choiri_text *ret_text);
-/* OK · ERR_ABI (version or strides smaller than version 1's) · ERR_INVALID (an index out of range, ...): text says
- * which record. */
+/* OK · ERR_ABI (version or strides smaller than version 1's) · ERR_INVALID (an index out of range, ...): text
+ * says which record. */
 int choiri_unit_check(const choir_unit *u, choiri_text *ret_text);
 
 #endif

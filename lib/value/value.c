@@ -4,10 +4,11 @@
 
 #include "value/unit.h"
 
-/* A bound of this many bytes is as good as a larger one: memory has limits of its own. It keeps the walk short. */
+/* A bound of this many bytes is as good as a larger one: memory has limits of its own. It keeps the walk
+ * short. */
 #define ENOUGH 64u
-/* Types looked at for one bound; what was found so far is a bound, too. Few, because it is asked for each list of a value: a
- * megabyte of empty lists would otherwise cost seconds. */
+/* Types looked at for one bound; what was found so far is a bound, too. Few, because it is asked for each
+ * list of a value: a megabyte of empty lists would otherwise cost seconds. */
 #define STEPS 16u
 
 static size_t min_size(const choir_unit *u, uint32_t index, uint32_t depth, uint32_t *steps) {

@@ -20,7 +20,7 @@
 static inline bool choiri_kind_nests(uint32_t kind) {
     return kind - CHOIR_KIND_OPTION <= CHOIR_KIND_RESULT - CHOIR_KIND_OPTION;
 }
-/* What decoding one payload may take from an arena: rule memory.decode (64 KiB + 16 x payload). */
+/* What decoding one payload may take from an arena: rule limit.decode (64 KiB + 16 x payload). */
 static inline size_t choiri_value_arena_limit(size_t payload) {
     return 65536u + 16u * payload;
 }

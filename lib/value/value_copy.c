@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Deep copies, driven by descriptors.
  *
- * A copy is one block, whatever the value is made of. The walk runs twice: over the source to learn how much memory it
- * points to and whether it is sound, then over the copy, where each pointer still leads to the source and is turned to
- * a copy of what is there. So a copy fails before anything was written, and a value of the heap is freed by freeing its
- * block: nothing is walked then, and no depth can hurt. Rejected: a block for each string and list, which costs an
- * allocation each and has to be walked again to be freed.
+ * A copy is one block, whatever the value is made of. The walk runs twice: over the source to learn how much
+ * memory it points to and whether it is sound, then over the copy, where each pointer still leads to the
+ * source and is turned to a copy of what is there. So a copy fails before anything was written, and a value
+ * of the heap is freed by freeing its block: nothing is walked then, and no depth can hurt. Rejected: a block
+ * for each string and list, which costs an allocation each and has to be walked again to be freed.
  */
 #include "base/assert.h"
 #include "base/env.h"
@@ -30,8 +30,8 @@ static void fail(copier *c, int status) {
     if (c->status == CHOIR_OK) c->status = status;
 }
 
-/* Makes room for `count` things that lie at `from`, and copies them. Returns where they are now: while counting, where
- * they are. */
+/* Makes room for `count` things that lie at `from`, and copies them. Returns where they are now: while
+ * counting, where they are. */
 static void *take(copier *c, const void *from, size_t count, size_t size, size_t align) {
     size_t bytes = 0, pad = (0 - c->len) & (align - 1), left = c->limit - c->len;
     if (!from && count > 0 && size > 0) fail(c, CHOIR_ERR_INVALID); /* the host forgot it */

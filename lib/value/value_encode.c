@@ -59,8 +59,8 @@ static void encode_enum(choiri_writer *w, const choir_unit *u, const choir_type 
     encode_fields(w, u, v->first, v->count, p, depth);
 }
 
-/* A bool, or the tag of an option or a result. False when it is none: bools are read as bytes, because memory that
- * holds something else than 0 or 1 must not be looked at as a bool. */
+/* A bool, or the tag of an option or a result. False when it is none: bools are read as bytes, because memory
+ * that holds something else than 0 or 1 must not be looked at as a bool. */
 static bool encode_tag(choiri_writer *w, uint32_t tag) {
     if (tag > 1) {
         choiri_writer_fail(w, CHOIR_ERR_INVALID);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Equality of values, driven by descriptors. Two values are equal when they are written as the same bytes, whatever the
- * order of the elements of sets and maps: so floats are compared by their bits, which makes every value equal to
- * itself and to its copy.
+/* Equality of values, driven by descriptors. Two values are equal when they are written as the same bytes,
+ * whatever the order of the elements of sets and maps: so floats are compared by their bits, which makes
+ * every value equal to itself and to its copy.
  *
- * Values without sets and maps are compared in one walk that ends at the first difference. Sets and maps are compared in
- * the order they are in as far as that goes, which is all the way for those that come from the same place; for the
- * rest each element of either is looked for in the other. That is quadratic, takes no memory, and is bounded in total.
- * Rejected: sorting, which would need memory and an order of all types.
+ * Values without sets and maps are compared in one walk that ends at the first difference. Sets and maps are
+ * compared in the order they are in as far as that goes, which is all the way for those that come from the
+ * same place; for the rest each element of either is looked for in the other. That is quadratic, takes no
+ * memory, and is bounded in total. Rejected: sorting, which would need memory and an order of all types.
  */
 #include "value/unit.h"
 #include "value/value.h"

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Values as text for people, driven by descriptors: logs, debuggers, tests. Much like Rust's Debug, on one line.
+/* Values as text for people, driven by descriptors: logs, debuggers, tests. Much like Rust's Debug, on one
+ * line.
  *
- * It never fails: what is too long is cut, what is wrong with a value is said in its place, and what must not be seen
- * is not looked at. Text is escaped so that it cannot end the line or steer a terminal. The work is bounded by the room
- * for the text, since every value that is looked at writes something.
+ * It never fails: what is too long is cut, what is wrong with a value is said in its place, and what must not
+ * be seen is not looked at. Text is escaped so that it cannot end the line or steer a terminal. The work is
+ * bounded by the room for the text, since every value that is looked at writes something.
  */
 #include "value/json.h"
 #include "value/number.h"
@@ -90,8 +91,8 @@ static void put_escape(printer *o, uint8_t c) {
         put(o, hex, 4);
 }
 
-/* Control characters (also those from U+0080 to U+009F, which are c2 and another byte), quotes, backslashes, and all that
- * is not text are escaped. */
+/* Control characters (also those from U+0080 to U+009F, which are c2 and another byte), quotes, backslashes,
+ * and all that is not text are escaped. */
 static void put_escaped(printer *o, const uint8_t *data, size_t len) {
     bool is_text = choiri_utf8_is_valid(data, len);
     for (size_t i = 0; i < len && !o->cut; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Views: walking through a value by its descriptor, for programs that have no C type for it. Values come from a decoder
- * or from the program; a tag out of range is treated as a value that is not there. */
+/* Views: walking through a value by its descriptor, for programs that have no C type for it. Values come from
+ * a decoder or from the program; a tag out of range is treated as a value that is not there. */
 #include "choir/dynamic.h"
 #include "value/unit.h"
 #include "value/value.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Metadata lists in postcard form, which is also how they are kept: reading, and what encoders of messages need of the
- * writer beyond wire/writer.h. */
+/* Metadata lists in postcard form, which is also how they are kept: reading, and what encoders of messages
+ * need of the writer beyond wire/writer.h. */
 #ifndef CHOIRI_METADATA_H
 #define CHOIRI_METADATA_H
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The one file that sees msgpack-c.
  *
- * Reading instantiates msgpack-c's parser (its unpack_template.h, which is made for that) with callbacks that note one
- * token and stop it in front of the items of an array or a map, so the caller decides what to do with them. Rejected:
- * msgpack_unpack, which builds a tree of 24 bytes for each value that may be one byte on the wire (16 MiB of input make
- * 400 MiB) and gets the memory from malloc. Nothing of msgpack-c's own allocation is linked: packing is inline, too, so
- * the library has no symbol of it at all (docs/decisions/0011-msgpack-c.md; conformance/hygiene/purity.py makes sure). */
+ * Reading instantiates msgpack-c's parser (its unpack_template.h, which is made for that) with callbacks that
+ * note one token and stop it in front of the items of an array or a map, so the caller decides what to do
+ * with them. Rejected: msgpack_unpack, which builds a tree of 24 bytes for each value that may be one byte on
+ * the wire (16 MiB of input make 400 MiB) and gets the memory from malloc. Nothing of msgpack-c's own
+ * allocation is linked: packing is inline, too, so the library has no symbol of it at all
+ * (docs/decisions/0011-msgpack-c.md; conformance/hygiene/purity.py makes sure). */
 #define NDEBUG /* msgpack-c's assertions are about what choiri_msgpack_read checks */
 #include "wire/msgpack.h"
 

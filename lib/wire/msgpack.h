@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* MessagePack: a pre-scan that bounds what a peer says, reading token by token, writing in place. Nothing is allocated in
- * either direction; strings and bytes borrow from the input.
+/* MessagePack: a pre-scan that bounds what a peer says, reading token by token, writing in place. Nothing is
+ * allocated in either direction; strings and bytes borrow from the input.
  *
- * Whatever comes from a peer goes through choiri_msgpack_scan first (or through choiri_msgpack_skip, the same for one value
- * inside): after it, lengths and counts are known to fit the bytes that are there, and nesting to be at most
- * CHOIRI_MSGPACK_DEPTH. */
+ * Whatever comes from a peer goes through choiri_msgpack_scan first (or through choiri_msgpack_skip, the same
+ * for one value inside): after it, lengths and counts are known to fit the bytes that are there, and nesting
+ * to be at most CHOIRI_MSGPACK_DEPTH. */
 #ifndef CHOIRI_MSGPACK_H
 #define CHOIRI_MSGPACK_H
 
@@ -42,8 +42,9 @@ bool choiri_msgpack_is_built(void);
 
 /* ---- pre-scan ---- */
 
-/* Is this exactly one value? OK · ERR_TRUNCATED (a length or a count that the bytes cannot hold) · ERR_MALFORMED (the byte
- * c1, bytes behind the value) · ERR_DEPTH. The work is in proportion to the number of values. */
+/* Is this exactly one value? OK · ERR_TRUNCATED (a length or a count that the bytes cannot hold) ·
+ * ERR_MALFORMED (the byte c1, bytes behind the value) · ERR_DEPTH. The work is in proportion to the number of
+ * values. */
 int choiri_msgpack_scan(choir_bytes bytes);
 /* The same for the next value in a reader, which is then behind it. ret_item may be NULL. */
 bool choiri_msgpack_skip(choiri_reader *r, choir_bytes *ret_item);
@@ -86,7 +87,8 @@ void choiri_msgpack_fill_hole(choiri_writer *w, choiri_hole hole);
  *
  * Handshakes and schemas have one interpreter, which reads CBOR. */
 
-/* Bytes that this takes as CBOR, at most twice its own; 0: it is not one well-formed value (choiri_msgpack_scan). */
+/* Bytes that this takes as CBOR, at most twice its own; 0: it is not one well-formed value
+ * (choiri_msgpack_scan). */
 size_t choiri_msgpack_cbor_size(choir_bytes bytes);
 /* Writes it there: `to` has room for that size, which was not 0. */
 void choiri_msgpack_to_cbor(choir_bytes bytes, uint8_t *to);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* From msgpack to CBOR and back. The two have one data model, and both announce how many items a container has, so a value
- * is translated head by head: no tree, no stack. Handshakes and schemas go through here; calls do not. */
+/* From msgpack to CBOR and back. The two have one data model, and both announce how many items a container
+ * has, so a value is translated head by head: no tree, no stack. Handshakes and schemas go through here;
+ * calls do not. */
 #include "wire/cbor.h"
 #include "wire/msgpack.h"
 

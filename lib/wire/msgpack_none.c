@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What stands in for msgpack.c in a build without msgpack-c: modes and options that would lead here are refused before. */
+/* What stands in for msgpack.c in a build without msgpack-c: modes and options that would lead here are
+ * refused before. */
 #include "wire/msgpack.h"
 
 bool choiri_msgpack_is_built(void) {

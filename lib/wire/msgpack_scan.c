@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The pre-scan of msgpack: what msgpack-c and the decoders are given has been through here.
  *
- * Five hostile bytes can announce four billion items. So every item that was announced and has not come yet is counted over
- * all levels, and each takes a byte at least: more of them than bytes that are left are a lie, found at the head that tells
- * it. Text is not looked into: it is checked where it is read, and what nobody reads needs only an end. */
+ * Five hostile bytes can announce four billion items. So every item that was announced and has not come yet
+ * is counted over all levels, and each takes a byte at least: more of them than bytes that are left are a
+ * lie, found at the head that tells it. Text is not looked into: it is checked where it is read, and what
+ * nobody reads needs only an end. */
 #include "wire/msgpack.h"
 
 #include "wire/utf8.h"

@@ -23,9 +23,11 @@ typedef struct gen_text {
 
 void gen_add(gen_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void gen_add_bytes(gen_text *t, choir_str text);
-/* HEAD(ITEM, ITEM, ...)TAIL with as many lines as it takes, items below each other. `items` is separated by newlines. */
+/* HEAD(ITEM, ITEM, ...)TAIL with as many lines as it takes, items below each other. `items` is separated by
+ * newlines. */
 void gen_add_list(gen_text *t, const char *head, const char *items, const char *tail);
-/* Doc comment in front of something, indented; nothing if there is none. `extra` (may be NULL) is a last line. */
+/* Doc comment in front of something, indented; nothing if there is none. `extra` (may be NULL) is a last
+ * line. */
 void gen_add_docs(gen_text *t, const idl_doc *docs, unsigned indent, const char *extra);
 
 /* ---- names.c ---- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Functions for each method. They are inline, so that a program links libchoir-net only if it uses what needs it. */
+/* Functions for each method. They are inline, so that a program links libchoir-net only if it uses what needs
+ * it. */
 #include "gen/gen.h"
 
 /* A pointer to values that are not changed: of an array, to its elements. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Names in C. Everything global starts with the prefix; types are in snake case, with the arguments of generics behind
- * them; members keep the names that they have in Rust. Two things that would have one name are an error that names both:
- * which of them should give way is not for a tool to guess. */
+/* Names in C. Everything global starts with the prefix; types are in snake case, with the arguments of
+ * generics behind them; members keep the names that they have in Rust. Two things that would have one name
+ * are an error that names both: which of them should give way is not for a tool to guess. */
 #include "gen/gen.h"
 
 #include "base/blake3.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Descriptors in the source. Sizes, alignments and offsets are left to the compiler, so that one output serves every
- * machine; everything else is what the interface file was read into. Tables are wider than other code: one record is one
- * line. */
+/* Descriptors in the source. Sizes, alignments and offsets are left to the compiler, so that one output
+ * serves every machine; everything else is what the interface file was read into. Tables are wider than other
+ * code: one record is one line. */
 #include "gen/gen.h"
 
 #define BYTES_PER_LINE 17u

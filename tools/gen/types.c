@@ -175,8 +175,8 @@ static void add_numbers(gen *g, const place *places, uint32_t len) {
     if (any) gen_add(&g->header, "};\n");
 }
 
-/* Declared types in the order of the file, then those that only have a form, as (A, B) in a Vec. Arguments come with
- * their methods. */
+/* Declared types in the order of the file, then those that only have a form, as (A, B) in a Vec. Arguments
+ * come with their methods. */
 void gen_add_types(gen *g) {
     uint32_t types = g->file->types.len, len = 0;
     place *places = idl_alloc(g->file, (types + 1) * sizeof *places);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Interface files: the Rust subset that vox services are written in, read into descriptors (choir/type.h) for this
- * machine's C layout.
+/* Interface files: the Rust subset that vox services are written in, read into descriptors (choir/type.h) for
+ * this machine's C layout.
  *
- * One call reads a file and either makes everything or says what is wrong: an interface file is small, is read by tools
- * only, and a second error is often a consequence of the first. What is made is owned by the `idl` and constant. A
- * tool that runs out of memory ends with a message, so nothing here reports that.
+ * One call reads a file and either makes everything or says what is wrong: an interface file is small, is
+ * read by tools only, and a second error is often a consequence of the first. What is made is owned by the
+ * `idl` and constant. A tool that runs out of memory ends with a message, so nothing here reports that.
  *
- * Bounds: 8 MiB of text, types, modules and values nested 64 deep, 65,536 types; time is linear in the text. */
+ * Bounds: 8 MiB of text, types, modules and values nested 64 deep, 65,536 types; time is linear in the
+ * text. */
 #ifndef IDL_H
 #define IDL_H
 
@@ -26,8 +27,8 @@ typedef struct idl_error {
     char text[2048];
 } idl_error;
 
-/* Reads the text of an interface file, which is borrowed for the call; `file_name` is for messages. False: ret_error
- * is filled and *ret_idl untouched. Returns owned (free with idl_free). */
+/* Reads the text of an interface file, which is borrowed for the call; `file_name` is for messages. False:
+ * ret_error is filled and *ret_idl untouched. Returns owned (free with idl_free). */
 bool idl_parse(const char *text, size_t len, const char *file_name, idl **ret_idl, idl_error *ret_error);
 /* The same from a file. */
 bool idl_read(const char *path, idl **ret_idl, idl_error *ret_error);
@@ -40,10 +41,11 @@ const choir_service *idl_service(const idl *file, uint32_t index);
 const choir_service *idl_find(const idl *file, choir_str name);
 const choir_unit *idl_unit(const idl *file);
 
-/* Fills in what is announced about each method (choir_unit.schemas, announcements, ...). Without it that is computed when
- * the service is first used. */
+/* Fills in what is announced about each method (choir_unit.schemas, announcements, ...). Without it that is
+ * computed when the service is first used. */
 bool idl_announce(idl *file, idl_error *ret_error);
-/* After that: the type id of what is announced, by choir_method.args_announcement or response_announcement. */
+/* After that: the type id of what is announced, by choir_method.args_announcement or
+ * response_announcement. */
 uint64_t idl_announced_id(const idl *file, uint32_t announcement);
 
 /* How the methods of two versions of a file get along. */
@@ -53,7 +55,8 @@ typedef struct idl_diff_counts {
     uint32_t breaking; /* removed, or neither can call the other */
 } idl_diff_counts;
 
-/* Prints each method of both with what has become of it, and why: same, compatible, one-way, breaking, added, removed. */
+/* Prints each method of both with what has become of it, and why: same, compatible, one-way, breaking, added,
+ * removed. */
 bool idl_diff(const idl *before, const idl *after, FILE *out, idl_diff_counts *ret_counts,
               idl_error *ret_error);
 

@@ -8,8 +8,8 @@
  *   method_id.c ids of methods, with all of Unicode
  *   service.c   methods, names, announcements
  *
- * Everything lives in the `idl` and is freed with it. The first error is kept, and ends the input, so that whatever is
- * under way stops soon without looking. */
+ * Everything lives in the `idl` and is freed with it. The first error is kept, and ends the input, so that
+ * whatever is under way stops soon without looking. */
 #ifndef IDL_INTERNAL_H
 #define IDL_INTERNAL_H
 
@@ -227,8 +227,8 @@ struct idl {
 
 /* ---- errors (memory.c) ---- */
 
-/* Notes the first error: `format` says what is wrong at [at, at + len) of the text, `allowed` (may be NULL) what would be
- * right. Ends the input. Returns false. */
+/* Notes the first error: `format` says what is wrong at [at, at + len) of the text, `allowed` (may be NULL)
+ * what would be right. Ends the input. Returns false. */
 bool idl_fail(idl *f, uint32_t at, uint32_t len, const char *allowed, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 /* Line and column (in characters) of an offset, from 1. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Where things are in C, as the compiler lays out the structs that choir-gen writes: members in order, each at the next
- * multiple of its alignment, the whole a multiple of the largest. What has no values to tell apart (unit, never, and what
- * is made of them only) has size 0 and no member.
+/* Where things are in C, as the compiler lays out the structs that choir-gen writes: members in order, each
+ * at the next multiple of its alignment, the whole a multiple of the largest. What has no values to tell
+ * apart (unit, never, and what is made of them only) has size 0 and no member.
  *
  * The generated code has its offsets from the compiler; these are for tools that work without one. */
 #include "idl/internal.h"

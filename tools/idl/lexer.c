@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Tokens of Rust, as far as an interface file needs them. Comments and white space separate tokens and mean nothing
- * else; doc comments are kept for what follows them. Punctuation is one character, except for -> and ::, so that the
- * end of Vec<Vec<u8>> needs no care. */
+/* Tokens of Rust, as far as an interface file needs them. Comments and white space separate tokens and mean
+ * nothing else; doc comments are kept for what follows them. Punctuation is one character, except for -> and
+ * ::, so that the end of Vec<Vec<u8>> needs no care. */
 #include "idl/internal.h"
 
 #include "wire/reader.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Ids of methods whose names have other letters than ASCII's. The library's choiri_method_id knows the case of ASCII only;
- * here a name is brought into the form that is hashed (kebab case) with tables of all of Unicode, and what comes out has
- * no capitals left that the library would not know.
+/* Ids of methods whose names have other letters than ASCII's. The library's choiri_method_id knows the case
+ * of ASCII only; here a name is brought into the form that is hashed (kebab case) with tables of all of
+ * Unicode, and what comes out has no capitals left that the library would not know.
  *
- * The rules are those of the library's method_id.c, by scalars instead of bytes, and one of Rust's own: a sigma that ends
- * a word becomes the final one. */
+ * The rules are those of the library's method_id.c, by scalars instead of bytes, and one of Rust's own: a
+ * sigma that ends a word becomes the final one. */
 #include "idl/internal.h"
 
 #include "schema/service.h"

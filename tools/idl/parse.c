@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Items: modules, structs, enums, aliases, traits. Names are entered into the table as they come, so that a second one
- * is found where it stands. */
+/* Items: modules, structs, enums, aliases, traits. Names are entered into the table as they come, so that a
+ * second one is found where it stands. */
 #include "idl/internal.h"
 
 static const char items_allowed[] =

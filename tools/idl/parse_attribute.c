@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Doc comments and attributes. What vox looks at is understood, what has no effect on vox is skipped by name, everything
- * else is an error: an attribute that is not understood may mean anything. */
+/* Doc comments and attributes. What vox looks at is understood, what has no effect on vox is skipped by name,
+ * everything else is an error: an attribute that is not understood may mean anything. */
 #include "idl/internal.h"
 
 static const char known_attributes[] =

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* From declarations to types: names are looked up, generics and aliases instantiated, and every type gets one record.
+/* From declarations to types: names are looked up, generics and aliases instantiated, and every type gets one
+ * record.
  *
- * A struct or enum gets its record when it is first named and its members later, from a list: so recursive types need no
- * care, and nothing recurses deeper than a type is written. Aliases and transparent structs are what they stand for. */
+ * A struct or enum gets its record when it is first named and its members later, from a list: so recursive
+ * types need no care, and nothing recurses deeper than a type is written. Aliases and transparent structs are
+ * what they stand for. */
 #include "idl/internal.h"
 
-/* Types as they are written nest 64 deep; what aliases add to that is bounded too, which also finds an alias that stands
- * for itself. */
+/* Types as they are written nest 64 deep; what aliases add to that is bounded too, which also finds an alias
+ * that stands for itself. */
 #define RESOLVE_DEPTH (2 * IDL_DEPTH_MAX)
 
 /* Where a type stands: its module, and what the parameters around it stand for. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Rust's own texts: every type is announced as Rust announces it, every method has the id that Rust's macro computes. */
+/* Rust's own texts: every type is announced as Rust announces it, every method has the id that Rust's macro
+ * computes. */
 #include "idl/idl.h"
 #include "rust_vectors.h"
 #include "schema/service.h"

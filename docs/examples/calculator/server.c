@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Serves the calculator: answers at once, with an error of its own, or later. usage: server [tcp://HOST:PORT] */
+/* Serves the calculator: answers at once, with an error of its own, or later.
+ * usage: server [tcp://HOST:PORT] */
 #include "calculator.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The core in a loop of one's own: libchoir without libchoir-net, one call over one socket. usage: own-loop PORT
+/* The core in a loop of one's own: libchoir without libchoir-net, one call over one socket.
+ * usage: own-loop PORT
  *
  * What a host does is in turn(). The rest is what any program with a socket has. */
 #include "calculator.h"
