@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* choir/base.h: the small types every other header uses.
+/* choir/base.h: the small types that every other header uses.
  *
  * Role:    byte spans, strings, gathered output segments, time, handles.
- * Owner:   these are values; who owns what they point to is said where they are used.
- * Life:    a value; a pointer inside one lives as long as the comment that hands it out says.
+ * Owner:   these are values. Who owns what they point to is said where they are used.
+ * Life:    a value's. A pointer inside one is valid as long as the comment that hands it out says.
  * Threads: no state.
  * Errors:  none.
  */
@@ -48,9 +48,9 @@ typedef uint64_t choir_duration;
 #define CHOIR_MILLISECOND UINT64_C(1000000)
 #define CHOIR_SECOND      UINT64_C(1000000000)
 
-/* Handles: 32 bits of generation above 32 bits of slot; 0 is none. A handle is a value: it may be kept
- * for ever, and using one whose object has ended answers CHOIR_ERR_NOT_FOUND. They are structs so that
- * the compiler rejects a mix-up. None of them is the id on the wire. */
+/* Handles: 32 bits of generation above 32 bits of slot; 0 is none. A handle is a value and may be kept for
+ * ever: using one after its object has ended returns CHOIR_ERR_NOT_FOUND. Handles are structs so that the
+ * compiler catches a mix-up. None of them is an id on the wire. */
 typedef struct choir_conn {
     uint64_t v;
 } choir_conn; /* root or virtual connection */
@@ -64,7 +64,7 @@ typedef struct choir_request_id {
 /* A literal as choir_str: CHOIR_STR("hello"). */
 #ifdef __cplusplus
 #define CHOIR_STR(literal) (choir_str{(literal), sizeof(literal) - 1})
-/* The type of a pointer that has none, in headers which both languages include. */
+/* Gives an untyped pointer a type, in headers that C and C++ share. */
 #define CHOIR_CAST(type, pointer) (static_cast<type>(pointer))
 #else
 #define CHOIR_STR(literal)        ((choir_str){(literal), sizeof(literal) - 1})

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* choir/chunk.h: reference-counted payload bytes.
  *
- * Role:    lets received and sent payloads be kept without copying them.
- * Owner:   shared: whoever retains must release. The last release frees (or calls the host's function).
- * Life:    the bytes do not move or change while anybody holds a reference.
- * Threads: the count is atomic; retain and release may run on any thread. This is the only object of
- *          the library that may cross threads. The allocator behind a chunk is called from the thread
- *          that releases last.
+ * Role:    keeps received and sent payloads without copying them.
+ * Owner:   shared. Whoever retains must release. The last release frees the bytes (or calls the host's
+ *          function).
+ * Life:    the bytes neither move nor change while anybody holds a reference.
+ * Threads: the count is atomic, so retain and release may run on any thread. Chunks are the only objects of
+ *          the library that may cross threads. Their allocator is called on the thread that releases last.
  * Errors:  ERR_NO_MEMORY, ERR_INVALID.
  */
 #ifndef CHOIR_CHUNK_H
@@ -20,14 +20,14 @@ extern "C" {
 
 typedef struct choir_chunk choir_chunk;
 
-/* Makes a chunk of `len` uninitialised bytes from a plain allocator (copied), with one reference held
- * by the caller. The allocator must be thread-safe if the chunk is to cross threads.
+/* Makes a chunk of `len` uninitialised bytes from an allocator (copied). The caller holds the one reference.
+ * The allocator must be thread-safe if the chunk is to cross threads.
  * OK · ERR_INVALID (NULL) · ERR_NO_MEMORY. Returns owned (release with choir_chunk_release). */
 CHOIR_API int choir_chunk_new(const choir_allocator *allocator, size_t len, choir_chunk **ret_chunk);
 
-/* Makes a chunk around memory of the host: `data` is kept until `free_fn(ctx, data, len)` is called by
- * the last release, which comes also when sending failed. Without `free_fn` the bytes must outlive
- * every reference. OK · ERR_INVALID · ERR_NO_MEMORY (free_fn is then not called). */
+/* Makes a chunk around the host's memory: `data` is kept until the last release, which calls
+ * `free_fn(ctx, data, len)`. That happens when sending fails, too. Without `free_fn` the bytes must outlive
+ * every reference. OK · ERR_INVALID · ERR_NO_MEMORY (free_fn is not called then). */
 CHOIR_API int choir_chunk_wrap(const choir_allocator *allocator, void *data, size_t len,
                                void (*free_fn)(void *ctx, void *data, size_t len), void *ctx,
                                choir_chunk **ret_chunk);

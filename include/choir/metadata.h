@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* choir/metadata.h: key-value pairs that travel beside calls, answers and handshakes.
  *
- * Role:    the list to send is an array of choir_metadata_entry; a received list is a validated span that
- *          is walked with choir_metadata_next. Duplicate keys are legal and keep their order.
- * Owner:   entries borrow their strings; a received list borrows from what delivered it.
+ * Role:    a list to send is an array of choir_metadata_entry. A received list is a checked span of bytes;
+ *          walk it with choir_metadata_next. Keys may repeat and keep their order.
+ * Owner:   entries borrow their strings. A received list borrows from whatever delivered it.
  * Life:    that of the event or request it came with.
- * Threads: values.
- * Errors:  none; a received list has been checked.
+ * Threads: no state.
+ * Errors:  none. A received list was checked when its message was decoded.
  *
  * Never send a bytes value to a Rust vox 0.4.0 peer: it cannot decode one and ends the session
  * (rule: metadata.bytes-rust).
@@ -35,7 +35,7 @@ typedef struct choir_metadata_entry {
     uint32_t reserved; /* must be 0 */
     choir_bytes bytes; /* of a string or bytes value */
     uint64_t u64;      /* of a u64 value */
-    uint64_t flags;    /* CHOIR_METADATA_SENSITIVE, ...; unknown bits are passed on */
+    uint64_t flags;    /* CHOIR_METADATA_SENSITIVE, ...; unknown bits are kept */
 } choir_metadata_entry;
 
 /* A received list: postcard entries, checked when the message was decoded. */
@@ -44,11 +44,12 @@ typedef struct choir_metadata {
     size_t count;
 } choir_metadata;
 
-/* Takes the first entry off *list into *ret_entry (borrowed from the list's bytes); false at the end. */
+/* Takes the first entry off *list and stores it in *ret_entry (borrowed from the list's bytes). False at the
+ * end. */
 CHOIR_API bool choir_metadata_next(choir_metadata *list, choir_metadata_entry *ret_entry);
 
-/* First entry with this key and type, as vox peers look things up: entries with the key but another type
- * are passed over. False when there is none. */
+/* Finds the first entry with this key and type. Entries with the key but another type are passed over, as vox
+ * peers do. False when there is none. */
 CHOIR_API bool choir_metadata_find(choir_metadata list, choir_str key, uint32_t type,
                                    choir_metadata_entry *ret_entry);
 

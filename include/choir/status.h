@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* choir/status.h: what a choir function returns.
  *
- * Role:    0 is success, an error is negative. Codes below CHOIR_ERR_FATAL are fatal: they stick to the
- *          object, which from then on accepts only queries, poll and free (choir_status_is_fatal).
+ * Role:    0 is success, errors are negative. Codes below CHOIR_ERR_FATAL are fatal: they stick to the
+ *          object, which accepts nothing but queries, poll and free from then on (choir_status_is_fatal).
  * Owner:   the texts are static.
- * Life:    codes are never renumbered or removed; new ones are added.
+ * Life:    codes are never renumbered or removed, only added.
  * Threads: any.
- * Errors:  none. How a call ended is not a status but an outcome (choir/event.h).
+ * Errors:  none. How a call ended is an outcome, not a status (choir/event.h).
  */
 #ifndef CHOIR_STATUS_H
 #define CHOIR_STATUS_H
@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-/* X(NAME, value, text). Conditions first: the object is as it was before the call. */
+/* X(NAME, value, text). Conditions come first: they leave the object as it was before the call. */
 #define CHOIR_STATUS_MAP(X)                                                                                  \
     X(OK, 0, "ok")                                                                                           \
     X(ERR_INVALID, -1, "an argument is not allowed here")                                                    \
@@ -66,18 +66,17 @@ typedef enum choir_status {
 #undef CHOIR_STATUS_ENUM
 } choir_status;
 
-/* The fatal line: a status below it ends the object it was reported for. */
+/* A status below this line is fatal: it ends the object for which it was reported. */
 #define CHOIR_ERR_FATAL (-1000)
 
 static inline bool choir_status_is_fatal(int status) {
     return status <= CHOIR_ERR_FATAL;
 }
 
-/* Name of a status, such as "ERR_BLOCKED"; "ERR_UNKNOWN" for a number that is none. Returns borrowed
- * (valid for ever). */
+/* The name of a status, such as "ERR_BLOCKED", or "ERR_UNKNOWN". Returns borrowed (valid for ever). */
 CHOIR_API const char *choir_status_name(int status);
 
-/* One sentence about a status, without a full stop. Returns borrowed (valid for ever). */
+/* A status in words, without a full stop. Returns borrowed (valid for ever). */
 CHOIR_API const char *choir_status_text(int status);
 
 #ifdef __cplusplus

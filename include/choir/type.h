@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* choir/type.h: static type descriptors.
  *
- * Role:    constant data that describes C types, methods and services. Everything type-driven works from it
- *          with one interpreter each: encoding, decoding, wire schemas, printing. There is no code per type.
- * Owner:   the program (usually const data made by a generator or written by hand); the library only reads
- *          it.
- * Life:    must outlive every env that has seen it.
- * Threads: read-only, shared freely.
- * Errors:  a unit made for another version is ERR_ABI wherever it is given.
+ * Role:    constant data that describes C types, methods and services. Encoding, decoding, wire schemas and
+ *          printing each have one interpreter that works from it. There is no code per type.
+ * Owner:   the program. Descriptors are usually const data, generated or written by hand; the library only
+ *          reads them.
+ * Life:    they must outlive every env that has seen them.
+ * Threads: any; they are read-only.
+ * Errors:  every function that is given a unit of another version returns ERR_ABI.
  *
- * References between records are indices, not pointers, and names are offsets into one string block, so a
- * unit needs no relocations. Records only ever grow at the end; the unit carries their sizes (strides), so a
- * newer library reads units made for an older one.
+ * Records refer to each other by index instead of pointer, and names are offsets into one block of text, so a
+ * unit needs no relocations. Records only grow at the end, and the unit carries their sizes (strides), so a
+ * newer library reads units that were made for an older one.
  *
  * How a type looks in C: integers and floats as themselves (u128 as choir_u128, char as uint32_t), string as
  * choir_str, bytes (Vec<u8>) as choir_bytes, lists and sets as choir_list, maps as choir_list of key-value
@@ -30,7 +30,7 @@ extern "C" {
 
 #define CHOIR_TYPE_ABI 1u
 
-/* Type kinds. */
+/* Kinds of types. */
 #define CHOIR_KIND_BOOL     1u
 #define CHOIR_KIND_U8       2u
 #define CHOIR_KIND_U16      3u
@@ -80,14 +80,14 @@ typedef struct choir_rx {
     uint64_t v;
 } choir_rx;
 
-/* A span of time: nanoseconds are below 1,000,000,000. */
+/* A span of time. `nanoseconds` is below 1,000,000,000. */
 typedef struct choir_timespan {
     uint64_t seconds;
     uint32_t nanoseconds;
 } choir_timespan;
 
-/* Lists, bytes, sets and maps stand for two Rust types each, which differ in what is announced. Member
- * `count` says which:
+/* Lists, bytes, sets and maps each stand for two Rust types, which are announced differently. Member `count`
+ * says which one it is:
  *              0          1
  *   list       Vec<T>     [T] (Box<[T]>, Arc<[T]>, ...)
  *   bytes      Vec<u8>    [u8]
@@ -110,9 +110,9 @@ typedef struct choir_type {
     uint32_t first;  /* field or variant index */
     uint32_t count;  /* fields, variants or array elements; CHOIR_COUNT_* */
     uint32_t offset; /* of the value inside an option or result */
-    /* Instantiations of a generic declaration: its number in the unit from 1, the same for all of them, and
-     * its type parameters with what they stand for here; constant parameters are left out. 0: the record is a
-     * declaration of its own. Each instantiation has one record. */
+    /* For an instantiation of a generic declaration: the number of the declaration in the unit, counted from
+     * 1, and its type parameters with the types that they stand for here. Constant parameters are left out.
+     * Each instantiation has a record of its own. decl is 0 for a type that is not generic. */
     uint32_t decl;
     uint32_t first_param; /* param index */
     uint32_t params;      /* how many */
@@ -123,13 +123,13 @@ typedef struct choir_param {
     uint32_t type; /* type index */
 } choir_param;
 
-#define CHOIR_FIELD_DEFAULT   1u /* may be missing in the peer's type; it is then zero */
-#define CHOIR_FIELD_SENSITIVE 2u /* is not shown by debug prints */
+#define CHOIR_FIELD_DEFAULT   1u /* zero when the peer's type does not have it */
+#define CHOIR_FIELD_SENSITIVE 2u /* not shown when a value is printed */
 
 typedef struct choir_field {
     uint32_t name;   /* string offset; 0 in tuples */
     uint32_t type;   /* type index */
-    uint32_t offset; /* in the C struct, or in the enum's struct for a variant's field */
+    uint32_t offset; /* in the C struct; for a variant's field, in the enum's struct */
     uint32_t flags;  /* CHOIR_FIELD_* */
 } choir_field;
 
@@ -145,12 +145,12 @@ typedef struct choir_variant {
     uint32_t count;
 } choir_variant;
 
-/* Handlers may run again for the same operation. */
+/* The handler may run again for the same operation. */
 #define CHOIR_METHOD_IDEM 1u
-/* A running handler outlives its caller's cancel. */
+/* A running handler is not stopped by its caller's cancel. */
 #define CHOIR_METHOD_PERSIST 2u
-/* Only to be called: its answer has the types that the peer announces, whatever they are; `ok` and `err` are
- * not used. The CALL_DONE event says what its value is. */
+/* The method can only be called. Its answer has whatever types the peer announces; `ok` and `err` are not
+ * used. The CALL_DONE event says what its value is. */
 #define CHOIR_METHOD_DYNAMIC 4u
 
 typedef struct choir_method {
@@ -158,19 +158,19 @@ typedef struct choir_method {
     uint32_t flags; /* CHOIR_METHOD_* */
     uint32_t args;  /* type index: a tuple of the arguments, or unit */
     uint32_t ok;    /* type index */
-    uint32_t err;   /* type index: E of Result<T, E>, never for methods that cannot fail */
+    uint32_t err;   /* type index: E of Result<T, E>; the type never if the method cannot fail */
     uint32_t reserved;
-    /* On the wire: rule rpc.method-id. Checked against the name when all of it and of the service's is ASCII;
-     * that of another name is as the generator made it, because the library has no tables of other letters'
+    /* The id on the wire, rule: rpc.method-id. It is checked against the names of service and method if both
+     * are ASCII. Otherwise the generator's word is taken, because the library has no tables of other letters'
      * case. */
     uint64_t id;
-    /* What is announced about the arguments and the response: announcement index + 1; 0: computed when the
-     * service is first used. */
+    /* What is announced about arguments and response: announcement index + 1, or 0 if it is to be computed
+     * when the service is first used. */
     uint32_t args_announcement, response_announcement;
 } choir_method;
 
-/* A schema as it is announced, computed when the unit was made: CBOR of a Schema object, [at, at + len) of
- * the unit's schema_bytes. */
+/* A schema as it is announced, computed when the unit was made: the CBOR of a Schema object, in [at, at +
+ * len) of the unit's schema_bytes. */
 typedef struct choir_schema {
     uint64_t id;
     uint32_t at, len;
@@ -178,7 +178,7 @@ typedef struct choir_schema {
 
 /* Everything that is announced about one root type. */
 typedef struct choir_announcement {
-    uint32_t first, count;   /* range of the unit's `parts`: schemas, dependencies first */
+    uint32_t first, count;   /* range of the unit's `parts`: its schemas, dependencies first */
     uint32_t root, root_len; /* CBOR of the root's TypeRef, in schema_bytes */
 } choir_announcement;
 
@@ -186,7 +186,7 @@ typedef struct choir_announcement {
 typedef struct choir_unit {
     uint32_t abi;  /* CHOIR_TYPE_ABI */
     uint32_t size; /* sizeof this struct */
-    /* sizeof the records */
+    /* sizes of the records */
     uint16_t type_stride, field_stride, variant_stride, method_stride;
     uint16_t param_stride, schema_stride, announcement_stride, reserved;
     uint32_t types_len, fields_len, variants_len, strings_len;
@@ -209,17 +209,17 @@ typedef struct choir_service {
     const choir_method *methods;
 } choir_service;
 
-/* CHOIR_UNIT_HEADER fills the version members of a unit that is written by hand. */
+/* Fills in the version members of a unit that is written by hand. */
 #define CHOIR_UNIT_HEADER                                                                                    \
     .abi = CHOIR_TYPE_ABI, .size = sizeof(choir_unit), .type_stride = sizeof(choir_type),                    \
     .field_stride = sizeof(choir_field), .variant_stride = sizeof(choir_variant),                            \
     .method_stride = sizeof(choir_method), .param_stride = sizeof(choir_param),                              \
     .schema_stride = sizeof(choir_schema), .announcement_stride = sizeof(choir_announcement)
 
-/* Index of the method with this name, as in the interface. OK · ERR_NOT_FOUND · ERR_ABI. */
+/* The index of the method with this name, spelled as in the interface. OK · ERR_NOT_FOUND · ERR_ABI. */
 CHOIR_API int choir_service_find(const choir_service *service, choir_str name, uint32_t *ret_index);
-/* Names. Returns borrowed (valid as long as the unit). Empty when the index is none, or the unit cannot be
- * read. */
+/* Names, spelled as in the interface. Empty when there is no such index or the unit cannot be read. Returns
+ * borrowed (valid as long as the unit). */
 CHOIR_API choir_str choir_service_name(const choir_service *service);
 CHOIR_API choir_str choir_method_name(const choir_service *service, uint32_t index);
 
