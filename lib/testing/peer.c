@@ -56,9 +56,11 @@ void test_peer_take(test_peer *p) {
 bool test_peer_next_frame(test_peer *p, choir_bytes *ret_payload) {
     if (!p->deaf) test_peer_take(p);
     if (p->read == p->received_len) return false;
-    check(p->received_len - p->read >= 4, "half a length was written");
+    size_t left = p->received_len - p->read;
+    if (p->gave_up && (left < 4 || left - 4 < choiri_load_le32(p->received + p->read))) return false;
+    check(left >= 4, "half a length was written");
     uint32_t len = choiri_load_le32(p->received + p->read);
-    check(p->received_len - p->read - 4 >= len, "half a payload was written");
+    check(left - 4 >= len, "half a payload was written");
     *ret_payload = (choir_bytes){p->received + p->read + 4, len};
     p->read += 4 + len;
     return true;
@@ -256,6 +258,7 @@ static void create_session(test_peer *p) {
 
 static void bring_to(test_peer *p, test_stage stage) {
     p->is_open = true;
+    p->gave_up = false;
     create_session(p);
     if (stage >= TEST_STAGE_PROLOGUE) {
         uint8_t prologue[CHOIRI_PROLOGUE_LEN];
@@ -348,7 +351,9 @@ void test_peer_sleep(test_peer *p, choir_duration d) {
         choir_time u = p->session ? choir_session_deadline(p->session) : CHOIR_TIME_NEVER;
         if (u < t) t = u;
         if (t > p->now) p->now = t < end ? t : end; /* else it was due before we went to sleep */
+        uint64_t waits = choir_attachment_pending(p->attachment);
         choir_attachment_advance(p->attachment, p->now);
+        if (choir_attachment_pending(p->attachment) < waits) p->gave_up = true;
         if (p->session) choir_session_advance(p->session, p->now);
         test_peer_poll(p);
         if (!p->deaf) test_peer_take(p);

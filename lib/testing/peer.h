@@ -32,7 +32,8 @@ typedef struct test_peer {
     choir_time now; /* starts at one second */
     int status;     /* what the last receive answered */
     bool is_open;
-    bool deaf; /* takes nothing off the output */
+    bool deaf;    /* takes nothing off the output */
+    bool gave_up; /* the session dropped output that waited too long, so the last frame may be cut short */
     test_events events;
     void (*on_event)(struct test_peer *peer, const choir_event *event);
     void *ctx;
