@@ -171,7 +171,14 @@ def idl(folder):
 
 
 def session(folder):
-    """Recorded sessions, one end of each: frames as they came; and a conversation of all actions."""
+    """Recorded sessions, one end of each: frames as they came; and conversations, each over a link of both kinds."""
+    yield from recorded(folder)
+    for name, data in conversations(folder):
+        yield name, data
+        yield f"{name}, boundaries kept", bytes([data[0] | 32]) + data[1:]
+
+
+def recorded(folder):
     for path in sorted(glob.glob(os.path.join(folder, "vectors/sessions-rust/*.jsonl"))):
         rows = load(folder, os.path.relpath(path, os.path.join(folder, "vectors")))
         first = rows[0]["conn"]
@@ -180,6 +187,10 @@ def session(folder):
             actions = b"".join(b"\1\0\0" + short(part) for part in parts if len(part) < 8000)
             if len(actions) < 12000:
                 yield f"{os.path.basename(path)} {direction}", bytes([role, 3, 0]) + actions
+
+
+def conversations(folder):
+    """Which together have every action."""
     link = lambda action, *operands: bytes([action, *operands])
     own = lambda action, *operands: bytes([0x82 + action, *operands])  # 0x82 % 5 is 0
     fed = lambda data: link(1, 0, 0) + short(data)

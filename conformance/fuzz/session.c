@@ -2,7 +2,7 @@
 /* A session and a peer that says anything. The promises about events are watched as they come (testing/events.h); at every
  * step the charges are within their limits; at the end everything has ended, nothing is charged (choir_session_free
  * asserts it), all that was written is well-formed, and nothing is left.
- * Input: role and stage, options, how requests are answered, then actions with their operands. */
+ * Input: role, stage and kind of link, options, how requests are answered, then actions with their operands. */
 #include "fuzz.h"
 #include "rpc/driver.h"
 #include "testing/peer.h"
@@ -204,6 +204,7 @@ static test_stage choose(actor *a) {
     if (options & 64) o->memory_quota = 20000;
     if (options & 128) o->max_output = a->peer.link.max_output = 10000;
     if (role & 8) o->glitch_burst = 3;
+    if (role & 32) a->peer.link.framing = CHOIR_FRAMING_NONE;
     test_stage stage = (test_stage)(3 - (role >> 1 & 3));
     /* An acceptor does what its peer asks for; further than this an initiator is brought in postcard only. */
     if (role & 16 && stage == TEST_STAGE_START && choiri_msgpack_is_built()) o->codec = CHOIR_CODEC_MSGPACK;

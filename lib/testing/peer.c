@@ -28,21 +28,37 @@ void test_peer_init(test_peer *p) {
 
 /* ---- output ---- */
 
+/* Room for so many bytes more. */
+static uint8_t *grow(test_peer *p, size_t len) {
+    if (p->received_len + len > p->received_cap) {
+        p->received_cap = (p->received_len + len) * 2;
+        p->received = realloc(p->received, p->received_cap);
+        check(p->received, "no memory");
+    }
+    uint8_t *at = p->received + p->received_len;
+    p->received_len += len;
+    return at;
+}
+
+static void store_le32(uint8_t *to, size_t n) {
+    for (size_t i = 0; i < 4; i++) to[i] = (uint8_t)(n >> 8 * i);
+}
+
+/* A link that keeps boundaries takes all that a peek offers, which is one payload. It is kept with its length in
+ * front, as a stream would have brought it. */
 size_t test_peer_take_part(test_peer *p, size_t max) {
     choir_iov iov[16];
+    bool whole = p->link.framing == CHOIR_FRAMING_NONE;
     size_t total = 0, n = p->attachment ? choir_attachment_peek(p->attachment, iov, 16) : 0;
-    for (size_t i = 0; i < n && total < max; i++) {
-        size_t len = iov[i].len < max - total ? iov[i].len : max - total;
-        if (p->received_len + len > p->received_cap) {
-            p->received_cap = (p->received_len + len) * 2;
-            p->received = realloc(p->received, p->received_cap);
-            check(p->received, "no memory");
-        }
-        memcpy(p->received + p->received_len, iov[i].base, len);
-        p->received_len += len;
+    if (n == 0 || max == 0) return 0;
+    size_t head = p->received_len;
+    if (whole) grow(p, 4);
+    for (size_t i = 0; i < n && (whole || total < max); i++) {
+        size_t len = whole || iov[i].len < max - total ? iov[i].len : max - total;
+        if (len > 0) memcpy(grow(p, len), iov[i].base, len);
         total += len;
     }
-    if (total == 0) return 0;
+    if (whole) store_le32(p->received + head, total);
     check(choir_attachment_consume(p->attachment, total, p->now) == CHOIR_OK, "consume");
     test_peer_poll(p);
     return total;
@@ -113,7 +129,7 @@ int test_peer_raw(test_peer *p, const void *bytes, size_t len) {
     return p->status;
 }
 
-/* What `w` wrote, with its length in front, is fed and forgotten. */
+/* What `w` wrote is fed and forgotten; a stream wants its length in front. */
 static int feed_queue(test_peer *p, choiri_outq *q, choiri_writer *w) {
     check(choiri_writer_finish(w) == CHOIR_OK, "cannot encode");
     size_t len = (size_t)q->bytes;
@@ -122,7 +138,8 @@ static int feed_queue(test_peer *p, choiri_outq *q, choiri_writer *w) {
     choiri_store_le32(copy, (uint32_t)len);
     choiri_outq_copy(q, 0, copy + 4, len);
     choiri_outq_deinit(q);
-    int status = test_peer_raw(p, copy, 4 + len);
+    size_t head = p->link.framing == CHOIR_FRAMING_NONE ? 4 : 0;
+    int status = test_peer_raw(p, copy + head, 4 + len - head);
     free(copy);
     return status;
 }

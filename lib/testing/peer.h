@@ -26,7 +26,7 @@ typedef struct test_peer {
     choir_env_options env_options; /* a log may be put here before open */
     bool initiator;                /* the session under test is the initiator */
     choir_session_options options; /* defaults; serves trial_served and calls trial_service */
-    choir_attachment_options link;
+    choir_attachment_options link; /* the peer follows its framing */
     choir_attachment *attachment;
     choir_session *session;
     choir_time now; /* starts at one second */
@@ -58,7 +58,8 @@ void test_peer_reopen(test_peer *peer, test_stage stage);
 /* Frees everything and returns the bytes that are left allocated. A session that ends here is polled before. */
 uint64_t test_peer_deinit(test_peer *peer);
 
-/* Input. Each feeds, polls, decides about a waiting Hello, takes the output (unless deaf), and answers the status of receive. */
+/* Input. Each feeds, polls, decides about a waiting Hello, takes the output (unless deaf), and answers the status
+ * of receive. Raw bytes are what the link brings: where it keeps boundaries, one payload. */
 int test_peer_raw(test_peer *peer, const void *bytes, size_t len);
 int test_peer_frame(test_peer *peer, const void *payload, size_t len);
 int test_peer_message(test_peer *peer, const choiri_message *msg);
@@ -81,7 +82,8 @@ void test_peer_restore(test_peer *peer);
 /* Lets time pass, advancing at every deadline. */
 void test_peer_sleep(test_peer *peer, choir_duration d);
 void test_peer_poll(test_peer *peer);
-/* Takes the output that waits; the other takes at most so many bytes of it, and returns how many. */
+/* Takes the output that waits; the other takes at most so many bytes of it (one payload, where the link keeps
+ * boundaries), and returns how many. */
 void test_peer_take(test_peer *peer);
 size_t test_peer_take_part(test_peer *peer, size_t max);
 
