@@ -11,8 +11,6 @@
 
 /* How long a link that has finished may take to pass on its last words, such as the reason of a protocol error. */
 #define LINGER (250 * CHOIR_MILLISECOND)
-/* Left-over input up to this size is copied, so that it does not keep the loop's large chunk from being used. */
-#define COPY_MAX (16u << 10)
 
 /* ---- events ---- */
 
@@ -36,11 +34,12 @@ static void drop_rest(net_link *link) {
     link->rest.at = link->rest.len = 0;
 }
 
+/* What is left over of a read is copied: a peer that is made to wait must not pin a block many times larger than what it
+ * sent, and the loop goes on with the same block. */
 static void keep_rest(net_link *link, choir_chunk *chunk, const uint8_t *bytes, size_t len) {
     choir_chunk *copy;
     link->rest.len = len;
-    if (chunk == link->loop->chunk && len <= COPY_MAX &&
-        choir_chunk_new(&link->loop->allocator, len, &copy) == CHOIR_OK) {
+    if (chunk == link->loop->chunk && choir_env_chunk_new(link->loop->env, len, &copy) == CHOIR_OK) {
         memcpy(choir_chunk_data(copy), bytes, len);
         link->rest.chunk = copy;
         link->rest.at = 0;

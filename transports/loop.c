@@ -213,7 +213,7 @@ choir_chunk *choiri_net_chunk(choir_loop *loop) {
         choir_chunk_release(loop->chunk);
         loop->chunk = NULL;
     }
-    if (!loop->chunk && choir_chunk_new(&loop->allocator, CHUNK_SIZE, &loop->chunk) != CHOIR_OK) return NULL;
+    if (!loop->chunk && choir_env_chunk_new(loop->env, CHUNK_SIZE, &loop->chunk) != CHOIR_OK) return NULL;
     return loop->chunk;
 }
 

@@ -26,7 +26,7 @@ static bool hand_over(net_link *from, const choir_iov *iov, size_t n) {
     size_t len = 0, at = 0;
     for (size_t i = 0; i < n; i++) len += iov[i].len;
     choir_chunk *shared = len <= SHARED_MAX ? choiri_net_chunk(loop) : NULL, *chunk = shared;
-    if (!chunk && choir_chunk_new(&loop->allocator, len, &chunk) != CHOIR_OK) return false;
+    if (!chunk && choir_env_chunk_new(loop->env, len, &chunk) != CHOIR_OK) return false;
     uint8_t *bytes = choir_chunk_data(chunk);
     for (size_t i = 0; i < n; i++) {
         memcpy(bytes + at, iov[i].base, iov[i].len);

@@ -140,6 +140,23 @@ Test(peers, out_of_descriptors) {
     world_end(&w);
 }
 
+/* What links read into and what waits in them counts against the quota of the loop's env. */
+static void counted(world *w, const char *url) {
+    world_open(w, url);
+    w->blob = make_blob(100000);
+    w->keep = true;
+    for (int i = 0; i < 10; i++) cr_assert_eq(echo_blob(w, 100000), CHOIR_OK);
+    until(w, w->kept_len == 10);
+    uint64_t counted = choir_env_memory(choir_loop_env(w->loop));
+    cr_assert_gt(counted, 10 * 100000);
+    cr_assert_lt(w->memory.bytes - counted, 64u << 10, "%llu bytes are not counted",
+                 (unsigned long long)(w->memory.bytes - counted));
+    world_end(w);
+}
+Test(peers, read_blocks_are_counted) {
+    on_each(counted);
+}
+
 /* ---- hostile and unlucky peers ---- */
 
 Test(peers, garbage_is_answered_and_closed) {

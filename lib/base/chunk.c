@@ -73,6 +73,11 @@ int choiri_chunk_new(choir_env *env, size_t len, choir_chunk **ret_chunk) {
     return CHOIR_OK;
 }
 
+int choir_env_chunk_new(choir_env *env, size_t len, choir_chunk **ret_chunk) {
+    if (!env || !ret_chunk) return CHOIR_ERR_INVALID;
+    return choiri_chunk_new(env, len, ret_chunk);
+}
+
 static size_t spare_size(uint32_t class) {
     return class == 0 ? CHOIRI_SPARE_SMALL : CHOIRI_SPARE_LARGE;
 }

@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int some_random(void *ctx, void *out, size_t len) {
+    (void)ctx;
+    memset(out, 1, len);
+    return 0;
+}
+
 Test(chunk, new_and_release) {
     test_alloc alloc = {0};
     choir_allocator a = test_allocator(&alloc);
@@ -106,6 +112,32 @@ Test(chunk, counts_against_the_env) {
     cr_assert_eq(alloc.bytes, 0);
 }
 
+Test(chunk, of_the_env_is_bounded_by_its_quota) {
+    test_alloc alloc = {0};
+    choir_env_options o;
+    choir_env_options_init(&o);
+    o.allocator = test_allocator(&alloc);
+    o.random = some_random;
+    o.memory_quota = 8192;
+    choir_env *env;
+    choir_chunk *chunk = NULL, *other = NULL;
+    cr_assert_eq(choir_env_new(&o, &env), CHOIR_OK);
+    uint64_t before = choir_env_memory(env);
+    cr_assert_eq(choir_env_chunk_new(NULL, 1, &chunk), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_env_chunk_new(env, 1, NULL), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_env_chunk_new(env, 8192, &chunk), CHOIR_ERR_NO_MEMORY);
+    cr_assert_null(chunk);
+    cr_assert_eq(choir_env_chunk_new(env, 4096, &chunk), CHOIR_OK);
+    cr_assert_eq(choir_chunk_len(chunk), 4096);
+    cr_assert_geq(choir_env_memory(env), before + 4096);
+    cr_assert_eq(choir_env_chunk_new(env, 4096, &other), CHOIR_ERR_NO_MEMORY);
+    choir_chunk_release(chunk);
+    cr_assert_eq(choir_env_memory(env), before);
+    choir_env_free(env);
+    cr_assert_eq(alloc.bytes, 0);
+}
+
+
 Test(chunk, outlives_its_env) {
     test_alloc alloc = {0};
     choir_env *env = test_env(&alloc);
@@ -139,12 +171,6 @@ static void shared_free(void *ctx, void *ptr, size_t size) {
     (void)ctx, (void)size;
     atomic_fetch_sub(&held, 1);
     free(ptr);
-}
-
-static int some_random(void *ctx, void *out, size_t len) {
-    (void)ctx;
-    memset(out, 1, len);
-    return 0;
 }
 
 enum { THREADS = 4, CHUNKS = 2000, LEN = 64 };
