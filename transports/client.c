@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Clients: one link, one session, calls with callbacks, and the waits of small tools.
+/* Clients: one session and its link, calls with callbacks, and the waits of small tools.
  *
  * The session exists from the start, so calls can be made before there is a link. It is kept until the client is freed,
- * for its text. A wait runs the loop itself; the event it returns is the session's own, so the link stands still
+ * for its text. A wait runs the loop itself; the event it returns is the session's own, so the session stands still
  * (loop->held) until the loop runs again. */
-#include "internal.h"
+#include "client.h"
+
+#include "connect.h"
+#include "evidence.h"
+#include "options.h"
 
 #include <string.h>
 
@@ -13,7 +17,7 @@ struct choir_client {
     choir_loop *loop;
     choir_client_options options;
     net_session_options each;
-    net_link *link; /* NULL only while the client is made or buried */
+    net_session *session; /* NULL only while the client is made or buried */
     bool opened;
     bool over; /* closed was reported */
     struct {
@@ -23,12 +27,12 @@ struct choir_client {
     } ping;
 };
 
-static choir_client *client_of(const net_link *link) {
-    return link->owner_data;
+static choir_client *client_of(const net_session *session) {
+    return session->owner_data;
 }
 
-const choir_attachment_options *choiri_net_client_attachment(const net_link *link) {
-    return &client_of(link)->each.attachment;
+const choir_attachment_options *choiri_net_client_attachment(const net_session *session) {
+    return &client_of(session)->each.attachment;
 }
 
 /* ---- events ---- */
@@ -39,8 +43,8 @@ static void end_ping(choir_client *c, choir_duration round_trip) {
     if (done) done(c->ping.ctx, round_trip);
 }
 
-static void on_event(net_link *link, const choir_event *event) {
-    choir_client *c = client_of(link);
+static void on_event(net_session *session, const choir_event *event) {
+    choir_client *c = client_of(session);
     const choir_client_options *o = &c->options;
     switch (event->kind) {
     case CHOIR_EVENT_CALL_DONE: event->callback(event->user_data, event); return;
@@ -61,21 +65,17 @@ static void on_event(net_link *link, const choir_event *event) {
     }
 }
 
-static void on_hello(net_link *link) {
-    (void)link;
-} /* comes to acceptors only */
-
 /* The client has its session until it is freed itself. */
-static bool is_done(const net_link *link) {
-    (void)link;
+static bool is_done(const net_session *session) {
+    (void)session;
     return false;
 }
 
-static void on_gone(net_link *link) {
-    client_of(link)->link = NULL;
+static void on_gone(net_session *session) {
+    client_of(session)->session = NULL;
 }
 
-static const net_owner client_owner = {on_event, on_hello, is_done, on_gone};
+static const net_session_owner client_owner = {on_event, is_done, on_gone};
 
 /* ---- life ---- */
 
@@ -87,17 +87,18 @@ void choir_client_options_init_sized(choir_client_options *options, size_t size)
 
 static void close_client(net_object *object) {
     choir_client *c = NET_CONTAINER(object, choir_client, object);
-    choir_session_close(c->link->session, choiri_net_now(c->loop));
-    if (c->link->state == NET_OPENING)
-        choiri_net_link_lost(c->link, CHOIR_ERR_LINK_LOST, CHOIR_STR("closed while connecting"));
-    choiri_net_link_mark(c->link);
+    net_link *link = c->session->link;
+    choir_session_close(c->session->session, choiri_net_now(c->loop));
+    if (link && link->state == NET_OPENING)
+        choiri_net_link_lost(link, CHOIR_ERR_LINK_LOST, CHOIR_STR("closed while connecting"));
+    choiri_net_session_mark(c->session);
 }
 
 static void bury_client(net_object *object) {
     choir_client *c = NET_CONTAINER(object, choir_client, object);
     choir_loop *loop = c->loop;
     if (loop->wait.client == c) loop->wait.client = NULL; /* a wait for it finds nobody to report to */
-    choiri_net_link_let_go(c->link);
+    choiri_net_session_let_go(c->session);
     choiri_net_release(loop, c, sizeof *c);
 }
 
@@ -117,28 +118,28 @@ static int check_options(choir_loop *loop, const choir_client_options *options, 
     return CHOIR_OK;
 }
 
-static int check_address(choir_loop *loop, const char *url, net_address *ret_address) {
-    int status = choiri_net_address_parse(url, ret_address, &loop->error);
-    if (status == CHOIR_OK && ret_address->scheme == NET_TCP && ret_address->port == 0)
-        return choiri_net_fail(loop, CHOIR_ERR_ADDRESS, "\"%s\": port 0 cannot be connected to", url);
-    return status;
-}
-
-/* Gives the client its link, session and way. */
+/* Gives the client its session, link and way; what it noted says why not. */
 static int open_client(choir_client *c, const net_address *address, const char *url) {
     choir_loop *loop = c->loop;
-    const net_ops *ops = address->scheme == NET_MEMORY ? &choiri_net_memory : &choiri_net_tcp;
-    c->link = choiri_net_link_new(loop, ops, &client_owner, c);
-    if (!c->link) return CHOIR_ERR_NO_MEMORY;
-    net_link *link = c->link;
-    int status = choir_session_new(loop->env, &c->each.session, &link->session, choiri_net_now(loop));
-    if (status == CHOIR_OK) status = choiri_net_connect_start(link, address, url, c->options.connect_timeout);
-    if (status != CHOIR_OK) {
-        choiri_net_link_free(link);
-        return status;
+    choir_session *core = NULL;
+    net_link *link = NULL;
+    c->session = choiri_net_session_new(loop, &client_owner, c);
+    if (!c->session) return choiri_net_result(loop, CHOIR_ERR_NO_MEMORY);
+    int status =
+        choiri_net_result(loop, choir_session_new(loop->env, &c->each.session, &core, choiri_net_now(loop)));
+    if (status == CHOIR_OK) {
+        choiri_net_session_set(c->session, core);
+        link = choiri_net_link_new(loop, address->scheme->links);
+        status = link ? choiri_net_connect_start(link, address, url, c->options.connect_timeout)
+                      : choiri_net_result(loop, CHOIR_ERR_NO_MEMORY);
     }
-    link->root = choir_session_root(link->session);
-    return CHOIR_OK;
+    if (status == CHOIR_OK) {
+        choiri_net_session_attach(c->session, link);
+        return CHOIR_OK;
+    }
+    if (link) choiri_net_link_free(link);
+    choiri_net_session_free(c->session);
+    return status;
 }
 
 int choir_connect(choir_loop *loop, const char *url, const choir_client_options *options,
@@ -149,7 +150,7 @@ int choir_connect(choir_loop *loop, const char *url, const choir_client_options 
     net_session_options each;
     net_address address;
     int status = check_options(loop, options, &o, &each);
-    if (status == CHOIR_OK) status = check_address(loop, url, &address);
+    if (status == CHOIR_OK) status = choiri_net_address_parse(url, &address, &loop->error);
     if (status != CHOIR_OK) return status;
     choir_client *c = choiri_net_alloc(loop, sizeof *c);
     if (!c) return choiri_net_result(loop, CHOIR_ERR_NO_MEMORY);
@@ -163,10 +164,10 @@ int choir_connect(choir_loop *loop, const char *url, const choir_client_options 
     status = open_client(c, &address, url);
     if (status != CHOIR_OK) {
         choiri_net_release(loop, c, sizeof *c);
-        return choiri_net_result(loop, status);
+        return status;
     }
     net_list_append(&loop->objects, &c->object.node);
-    choiri_net_link_mark(c->link);
+    choiri_net_session_mark(c->session);
     *ret_client = c;
     return choiri_net_result(loop, CHOIR_OK);
 }
@@ -180,17 +181,11 @@ void choir_client_free(choir_client *client) {
 }
 
 int choir_client_status(const choir_client *client) {
-    if (!client) return CHOIR_ERR_INVALID;
-    const net_link *link = client->link;
-    if (link->connect && link->connect->status != CHOIR_OK) return link->connect->status;
-    return choir_session_status(link->session);
+    return client ? choiri_net_session_status(client->session) : CHOIR_ERR_INVALID;
 }
 
 choir_str choir_client_text(const choir_client *client) {
-    if (!client) return (choir_str){"", 0};
-    const net_link *link = client->link;
-    if (link->connect && link->connect->status != CHOIR_OK) return net_text_get(&link->connect->tried);
-    return choir_session_text(link->session);
+    return client ? choiri_net_session_text(client->session) : (choir_str){"", 0};
 }
 
 /* ---- calls ---- */
@@ -200,7 +195,7 @@ int choir_client_call(choir_client *client, uint32_t method, const void *args,
                       choir_call_id *ret_call) {
     if (!client) return CHOIR_ERR_INVALID;
     choir_loop *loop = client->loop;
-    net_link *link = client->link;
+    net_session *session = client->session;
     if (!done) return choiri_net_result(loop, CHOIR_ERR_INVALID);
     choir_call_options o;
     choir_call_options_init(&o);
@@ -209,21 +204,21 @@ int choir_client_call(choir_client *client, uint32_t method, const void *args,
     o.user_data = ctx;
     o.callback = done;
     choir_call_id call;
-    int status = choir_call(link->session, link->root, method, args, &o, &call, choiri_net_now(loop));
+    int status = choir_call(session->session, session->root, method, args, &o, &call, choiri_net_now(loop));
     if (status != CHOIR_OK) return choiri_net_result(loop, status);
-    choiri_net_link_mark(link);
+    choiri_net_session_mark(session);
     if (ret_call) *ret_call = call;
     return choiri_net_result(loop, CHOIR_OK);
 }
 
 const choir_service *choir_client_service(const choir_client *client) {
-    return client ? choir_session_service(client->link->session) : NULL;
+    return client ? choir_session_service(client->session->session) : NULL;
 }
 
 int choir_client_cancel(choir_client *client, choir_call_id call) {
     if (!client) return CHOIR_ERR_INVALID;
-    int status = choir_cancel(client->link->session, call, choiri_net_now(client->loop));
-    choiri_net_link_mark(client->link);
+    int status = choir_cancel(client->session->session, call, choiri_net_now(client->loop));
+    choiri_net_session_mark(client->session);
     return choiri_net_result(client->loop, status);
 }
 
@@ -232,12 +227,12 @@ int choir_client_ping(choir_client *client, void (*done)(void *ctx, choir_durati
     choir_loop *loop = client->loop;
     if (!done) return choiri_net_result(loop, CHOIR_ERR_INVALID);
     choir_time now = choiri_net_now(loop);
-    int status = choir_session_ping(client->link->session, now);
+    int status = choir_session_ping(client->session->session, now);
     if (status != CHOIR_OK) return choiri_net_result(loop, status);
     client->ping.done = done;
     client->ping.ctx = ctx;
     client->ping.sent = now;
-    choiri_net_link_mark(client->link);
+    choiri_net_session_mark(client->session);
     return choiri_net_result(loop, CHOIR_OK);
 }
 
@@ -279,7 +274,7 @@ static void on_waited(void *ctx, const choir_event *done) {
     /* The call of a wait that gave up is nobody's any more. */
     if (!loop->wait.active || !loop->wait.client || done->call.v != loop->wait.call.v) return;
     loop->wait.done = done;
-    loop->held = loop->wait.client->link;
+    loop->held = loop->wait.client->session;
     loop->held->held = true;
 }
 
@@ -302,7 +297,7 @@ int choir_client_call_wait(choir_client *client, uint32_t method, const void *ar
         if (loop->wait.client && loop->wait.call.v != 0) choir_client_cancel(client, loop->wait.call);
         return choiri_net_result(loop, status);
     }
-    choiri_net_schedule(loop); /* whoever runs the loop next, the link goes on */
+    choiri_net_schedule(loop); /* whoever runs the loop next, the session goes on */
     *ret_done = loop->wait.done;
     return choiri_net_result(loop, CHOIR_OK);
 }

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* The loop: event_base, environment, time, the turn, handles of sessions.
+/* The loop: event_base, environment, time, the turn.
  *
- * Invariants: `turning` is true exactly while the turn event is pending or runs, so every marked link is run soon;
+ * Invariants: `turning` is true exactly while the turn event is pending or runs, so every marked task is run soon;
  * `depth` is not 0 exactly while a callback of libevent for us is on the stack, and all callbacks of the host run under
- * one. A slot's generation never comes twice.
+ * one.
  *
  * Rejected: writing at the end of each read callback instead of in one event per turn. It saves 30 ns per wake-up, but a
  * message for a third link would be written once for each link that was read. */
-#include "internal.h"
+#include "loop.h"
+
+#include "link.h"
+#include "options.h"
+#include "resolve.h"
+#include "session.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -17,10 +22,10 @@
 #include <sys/random.h>
 #include <time.h>
 
-/* Links that run before input is looked at again: with memory links a turn could otherwise go on for ever. */
+/* Tasks that run before input is looked at again: with memory links a turn could otherwise go on for ever. */
 #define TURN_BUDGET 256u
 /* What one read takes at most. 64 KiB to 256 KiB measure alike; larger ones leave the second-level cache. */
-#define CHUNK_SIZE (256u << 10)
+#define BLOCK_SIZE (256u << 10)
 
 /* ---- what the host gave, or its defaults ---- */
 
@@ -59,44 +64,13 @@ void *choiri_net_alloc(choir_loop *loop, size_t size) {
     return loop->allocator.alloc(loop->allocator.ctx, size);
 }
 
+void *choiri_net_realloc(choir_loop *loop, void *ptr, size_t old_size, size_t size) {
+    if (!ptr) return choiri_net_alloc(loop, size);
+    return loop->allocator.realloc(loop->allocator.ctx, ptr, old_size, size);
+}
+
 void choiri_net_release(choir_loop *loop, void *ptr, size_t size) {
     if (ptr) loop->allocator.free(loop->allocator.ctx, ptr, size);
-}
-
-/* No options struct comes near it: a larger number is one that was never initialised. */
-#define SIZE_PLAUSIBLE 4096u
-
-int choiri_net_options_copy(void *dst, size_t dst_size, const void *src) {
-    size_t size;
-    memcpy(&size, src, sizeof size);
-    if (size < sizeof size || size > SIZE_PLAUSIBLE) return CHOIR_ERR_INVALID;
-    for (size_t i = dst_size; i < size; i++)
-        if (((const uint8_t *)src)[i] != 0) return CHOIR_ERR_INVALID;
-    memcpy(dst, src, size < dst_size ? size : dst_size);
-    memcpy(dst, &dst_size, sizeof dst_size);
-    return CHOIR_OK;
-}
-
-void choiri_net_options_give(void *dst, size_t size, const void *defaults, size_t defaults_size) {
-    if (size < sizeof size || size > SIZE_PLAUSIBLE) return;
-    size_t known = size < defaults_size ? size : defaults_size;
-    memcpy(dst, defaults, known);
-    if (size > known) memset((uint8_t *)dst + known, 0, size - known);
-    memcpy(dst, &size, sizeof size);
-}
-
-int choiri_net_session_options(const choir_session_options *session,
-                               const choir_attachment_options *attachment, net_session_options *ret_options) {
-    net_session_options o;
-    choir_session_options_init(&o.session);
-    choir_attachment_options_init(&o.attachment);
-    if ((session && choiri_net_options_copy(&o.session, sizeof o.session, session) != CHOIR_OK) ||
-        (attachment && choiri_net_options_copy(&o.attachment, sizeof o.attachment, attachment) != CHOIR_OK))
-        return CHOIR_ERR_INVALID;
-    o.session.wake = NULL;
-    o.attachment.wake = NULL;
-    *ret_options = o;
-    return CHOIR_OK;
 }
 
 /* ---- texts ---- */
@@ -177,22 +151,33 @@ void choiri_net_doom(choir_loop *loop, net_object *object) {
     choiri_net_schedule(loop);
 }
 
-static void run_turn(choir_loop *loop) {
-    for (uint32_t left = TURN_BUDGET; left > 0 && !net_list_is_empty(&loop->dirty); left--) {
-        net_link *link = NET_CONTAINER(loop->dirty.next, net_link, dirty);
-        net_node_remove(&link->dirty);
-        link->marked = false;
-        choiri_net_link_run(link);
+void choiri_net_mark(choir_loop *loop, net_task *task) {
+    if (!net_list_is_empty(&task->node)) return;
+    net_list_append(&loop->marked, &task->node);
+    choiri_net_schedule(loop);
+}
+
+static void run_marked(choir_loop *loop, uint32_t *left) {
+    for (; *left > 0 && !net_list_is_empty(&loop->marked); (*left)--) {
+        net_task *task = NET_CONTAINER(loop->marked.next, net_task, node);
+        net_node_remove(&task->node);
+        task->run(task);
     }
+}
+
+static void run_turn(choir_loop *loop) {
+    uint32_t left = TURN_BUDGET;
+    run_marked(loop, &left);
     while (!net_list_is_empty(&loop->doomed)) {
         net_object *object = NET_CONTAINER(loop->doomed.next, net_object, node);
         net_node_remove(&object->node);
         object->bury(object);
     }
+    run_marked(loop, &left); /* what was let go says its last words */
     choiri_net_dns_settle(loop);
     choiri_net_timers_settle(loop);
     loop->fresh = false;
-    loop->turning = !net_list_is_empty(&loop->dirty);
+    loop->turning = !net_list_is_empty(&loop->marked) || !net_list_is_empty(&loop->doomed);
     if (!loop->turning) return;
     /* A timer that is due at once lets the descriptors have their say first; activating the event would not. */
     static const struct timeval at_once = {0, 0};
@@ -208,24 +193,24 @@ static void on_turn(evutil_socket_t fd, short what, void *arg) {
     choiri_net_leave(loop);
 }
 
-choir_chunk *choiri_net_chunk(choir_loop *loop) {
-    if (loop->chunk && !choir_chunk_is_unique(loop->chunk)) {
-        choir_chunk_release(loop->chunk);
-        loop->chunk = NULL;
+choir_chunk *choiri_net_block(choir_loop *loop) {
+    if (loop->block && !choir_chunk_is_unique(loop->block)) {
+        choir_chunk_release(loop->block);
+        loop->block = NULL;
     }
-    if (!loop->chunk && choir_env_chunk_new(loop->env, CHUNK_SIZE, &loop->chunk) != CHOIR_OK) return NULL;
-    return loop->chunk;
+    if (!loop->block && choir_env_chunk_new(loop->env, BLOCK_SIZE, &loop->block) != CHOIR_OK) return NULL;
+    return loop->block;
 }
 
 void choiri_net_unhold(choir_loop *loop) {
-    net_link *link = loop->held;
-    if (!link) return;
+    net_session *session = loop->held;
+    if (!session) return;
     loop->held = NULL;
     loop->wait.done = NULL;
     choir_chunk_release(loop->held_chunk);
     loop->held_chunk = NULL;
-    link->held = false;
-    choiri_net_link_mark(link);
+    session->held = false;
+    choiri_net_session_mark(session);
 }
 
 /* ---- life ---- */
@@ -259,11 +244,12 @@ static int init_loop(choir_loop *loop, struct event_base *host, const choir_env_
     loop->log = env->log;
     loop->log_ctx = env->log_ctx;
     loop->log_level = env->log_level;
-    net_node_init(&loop->dirty);
+    net_node_init(&loop->marked);
     net_node_init(&loop->links);
+    net_node_init(&loop->sessions);
     net_node_init(&loop->objects);
     net_node_init(&loop->doomed);
-    net_node_init(&loop->memory_servers);
+    net_node_init(&loop->memory_listeners);
     loop->now = clock_now();
     if (env->random(env->random_ctx, &loop->first_generation, sizeof loop->first_generation) != 0)
         return CHOIR_ERR_RANDOM;
@@ -308,14 +294,17 @@ void choir_loop_free(choir_loop *loop) {
     choiri_net_enter(loop);
     while (!net_list_is_empty(&loop->objects))
         choiri_net_doom(loop, NET_CONTAINER(loop->objects.next, net_object, node));
-    run_turn(loop);
+    do run_turn(loop);
+    while (loop->turning);
     while (!net_list_is_empty(&loop->links))
         choiri_net_link_free(NET_CONTAINER(loop->links.next, net_link, all));
+    while (!net_list_is_empty(&loop->sessions))
+        choiri_net_session_free(NET_CONTAINER(loop->sessions.next, net_session, all));
     choiri_net_leave(loop);
     event_del(&loop->turn_event); /* the turn it was scheduled for was this one */
     choiri_net_dns_free(loop);
     choiri_net_timers_deinit(loop);
-    choir_chunk_release(loop->chunk);
+    choir_chunk_release(loop->block);
     choir_env_free(loop->env);
     if (loop->own_base) event_base_free(loop->base);
     choiri_net_release(loop, loop->slots, loop->slots_len * sizeof *loop->slots);
@@ -376,48 +365,4 @@ int choir_loop_turn(choir_loop *loop, choir_duration timeout) {
 
 void choir_loop_stop(choir_loop *loop) {
     if (loop) loop->stop = true;
-}
-
-/* ---- handles ---- */
-
-static bool grow_slots(choir_loop *loop) {
-    uint32_t len = loop->slots_len ? loop->slots_len * 2 : 16;
-    if (len < loop->slots_len) return false;
-    net_slot *slots = loop->slots
-                          ? loop->allocator.realloc(loop->allocator.ctx, loop->slots,
-                                                    loop->slots_len * sizeof *slots, len * sizeof *slots)
-                          : choiri_net_alloc(loop, len * sizeof *slots);
-    if (!slots) return false;
-    for (uint32_t i = len; i-- > loop->slots_len;) {
-        slots[i] = (net_slot){NULL, loop->first_generation, loop->free_slot};
-        loop->free_slot = i + 1;
-    }
-    loop->slots = slots;
-    loop->slots_len = len;
-    return true;
-}
-
-uint64_t choiri_net_handle_new(choir_loop *loop, net_link *link) {
-    if (loop->free_slot == 0 && !grow_slots(loop)) return 0;
-    uint32_t at = loop->free_slot - 1;
-    net_slot *slot = &loop->slots[at];
-    loop->free_slot = slot->next_free;
-    slot->link = link;
-    return (uint64_t)slot->generation << 32 | at;
-}
-
-void choiri_net_handle_free(choir_loop *loop, uint64_t handle) {
-    if (!choiri_net_handle_find(loop, handle)) return;
-    uint32_t at = (uint32_t)handle;
-    net_slot *slot = &loop->slots[at];
-    slot->link = NULL;
-    if (++slot->generation == UINT32_MAX) return; /* retired: its next generation would be an old one */
-    slot->next_free = loop->free_slot;
-    loop->free_slot = at + 1;
-}
-
-net_link *choiri_net_handle_find(choir_loop *loop, uint64_t handle) {
-    uint32_t at = (uint32_t)handle;
-    if (at >= loop->slots_len || loop->slots[at].generation != handle >> 32) return NULL;
-    return loop->slots[at].link;
 }

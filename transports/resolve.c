@@ -10,7 +10,7 @@
  *
  * Rejected: getaddrinfo in a thread (this library starts none), and one evdns request for both families (a leftover of it
  * can touch the evdns_base after that was freed). */
-#include "internal.h"
+#include "resolve.h"
 
 #include <event2/dns.h>
 #include <event2/util.h>
@@ -37,7 +37,7 @@ typedef struct half {
 
 struct net_resolve {
     struct net_dns *dns;
-    net_link *link;   /* NULL: nobody is interested any more */
+    net_task *task;   /* NULL: nobody is interested any more */
     uint32_t pending; /* halves that are not answered */
     choir_time found_at;
     half halves[FAMILIES];
@@ -117,22 +117,23 @@ static void on_answer(int error, struct evutil_addrinfo *list, void *arg) {
     if (list) evutil_freeaddrinfo(list);
     r->pending--;
     dns->pending--;
-    if (r->link) {
-        if (h->len > 0 && r->found_at == CHOIR_TIME_NEVER) r->found_at = choiri_net_now(r->link->loop);
-        choiri_net_link_mark(r->link);
+    if (r->task) {
+        if (h->len > 0 && r->found_at == CHOIR_TIME_NEVER) r->found_at = choiri_net_now(dns->loop);
+        choiri_net_mark(dns->loop, r->task);
     } else if (r->pending == 0) {
         free(r);
     }
     dns_rest(dns);
 }
 
-int choiri_net_resolve_new(net_link *link, const char *host, uint16_t port, net_resolve **ret_resolve) {
+int choiri_net_resolve_new(choir_loop *loop, net_task *task, const char *host, uint16_t port,
+                           net_resolve **ret_resolve) {
     static const int families[FAMILIES] = {AF_INET, AF_INET6};
-    struct net_dns *dns = dns_of(link->loop);
+    struct net_dns *dns = dns_of(loop);
     if (!dns) return CHOIR_ERR_IO;
     net_resolve *r = calloc(1, sizeof *r);
     if (!r) return CHOIR_ERR_NO_MEMORY;
-    *r = (net_resolve){.dns = dns, .link = link, .pending = FAMILIES, .found_at = CHOIR_TIME_NEVER};
+    *r = (net_resolve){.dns = dns, .task = task, .pending = FAMILIES, .found_at = CHOIR_TIME_NEVER};
     dns->pending += FAMILIES;
     dns->asking++;
     char service[8];
@@ -155,7 +156,7 @@ int choiri_net_resolve_new(net_link *link, const char *host, uint16_t port, net_
 
 void choiri_net_resolve_free(net_resolve *r) {
     if (!r) return;
-    r->link = NULL;
+    r->task = NULL;
     r->dns->asking--;
     if (r->pending == 0) {
         dns_rest(r->dns);

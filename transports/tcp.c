@@ -1,234 +1,175 @@
 /* SPDX-License-Identifier: MIT */
-/* Links over TCP.
+/* tcp://host:port.
  *
- * One read per wake-up into the loop's chunk: what did not fit wakes us again, so nobody is read to exhaustion while
- * others wait, and no read is made only to hear EAGAIN. Output is written at once; the descriptor is asked to say when it
- * takes more only after it has refused some. Nothing here ever raises SIGPIPE.
- *
- * Rejected: bufferevents (14 system calls per call instead of 6, and reads of 4 KiB). */
-#include "internal.h"
+ * Strict on purpose: numeric hosts are read by inet_pton, not by the historical rules that take 127.1 or 0x7f000001
+ * for an address, so whatever looks like a name is looked up as one. */
+#include "connect.h"
+#include "evidence.h"
+#include "listener.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#define IOV_MAX_USED 64u
-/* A lone message of at least this size is sent in two pieces, a small head first: the receiver wakes up and makes room
- * while we are still copying the rest, which nearly doubles the rate of single large messages. */
-#define LARGE_MESSAGE (64u << 10)
-#define LARGE_HEAD    (8u << 10)
+/* How long an answer with addresses of one family waits for the other (RFC 8305 waits 50 ms for the preferred one). */
+#define OTHER_FAMILY (250 * CHOIR_MILLISECOND)
 
-/* choir_iov is made to be an iovec. */
-_Static_assert(sizeof(choir_iov) == sizeof(struct iovec) &&
-                   offsetof(choir_iov, base) == offsetof(struct iovec, iov_base) &&
-                   offsetof(choir_iov, len) == offsetof(struct iovec, iov_len),
-               "choir_iov is not laid out like struct iovec");
+/* ---- addresses ---- */
 
-static void lost(net_link *link, const char *what, int error) {
-    char text[160];
-    int n = snprintf(text, sizeof text, "%s: %s", what, strerror(error));
-    choiri_net_link_lost(link, CHOIR_ERR_LINK_LOST, (choir_str){text, n > 0 ? strlen(text) : 0});
+static bool is_name_char(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
 }
 
-/* ---- input ---- */
+/* The characters of a host name: what no resolver would take is an error here, not one second later. */
+static bool is_name(const char *s) {
+    for (; *s; s++)
+        if (!is_name_char(*s)) return false;
+    return true;
+}
 
-static void tcp_read(net_link *link) {
+static int parse_port(const char *s, uint16_t *ret_port, net_text *why) {
+    uint32_t port = 0;
+    size_t digits = 0;
+    for (; s[digits] >= '0' && s[digits] <= '9' && digits < 6; digits++)
+        port = port * 10 + (uint32_t)(s[digits] - '0');
+    if (digits == 0) {
+        choiri_net_text_add(why, "the port is missing or not a number: \"%s\"", s);
+        return CHOIR_ERR_ADDRESS;
+    }
+    if (s[digits] >= '0' && s[digits] <= '9') port = UINT32_MAX;
+    if (port > UINT16_MAX) {
+        choiri_net_text_add(why, "port %s is over 65535", s);
+        return CHOIR_ERR_ADDRESS;
+    }
+    if (s[digits] != '\0') {
+        choiri_net_text_add(why, "nothing may follow the port, found \"%s\"", s + digits);
+        return CHOIR_ERR_ADDRESS;
+    }
+    *ret_port = (uint16_t)port;
+    return CHOIR_OK;
+}
+
+/* A host in brackets: an IPv6 address, with an interface after % when it is one of a link. */
+static int parse_v6(const char *host, uint16_t port, net_sockaddr *ret, net_text *why) {
+    char plain[NET_HOST_MAX + 1];
+    size_t len = strcspn(host, "%");
+    memcpy(plain, host, len);
+    plain[len] = '\0';
+    memset(ret, 0, sizeof *ret);
+    ret->v6.sin6_family = AF_INET6;
+    ret->v6.sin6_port = htons(port);
+    if (inet_pton(AF_INET6, plain, &ret->v6.sin6_addr) != 1) {
+        choiri_net_text_add(why, "\"%s\" in brackets is not an IPv6 address", host);
+        return CHOIR_ERR_ADDRESS;
+    }
+    if (host[len] == '%') {
+        ret->v6.sin6_scope_id = if_nametoindex(host + len + 1);
+        if (ret->v6.sin6_scope_id == 0) {
+            choiri_net_text_add(why, "there is no network interface \"%s\"", host + len + 1);
+            return CHOIR_ERR_ADDRESS;
+        }
+    }
+    return CHOIR_OK;
+}
+
+/* Copies the host out of `s` and finds what comes after it, which is where the port's colon must be. */
+static int split_host(const char *s, net_address *a, bool *ret_brackets, const char **ret_rest,
+                      net_text *why) {
+    *ret_brackets = s[0] == '[';
+    size_t len = *ret_brackets ? strcspn(++s, "]") : strcspn(s, ":/?#[]");
+    if (*ret_brackets && s[len] != ']') {
+        choiri_net_text_add(why, "\"[\" without \"]\"");
+        return CHOIR_ERR_ADDRESS;
+    }
+    if (len == 0 || len > NET_HOST_MAX) {
+        choiri_net_text_add(why, len == 0 ? "the host is missing" : "the host is longer than a name can be");
+        return CHOIR_ERR_ADDRESS;
+    }
+    memcpy(a->host, s, len);
+    a->host[len] = '\0';
+    *ret_rest = s + len + (*ret_brackets ? 1 : 0);
+    return CHOIR_OK;
+}
+
+static int tcp_parse(const char *s, net_address *a, net_text *why) {
+    bool brackets;
+    const char *rest, *colon = strchr(s, ':');
+    if (s[0] != '[' && colon && strchr(colon + 1, ':')) {
+        choiri_net_text_add(why, "an IPv6 address needs brackets, as in tcp://[::1]:80");
+        return CHOIR_ERR_ADDRESS;
+    }
+    int status = split_host(s, a, &brackets, &rest, why);
+    if (status != CHOIR_OK) return status;
+    if (*rest != ':') {
+        choiri_net_text_add(why, *rest == '\0' ? "the port is missing" : "expected \":port\" after the host");
+        return CHOIR_ERR_ADDRESS;
+    }
+    status = parse_port(rest + 1, &a->port, why);
+    if (status != CHOIR_OK) return status;
+    if (brackets) {
+        a->numeric = true;
+        return parse_v6(a->host, a->port, &a->socket, why);
+    }
+    struct in_addr v4;
+    a->numeric = inet_pton(AF_INET, a->host, &v4) == 1;
+    if (a->numeric) {
+        memset(&a->socket, 0, sizeof a->socket);
+        a->socket.v4 =
+            (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(a->port), .sin_addr = v4};
+    } else if (!is_name(a->host)) {
+        choiri_net_text_add(why, "\"%s\" is neither an address nor a host name", a->host);
+        return CHOIR_ERR_ADDRESS;
+    }
+    return CHOIR_OK;
+}
+
+/* ---- connecting ---- */
+
+static int tcp_begin(net_link *link) {
+    net_connect *c = link->connect;
     choir_loop *loop = link->loop;
-    if (link->held || link->rest.len > 0) return;
-    choir_chunk *chunk = choiri_net_chunk(loop);
-    if (!chunk) {
-        choiri_net_link_lost(link, CHOIR_ERR_OUT_OF_MEMORY, CHOIR_STR("no memory to read into"));
-        return;
+    if (c->address.port == 0)
+        return choiri_net_fail(loop, CHOIR_ERR_ADDRESS, "\"%s\": port 0 cannot be connected to", c->url);
+    if (c->address.numeric) {
+        c->found[0] = c->address.socket;
+        c->found_len = 1;
+        c->searched = true;
+        return CHOIR_OK;
     }
-    uint8_t *bytes = choir_chunk_data(chunk);
-    ssize_t n = recv(link->fd, bytes, choir_chunk_len(chunk), 0);
-    if (n > 0) {
-        if (link->state == NET_OPEN) choiri_net_link_feed(link, chunk, bytes, (size_t)n);
-    } else if (n == 0) {
-        choiri_net_link_lost(link, CHOIR_ERR_LINK_LOST, CHOIR_STR("the peer closed the link"));
-    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-        lost(link, "reading failed", errno);
+    c->waits_for = "the name was not resolved";
+    return choiri_net_result(
+        loop, choiri_net_resolve_new(loop, &link->task, c->address.host, c->address.port, &c->resolve));
+}
+
+/* Takes what the resolver has found, once that is enough; false while it is not, or when there is nothing. */
+static bool search(net_link *link) {
+    net_connect *c = link->connect;
+    choir_time found_at = choiri_net_resolve_found_at(c->resolve);
+    bool enough = choiri_net_resolve_is_done(c->resolve);
+    if (!enough && found_at != CHOIR_TIME_NEVER) {
+        c->attempt_deadline = found_at + OTHER_FAMILY;
+        enough = link->loop->now >= c->attempt_deadline;
     }
+    if (!enough) return false;
+    c->attempt_deadline = CHOIR_TIME_NEVER;
+    c->found_len = choiri_net_resolve_found(c->resolve, c->found);
+    c->searched = true;
+    if (c->found_len > 0) return true;
+    choiri_net_connect_failed(link, CHOIR_ERR_ADDRESS, "cannot resolve \"%s\" of %s: %s", c->address.host,
+                              c->url, choiri_net_resolve_error(c->resolve));
+    return false;
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg) {
-    (void)fd;
-    (void)what;
-    net_link *link = arg;
-    choir_loop *loop = link->loop;
-    choiri_net_enter(loop);
-    tcp_read(link);
-    choiri_net_link_mark(link);
-    choiri_net_leave(loop);
+static void tcp_connect(net_link *link) {
+    if (link->connect->searched || search(link)) choiri_net_connect_addresses(link);
 }
 
-static void tcp_want(net_link *link, bool input) {
-    if (input)
-        event_add(&link->read_event, NULL);
-    else
-        event_del(&link->read_event);
-}
-
-/* ---- output ---- */
-
-static void on_writable(evutil_socket_t fd, short what, void *arg) {
-    (void)fd;
-    (void)what;
-    net_link *link = arg;
-    choir_loop *loop = link->loop;
-    choiri_net_enter(loop);
-    link->writable = true;
-    choiri_net_link_mark(link);
-    choiri_net_leave(loop);
-}
-
-static void wait_writable(net_link *link, bool wait) {
-    link->writable = false;
-    if (link->writing == wait) return;
-    link->writing = wait;
-    if (wait)
-        event_add(&link->write_event, NULL);
-    else
-        event_del(&link->write_event);
-}
-
-static size_t total_of(const choir_iov *iov, size_t n) {
-    size_t total = 0;
-    for (size_t i = 0; i < n; i++) total += iov[i].len;
-    return total;
-}
-
-/* True when what is offered is one large message and nothing else: its length is in front. */
-static bool is_lone_large(const choir_iov *iov, size_t total) {
-    if (total < LARGE_MESSAGE || iov[0].len < 4) return false;
-    const uint8_t *p = iov[0].base;
-    uint64_t len = (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24;
-    return len + 4 == total;
-}
-
-/* Cuts the segments to `max` bytes; returns how many are left. */
-static size_t clip(choir_iov *iov, size_t n, size_t max) {
-    for (size_t i = 0; i < n; i++) {
-        if (iov[i].len >= max) {
-            iov[i].len = max;
-            return i + 1;
-        }
-        max -= iov[i].len;
-    }
-    return n;
-}
-
-static ssize_t write_iov(int fd, choir_iov *iov, size_t n) {
-    if (n == 1) return send(fd, iov->base, iov->len, MSG_NOSIGNAL);
-    struct msghdr m = {.msg_iov = (struct iovec *)(void *)iov, .msg_iovlen = n};
-    return sendmsg(fd, &m, MSG_NOSIGNAL);
-}
-
-/* A peer that has closed may have said why: that is read before the link is given up. */
-static void write_failed(net_link *link, int error) {
-    if (link->state == NET_OPEN) tcp_read(link);
-    lost(link, "writing failed", error);
-}
-
-static void tcp_flush(net_link *link) {
-    if (link->writing && !link->writable) return;
-    bool idle = !link->writing; /* nothing of what is offered was ever refused: it starts with a message */
-    while (link->state == NET_OPEN || link->state == NET_FLUSHING) {
-        choir_iov iov[IOV_MAX_USED];
-        size_t n = choir_attachment_peek(link->attachment, iov, IOV_MAX_USED);
-        if (n == 0) {
-            wait_writable(link, false);
-            return;
-        }
-        size_t total = total_of(iov, n);
-        if (idle && is_lone_large(iov, total)) {
-            n = clip(iov, n, LARGE_HEAD);
-            total = LARGE_HEAD;
-        }
-        idle = false;
-        ssize_t written = write_iov(link->fd, iov, n);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-            write_failed(link, errno);
-            return;
-        }
-        if (written > 0) choir_attachment_consume(link->attachment, (size_t)written, link->loop->now);
-        if (written < 0 || (size_t)written < total) {
-            wait_writable(link, true);
-            return;
-        }
-    }
-}
-
-/* ---- life ---- */
-
-static void set_fd(net_link *link, int fd) {
-    static const int on = 1;
-    link->fd = fd;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    event_assign(&link->read_event, link->loop->base, fd, EV_READ | EV_PERSIST, on_readable, link);
-    event_assign(&link->write_event, link->loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, link);
-}
-
-void choiri_net_tcp_abandon(net_link *link) {
-    if (link->fd < 0) return;
-    event_del(&link->read_event);
-    event_del(&link->write_event);
-    close(link->fd);
-    link->fd = -1;
-    link->writing = link->writable = false;
-}
-
-static void tcp_shut(net_link *link) {
-    wait_writable(link, false);
-    shutdown(link->fd, SHUT_WR);
-}
-
-const net_ops choiri_net_tcp = {
-    .framing = CHOIR_FRAMING_U32LE,
-    .flush = tcp_flush,
-    .want = tcp_want,
-    .read = tcp_read,
-    .shut = tcp_shut,
-    .close = choiri_net_tcp_abandon,
-};
-
-/* ---- connecting and listening ---- */
-
-int choiri_net_tcp_connect(net_link *link, const net_sockaddr *to) {
-    int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-    if (fd < 0) return errno;
-    set_fd(link, fd);
-    if (connect(fd, &to->any, choiri_net_sockaddr_len(to)) == 0) return 0;
-    int error = errno == EINTR ? EINPROGRESS : errno; /* interrupted, it goes on by itself */
-    if (error == EINPROGRESS)
-        wait_writable(link, true);
-    else
-        choiri_net_tcp_abandon(link);
-    return error;
-}
-
-int choiri_net_tcp_connected(net_link *link) {
-    int error = 0;
-    socklen_t len = sizeof error;
-    if (getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) error = errno;
-    if (error == 0)
-        wait_writable(link, false);
-    else
-        choiri_net_tcp_abandon(link);
-    return error;
-}
-
-void choiri_net_tcp_adopt(net_link *link, int fd) {
-    set_fd(link, fd);
-}
-
-int choiri_net_tcp_accept(int fd) {
-    return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-}
+/* ---- listening ---- */
 
 /* Binds and listens; false leaves errno. */
 static bool listen_on(int fd, const net_sockaddr *address, net_sockaddr *ret_bound) {
@@ -239,29 +180,59 @@ static bool listen_on(int fd, const net_sockaddr *address, net_sockaddr *ret_bou
            getsockname(fd, &ret_bound->any, &len) == 0;
 }
 
-int choiri_net_tcp_listen(choir_loop *loop, const net_address *address, int *ret_fd,
-                          net_sockaddr *ret_bound) {
-    net_sockaddr at = address->socket;
+static int tcp_listen(net_listener *listener) {
+    const net_address *address = &listener->address;
+    net_sockaddr at = address->socket, bound;
+    char text[NET_URL_MAX - 8];
     if (!address->numeric) {
         /* A name would have to be looked up, for which there is no time here; this one is known. */
         if (strcmp(address->host, "localhost") != 0)
-            return choiri_net_fail(loop, CHOIR_ERR_ADDRESS,
+            return choiri_net_fail(listener->loop, CHOIR_ERR_ADDRESS,
                                    "\"%s\": listening needs a numeric address or localhost", address->host);
         at = (net_sockaddr){.v4 = {.sin_family = AF_INET,
                                    .sin_port = htons(address->port),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
     }
-    net_sockaddr bound;
     int fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
     if (fd < 0 || !listen_on(fd, &at, &bound)) {
         int error = errno;
-        char text[NET_URL_MAX];
         choiri_net_sockaddr_text(&at, text, sizeof text);
         if (fd >= 0) close(fd);
-        return choiri_net_fail(loop, CHOIR_ERR_LISTEN, "cannot listen on tcp://%s: %s", text,
+        return choiri_net_fail(listener->loop, CHOIR_ERR_LISTEN, "cannot listen on tcp://%s: %s", text,
                                strerror(error));
     }
-    *ret_fd = fd;
-    *ret_bound = bound;
+    choiri_net_sockaddr_text(&bound, text, sizeof text);
+    snprintf(listener->url, sizeof listener->url, "tcp://%s", text);
+    listener->fd = fd;
     return CHOIR_OK;
 }
+
+/* ---- links ---- */
+
+static void tcp_prepare(int fd) {
+    static const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+static void tcp_evidence(int fd, net_evidence *evidence) {
+    net_sockaddr address;
+    socklen_t len = sizeof address;
+    if (getpeername(fd, &address.any, &len) == 0)
+        choiri_net_sockaddr_text(&address, evidence->peer, sizeof evidence->peer);
+    len = sizeof address;
+    if (getsockname(fd, &address.any, &len) == 0)
+        choiri_net_sockaddr_text(&address, evidence->local, sizeof evidence->local);
+}
+
+const net_scheme choiri_net_scheme_tcp = {
+    .name = "tcp",
+    .form = "tcp://host:port",
+    .slashes = true,
+    .links = &choiri_net_stream_links,
+    .parse = tcp_parse,
+    .begin = tcp_begin,
+    .connect = tcp_connect,
+    .listen = tcp_listen,
+    .prepare = tcp_prepare,
+    .evidence = tcp_evidence,
+};

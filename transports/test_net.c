@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Servers and clients over every kind of link: calls, waits, connecting, and everything freed at a bad moment. */
-#include "internal.h"
+#include "connect.h"
 #include "test_world.h"
 
 /* ---- calls ---- */

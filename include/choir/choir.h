@@ -10,6 +10,7 @@
 #include "choir/dynamic.h"
 #include "choir/env.h"
 #include "choir/event.h"
+#include "choir/evidence.h"
 #include "choir/metadata.h"
 #include "choir/rpc.h"
 #include "choir/session.h"

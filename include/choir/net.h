@@ -17,6 +17,7 @@
 #define CHOIR_NET_H
 
 #include "choir/attachment.h"
+#include "choir/evidence.h"
 #include "choir/rpc.h"
 #include "choir/value.h"
 

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* Accepting.
+ *
+ * While the server is full, or descriptors run out, the listening socket is not looked at and the kernel's backlog waits;
+ * a timer or the end of a link goes on. */
+#include "listener.h"
+
+#include "link.h"
+#include "raw.h"
+#include "server.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Connections that are taken in one go, before the sessions that exist are looked at again. */
+#define ACCEPT_BURST 64u
+/* How long accepting rests when the system is short of descriptors or memory. */
+#define ACCEPT_PAUSE (100 * CHOIR_MILLISECOND)
+
+void choiri_net_listener_rest(net_listener *l) {
+    if (l->listening) event_del(&l->event);
+    l->listening = false;
+}
+
+static void wake_waiting(net_listener *l) {
+    while (!net_list_is_empty(&l->waiting)) {
+        net_link *link = NET_CONTAINER(l->waiting.next, net_link, sibling);
+        net_node_remove(&link->sibling);
+        choiri_net_link_mark(link);
+    }
+}
+
+void choiri_net_listener_resume(net_listener *l) {
+    if (!l->open || !choiri_net_server_has_room(l->server)) return;
+    wake_waiting(l);
+    if (l->fd < 0 || l->listening || l->pausing) return;
+    l->listening = event_add(&l->event, NULL) == 0;
+}
+
+static void on_pause_over(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    net_listener *l = arg;
+    choir_loop *loop = l->loop;
+    choiri_net_enter(loop);
+    l->pausing = false;
+    choiri_net_listener_resume(l);
+    choiri_net_leave(loop);
+}
+
+static void pause_accepting(net_listener *l, int error) {
+    struct timeval after = net_timeval(ACCEPT_PAUSE);
+    if (!l->warned)
+        choiri_net_log(l->loop, CHOIR_LOG_WARNING, "%s: accepting has to pause: %s", l->url, strerror(error));
+    l->warned = true;
+    choiri_net_listener_rest(l);
+    l->pausing = event_add(&l->pause, &after) == 0;
+}
+
+static bool is_shortage(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* Makes a link of an accepted socket; false without memory. */
+static bool take(net_listener *l, int fd) {
+    choir_stream *stream;
+    int fds[2] = {fd, fd};
+    if (choiri_net_raw_new(l->loop, l->address.scheme, fds, &stream) != CHOIR_OK) {
+        close(fd);
+        return false;
+    }
+    net_link *link = choiri_net_server_accept(l->server, l->address.scheme->links);
+    if (!link) {
+        stream->ops->close(stream);
+        return false;
+    }
+    choiri_net_stream_link_set(link, stream);
+    return true;
+}
+
+static void on_acceptable(evutil_socket_t listening, short what, void *arg) {
+    (void)what;
+    net_listener *l = arg;
+    choir_loop *loop = l->loop;
+    choiri_net_enter(loop);
+    for (uint32_t left = ACCEPT_BURST; left > 0 && choiri_net_server_has_room(l->server); left--) {
+        int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+        if (fd < 0 && !is_shortage(errno)) continue; /* that connection is gone already */
+        if (fd < 0 || !take(l, fd)) {
+            pause_accepting(l, fd < 0 ? errno : ENOMEM);
+            break;
+        }
+        l->warned = false;
+    }
+    if (!choiri_net_server_has_room(l->server)) choiri_net_listener_rest(l);
+    choiri_net_leave(loop);
+}
+
+int choiri_net_listener_open(net_listener *l, choir_server *server, choir_loop *loop,
+                             const net_address *address) {
+    *l = (net_listener){.loop = loop, .server = server, .address = *address, .fd = -1};
+    net_node_init(&l->named);
+    net_node_init(&l->waiting);
+    int status = address->scheme->listen(l);
+    if (status != CHOIR_OK) return status;
+    l->open = true;
+    if (l->fd < 0) return CHOIR_OK;
+    event_assign(&l->event, loop->base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);
+    event_assign(&l->pause, loop->base, -1, 0, on_pause_over, l);
+    l->listening = event_add(&l->event, NULL) == 0;
+    if (l->listening) return CHOIR_OK;
+    choiri_net_listener_close(l);
+    return choiri_net_fail(loop, CHOIR_ERR_LISTEN, "cannot listen on %s: the event loop refuses it", l->url);
+}
+
+void choiri_net_listener_close(net_listener *l) {
+    if (!l->open) return;
+    l->open = false;
+    choiri_net_listener_rest(l);
+    if (l->address.scheme->unlisten) l->address.scheme->unlisten(l, false);
+    if (l->fd >= 0) {
+        event_del(&l->pause);
+        close(l->fd);
+        l->fd = -1;
+    }
+    wake_waiting(l);
+}

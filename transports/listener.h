@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* Where a server's peers come from: a listening socket, a name inside the loop, or descriptors that are connected
+ * already. */
+#ifndef CHOIRI_NET_LISTENER_H
+#define CHOIRI_NET_LISTENER_H
+
+#include "loop.h"
+#include "scheme.h"
+
+typedef struct net_listener {
+    choir_loop *loop;
+    choir_server *server;
+    net_address address;
+    char url[NET_URL_MAX];
+    int fd;           /* listens; -1: there is none */
+    bool open;        /* listen has succeeded, and close was not called */
+    bool listening;   /* event is added */
+    bool pausing;     /* pause is added */
+    bool warned;      /* of this shortage */
+    net_node named;   /* mem: in loop->memory_listeners */
+    net_node waiting; /* links of this loop that wait for room */
+    struct event event, pause;
+} net_listener;
+
+/* Opens `address` for peers of the server. OK · a status of the scheme's listen, with the reason noted. */
+int choiri_net_listener_open(net_listener *listener, choir_server *server, choir_loop *loop,
+                             const net_address *address);
+/* Harmless when it is closed. */
+void choiri_net_listener_close(net_listener *listener);
+/* The server has room, or may have. */
+void choiri_net_listener_resume(net_listener *listener);
+/* The server is full: the backlog waits. */
+void choiri_net_listener_rest(net_listener *listener);
+
+#endif
