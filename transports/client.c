@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Clients: one session and its link, calls with callbacks, and the waits of small tools.
  *
- * The session exists from the start, so calls can be made before there is a link. It is kept until the client is freed,
- * for its text. A wait runs the loop itself; the event it returns is the session's own, so the session stands still
- * (loop->held) until the loop runs again. */
+ * The session exists from the start, so calls can be made before there is a link. It is kept until the client
+ * is freed, for its text. A wait runs the loop itself; the event it returns is the session's own, so the
+ * session stands still (loop->held) until the loop runs again. */
 #include "client.h"
 
 #include "connect.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The way of a client's link to its other end, all within one time-out. Every step is taken when the link runs; what
- * wakes it is an answer of the resolver, a socket with something to say or the link's timer. The scheme says what a step
- * is; what schemes of sockets share, trying addresses one after the other, is here.
+/* The way of a client's link to its other end, all within one time-out. Every step is taken when the link
+ * runs; what wakes it is an answer of the resolver, a socket with something to say or the link's timer. The
+ * scheme says what a step is; what schemes of sockets share, trying addresses one after the other, is here.
  *
- * Each address gets an equal share of the time that is left, so that a dead one does not use up the time of its
- * neighbours. All that were tried are listed, with what became of them, when none worked. */
+ * Each address gets an equal share of the time that is left, so that a dead one does not use up the time of
+ * its neighbours. All that were tried are listed, with what became of them, when none worked. */
 #include "connect.h"
 
 #include "client.h"
@@ -84,7 +84,8 @@ void choiri_net_connect_failed(net_link *link, int status, const char *format, .
     va_end(arguments);
     choir_str text = {buffer, strlen(buffer)};
     choiri_net_session_fail(link->session, status, text);
-    /* For the session, and so for the calls that wait in it, this is a link that ended before its first byte. */
+    /* For the session, and so for the calls that wait in it, this is a link that ended before its first
+     * byte. */
     if (!link->attachment && attach(link) != CHOIR_OK)
         choir_session_close(link->session->session, link->loop->now);
     choiri_net_link_lost(link, CHOIR_ERR_LINK_LOST, text);

@@ -25,7 +25,8 @@ typedef struct net_connect {
     net_text tried; /* the addresses and what became of them */
 } net_connect;
 
-/* Gives an opening link its way. OK · a status of the scheme's begin, with the reason noted and nothing changed. */
+/* Gives an opening link its way. OK · a status of the scheme's begin, with the reason noted and nothing
+ * changed. */
 int choiri_net_connect_start(net_link *link, const net_address *address, const char *url,
                              choir_duration timeout);
 /* Goes on as far as possible: the link is then still opening, open, or closed. */

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a link, whatever its kind.
  *
- * States only go forward: opening → open → flushing → draining → closed, with jumps to closed from anywhere. Input is
- * listened for exactly when the attachment wants some and nothing is left of what was read before, so what a peer can
- * make a link hold is one read, whatever happens behind. A link that is closed is freed by its next run, and its session
- * goes on alone. */
+ * States only go forward: opening → open → flushing → draining → closed, with jumps to closed from anywhere.
+ * Input is listened for exactly when the attachment wants some and nothing is left of what was read before,
+ * so what a peer can make a link hold is one read, whatever happens behind. A link that is closed is freed by
+ * its next run, and its session goes on alone. */
 #include "link.h"
 
 #include "connect.h"
 
 #include <string.h>
 
-/* How long a link that has finished may take to pass on its last words, such as the reason of a protocol error. */
+/* How long a link that has finished may take to pass on its last words, such as the reason of a protocol
+ * error. */
 #define LINGER (250 * CHOIR_MILLISECOND)
 
 /* ---- events ---- */
@@ -41,8 +42,8 @@ int choiri_net_link_preload(net_link *link, const void *bytes, size_t len) {
     return CHOIR_OK;
 }
 
-/* What is left over of a read is copied: a peer that is made to wait must not pin a block many times larger than what it
- * sent, and the loop goes on with the same block. */
+/* What is left over of a read is copied: a peer that is made to wait must not pin a block many times larger
+ * than what it sent, and the loop goes on with the same block. */
 static void keep_rest(net_link *link, choir_chunk *chunk, const uint8_t *bytes, size_t len) {
     if (chunk == link->loop->block && choiri_net_link_preload(link, bytes, len) == CHOIR_OK) return;
     link->rest.chunk = choir_chunk_retain(chunk);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A link: an other end, an attachment, and what moves between them. Its kind says how payloads move: over a stream
- * (stream_link.c), or from hand to hand inside the loop (memory.c). Framings over a stream that are not the core's own,
- * such as WebSocket, will be kinds as well.
+/* A link: an other end, an attachment, and what moves between them. Its kind says how payloads move: over a
+ * stream (stream_link.c), or from hand to hand inside the loop (memory.c). Framings over a stream that are
+ * not the core's own, such as WebSocket, will be kinds as well.
  *
  * A link dies with its other end; the session it carried may live on. */
 #ifndef CHOIRI_NET_LINK_H

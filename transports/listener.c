@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Accepting.
  *
- * While the server is full, or descriptors run out, the listening socket is not looked at and the kernel's backlog waits;
- * a timer or the end of a link goes on. */
+ * While the server is full, or descriptors run out, the listening socket is not looked at and the kernel's
+ * backlog waits; a timer or the end of a link goes on. */
 #include "listener.h"
 
 #include "link.h"

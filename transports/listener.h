@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where a server's peers come from: a listening socket, a name inside the loop, or descriptors that are connected
- * already. */
+/* Where a server's peers come from: a listening socket, a name inside the loop, or descriptors that are
+ * connected already. */
 #ifndef CHOIRI_NET_LISTENER_H
 #define CHOIRI_NET_LISTENER_H
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The loop: event_base, environment, time, the turn.
  *
- * Invariants: `turning` is true exactly while the turn event is pending or runs, so every marked task is run soon;
- * `depth` is not 0 exactly while a callback of libevent for us is on the stack, and all callbacks of the host run under
- * one.
+ * Invariants: `turning` is true exactly while the turn event is pending or runs, so every marked task is run
+ * soon; `depth` is not 0 exactly while a callback of libevent for us is on the stack, and all callbacks of
+ * the host run under one.
  *
- * Rejected: writing at the end of each read callback instead of in one event per turn. It saves 30 ns per wake-up, but a
- * message for a third link would be written once for each link that was read. */
+ * Rejected: writing at the end of each read callback instead of in one event per turn. It saves 30 ns per
+ * wake-up, but a message for a third link would be written once for each link that was read. */
 #include "loop.h"
 
 #include "link.h"
@@ -179,7 +179,8 @@ static void run_turn(choir_loop *loop) {
     loop->fresh = false;
     loop->turning = !net_list_is_empty(&loop->marked) || !net_list_is_empty(&loop->doomed);
     if (!loop->turning) return;
-    /* A timer that is due at once lets the descriptors have their say first; activating the event would not. */
+    /* A timer that is due at once lets the descriptors have their say first; activating the event would
+     * not. */
     static const struct timeval at_once = {0, 0};
     event_add(&loop->turn_event, &at_once);
 }
@@ -331,8 +332,9 @@ int choiri_net_pass(choir_loop *loop, int flags, bool *ret_idle) {
     loop->running = false;
     *ret_idle = result == 1;
     if (result >= 0) return CHOIR_OK;
-    /* libevent refuses in the same way when the host runs its base already, but without an error of the system. (To ask
-     * it first would be event_base_get_running_event, which crashes in 2.1 when nothing runs.) */
+    /* libevent refuses in the same way when the host runs its base already, but without an error of the
+     * system. (To ask it first would be event_base_get_running_event, which crashes in 2.1 when nothing
+     * runs.) */
     return errno == 0 ? CHOIR_ERR_REENTRANT : CHOIR_ERR_IO;
 }
 

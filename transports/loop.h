@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The loop, and how a turn goes.
  *
- * libevent calls back because something is readable, writable or due; each such callback enters the loop (the first of a
- * wake-up reads the clock), feeds what it read and marks its link. The turn event, activated once per wake-up, comes
- * behind them: it runs every marked task, which is where output is written: one write for the answers of one wake-up, and
- * more only in the middle of a long burst (link.c). Calls from outside a callback mark tasks in the same way.
+ * libevent calls back because something is readable, writable or due; each such callback enters the loop (the
+ * first of a wake-up reads the clock), feeds what it read and marks its link. The turn event, activated once
+ * per wake-up, comes behind them: it runs every marked task, which is where output is written: one write for
+ * the answers of one wake-up, and more only in the middle of a long burst (link.c). Calls from outside a
+ * callback mark tasks in the same way.
  *
- * Nothing is freed while anything of it may be on the stack: links, sessions, clients and servers go in the turn event
- * only (or in choir_loop_free), under which no other callback runs. */
+ * Nothing is freed while anything of it may be on the stack: links, sessions, clients and servers go in the
+ * turn event only (or in choir_loop_free), under which no other callback runs. */
 #ifndef CHOIRI_NET_LOOP_H
 #define CHOIRI_NET_LOOP_H
 
@@ -117,8 +118,8 @@ void choiri_net_doom(choir_loop *loop, net_object *object);
 choir_chunk *choiri_net_block(choir_loop *loop);
 /* True inside a callback of this loop, where it cannot be run. */
 bool choiri_net_is_reentrant(const choir_loop *loop);
-/* One pass of event_base_loop. OK · ERR_REENTRANT (the host's base runs already) · ERR_IO. *ret_idle: nothing is left
- * that could happen. */
+/* One pass of event_base_loop. OK · ERR_REENTRANT (the host's base runs already) · ERR_IO. *ret_idle: nothing
+ * is left that could happen. */
 int choiri_net_pass(choir_loop *loop, int flags, bool *ret_idle);
 /* Lets go of the event that the last choir_client_call_wait returned. */
 void choiri_net_unhold(choir_loop *loop);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Links inside one loop: two links that know each other, and payloads that are handed from one attachment to the other
- * when a link runs. Nothing is queued in between, so a receiver that does not want input holds its sender back. How many
- * hand-overs one turn makes is bounded by the links' shares of it and by the turn's own budget.
+/* Links inside one loop: two links that know each other, and payloads that are handed from one attachment to
+ * the other when a link runs. Nothing is queued in between, so a receiver that does not want input holds its
+ * sender back. How many hand-overs one turn makes is bounded by the links' shares of it and by the turn's own
+ * budget.
  *
- * A payload is copied once, into a chunk, because the receiver's events may point into it while the sender already writes
- * its next message. A link that waits is woken by the
- * other end when that wants a payload. */
+ * A payload is copied once, into a chunk, because the receiver's events may point into it while the sender
+ * already writes its next message. A link that waits is woken by the other end when that wants a payload. */
 #include "connect.h"
 #include "listener.h"
 #include "server.h"

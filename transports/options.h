@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Options structs of programs that were compiled with older or newer headers, and the options of a session and its link
- * as a server or client hands them on. */
+/* Options structs of programs that were compiled with older or newer headers, and the options of a session
+ * and its link as a server or client hands them on. */
 #ifndef CHOIRI_NET_OPTIONS_H
 #define CHOIRI_NET_OPTIONS_H
 
@@ -11,8 +11,8 @@ int choiri_net_options_copy(void *dst, size_t dst_size, const void *src);
 /* Fills the caller's `dst` of `size` bytes with as much of the defaults as fits, as the core does. */
 void choiri_net_options_give(void *dst, size_t size, const void *defaults, size_t defaults_size);
 
-/* What each session of a client or server and its link are made with: whole, whatever header the program was compiled
- * with. */
+/* What each session of a client or server and its link are made with: whole, whatever header the program was
+ * compiled with. */
 typedef struct net_session_options {
     choir_session_options session;
     choir_attachment_options attachment;

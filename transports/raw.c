@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Streams over raw descriptors: sockets, and pairs of pipes.
  *
- * The only place where bytes enter and leave the process. Output to a socket says MSG_NOSIGNAL; a pipe knows nothing of
- * the kind, so SIGPIPE is blocked around the write, and taken back when that write has raised it. */
+ * The only place where bytes enter and leave the process. Output to a socket says MSG_NOSIGNAL; a pipe knows
+ * nothing of the kind, so SIGPIPE is blocked around the write, and taken back when that write has raised
+ * it. */
 #include "raw.h"
 
 #include "evidence.h"

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Names to addresses, with libevent's evdns.
  *
- * The two address families are asked for separately: then each request has exactly one callback, at a time we know of,
- * and an answer of one family need not wait for the seconds that evdns gives the other. Cancelled requests call back
- * later, so what they refer to (a net_resolve, and net_dns behind it) may outlive link and loop; it is plain malloc's, as
- * is everything of evdns, and goes with the last callback.
- * The evdns_base goes when nobody asks any more, at the end of a turn: its socket would keep the loop from ever being idle,
- * which it does in libevent 2.1 also without a request when one was cancelled.
+ * The two address families are asked for separately: then each request has exactly one callback, at a time we
+ * know of, and an answer of one family need not wait for the seconds that evdns gives the other. Cancelled
+ * requests call back later, so what they refer to (a net_resolve, and net_dns behind it) may outlive link and
+ * loop; it is plain malloc's, as is everything of evdns, and goes with the last callback. The evdns_base goes
+ * when nobody asks any more, at the end of a turn: its socket would keep the loop from ever being idle, which
+ * it does in libevent 2.1 also without a request when one was cancelled.
  *
- * Rejected: getaddrinfo in a thread (this library starts none), and one evdns request for both families (a leftover of it
- * can touch the evdns_base after that was freed). */
+ * Rejected: getaddrinfo in a thread (this library starts none), and one evdns request for both families (a
+ * leftover of it can touch the evdns_base after that was freed). */
 #include "resolve.h"
 
 #include <event2/dns.h>
@@ -91,7 +91,8 @@ void choiri_net_dns_free(choir_loop *loop) {
     struct net_dns *dns = loop->dns;
     if (!dns) return;
     loop->dns = NULL;
-    /* The callbacks of cancelled requests are due at once. In a base of the host's they come when it runs that. */
+    /* The callbacks of cancelled requests are due at once. In a base of the host's they come when it runs
+     * that. */
     for (uint32_t tries = 16; loop->own_base && dns->pending > 0 && tries > 0; tries--)
         event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     dns->loop = NULL;

@@ -11,7 +11,8 @@
 /* A lookup of one name, both address families at once. */
 typedef struct net_resolve net_resolve;
 
-/* Starts to resolve; `task` is marked whenever something was found out. OK · ERR_NO_MEMORY · ERR_IO (no resolver). */
+/* Starts to resolve; `task` is marked whenever something was found out. OK · ERR_NO_MEMORY · ERR_IO (no
+ * resolver). */
 int choiri_net_resolve_new(choir_loop *loop, net_task *task, const char *host, uint16_t port,
                            net_resolve **ret_resolve);
 void choiri_net_resolve_free(net_resolve *resolve);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Schemes of addresses: one table, one row and one file for each. What differs between schemes is in its row; nothing
- * else asks which scheme an address has. A new scheme is its file, which defines the row, and its name in the list. */
+/* Schemes of addresses: one table, one row and one file for each. What differs between schemes is in its row;
+ * nothing else asks which scheme an address has. A new scheme is its file, which defines the row, and its
+ * name in the list. */
 #ifndef CHOIRI_NET_SCHEME_H
 #define CHOIRI_NET_SCHEME_H
 
@@ -28,8 +29,8 @@ typedef struct net_scheme {
     void (*connect)(struct net_link *link);
     /* Opens listener->address for peers and writes listener->url. OK · a status, noted with its reason. */
     int (*listen)(struct net_listener *listener);
-    /* Undoes what listen did besides the descriptor; NULL: nothing. `forked`: in a process that was forked off, which must
-     * not take anything from its parent. */
+    /* Undoes what listen did besides the descriptor; NULL: nothing. `forked`: in a process that was forked
+     * off, which must not take anything from its parent. */
     void (*unlisten)(struct net_listener *listener, bool forked);
     /* Sets a new descriptor up; NULL: nothing to do. */
     void (*prepare)(int fd);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Servers: what a listener takes, and the sessions that come of it.
  *
- * An accepted link is in one of two lists until its session is established: `handshakes` (nobody has proved to be a peer
- * yet) or `leaving`. Its session, from the Hello on, is in `sessions`. `places` counts peers, with whatever there is of
- * them, link or session or both: it is what max_sessions bounds, so a link that only lingers, or a session with requests
- * that a handler still holds, counts too. */
+ * An accepted link is in one of two lists until its session is established: `handshakes` (nobody has proved
+ * to be a peer yet) or `leaving`. Its session, from the Hello on, is in `sessions`. `places` counts peers,
+ * with whatever there is of them, link or session or both: it is what max_sessions bounds, so a link that
+ * only lingers, or a session with requests that a handler still holds, counts too. */
 #include "server.h"
 
 #include "evidence.h"

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a session in the loop.
  *
- * While it has a link, that one's run reports its events and is what marking it marks; without one it runs itself. It is
- * freed when it is over, has no link, its owner needs it no more, and no handler holds a request of it: a handler on
- * another thread may still be reading the arguments, also after its server was freed.
+ * While it has a link, that one's run reports its events and is what marking it marks; without one it runs
+ * itself. It is freed when it is over, has no link, its owner needs it no more, and no handler holds a
+ * request of it: a handler on another thread may still be reading the arguments, also after its server was
+ * freed.
  *
  * A slot's generation never comes twice, so a handle names one session for ever. */
 #include "session.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A session in the loop: its handle, its owner and its events. It may have a link, lose it and be given another. */
+/* A session in the loop: its handle, its owner and its events. It may have a link, lose it and be given
+ * another. */
 #ifndef CHOIRI_NET_SESSION_H
 #define CHOIRI_NET_SESSION_H
 
@@ -8,7 +9,8 @@
 /* Whom a session belongs to: a client or a server. */
 typedef struct net_session_owner {
     void (*event)(net_session *session, const choir_event *event);
-    /* The session is over, has no link and holds no request; true when the owner needs nothing of it any more. */
+    /* The session is over, has no link and holds no request; true when the owner needs nothing of it any
+     * more. */
     bool (*is_done)(const net_session *session);
     /* The session is about to be freed. */
     void (*gone)(net_session *session);
@@ -37,7 +39,8 @@ struct net_session {
     size_t failure_len;
 };
 
-/* Without a choir_session, which the caller gives it (choiri_net_session_set) or frees it. NULL without memory. */
+/* Without a choir_session, which the caller gives it (choiri_net_session_set) or frees it. NULL without
+ * memory. */
 net_session *choiri_net_session_new(choir_loop *loop, const net_session_owner *owner, void *owner_data);
 void choiri_net_session_set(net_session *session, choir_session *core);
 /* Gives it a link; it has none. */
@@ -52,8 +55,8 @@ void choiri_net_session_mark(net_session *session);
 void choiri_net_session_report(net_session *session);
 /* Sets the timer and frees what is at its end; behind every run. */
 void choiri_net_session_settle(net_session *session);
-/* The owner goes: every event is reported now, and the session is on its own for the little that it still has to say, and
- * for requests that handlers hold. */
+/* The owner goes: every event is reported now, and the session is on its own for the little that it still has
+ * to say, and for requests that handlers hold. */
 void choiri_net_session_let_go(net_session *session);
 /* There will never be a link; the text is for people. */
 void choiri_net_session_fail(net_session *session, int status, choir_str text);

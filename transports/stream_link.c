@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Links over streams.
  *
- * One read per wake-up into the loop's block: what did not fit wakes us again, so nobody is read to exhaustion while
- * others wait, and no read is made only to hear that there is nothing. Output is written at once; the descriptor is asked
- * to say when it takes more only after it has refused some. Which descriptor, and what readiness, says the stream: a
- * filter may have to read in order to write.
+ * One read per wake-up into the loop's block: what did not fit wakes us again, so nobody is read to
+ * exhaustion while others wait, and no read is made only to hear that there is nothing. Output is written at
+ * once; the descriptor is asked to say when it takes more only after it has refused some. Which descriptor,
+ * and what readiness, says the stream: a filter may have to read in order to write.
  *
  * Rejected: bufferevents (14 system calls per call instead of 6, and reads of 4 KiB). */
 #include "link.h"
@@ -15,8 +15,8 @@
 #include <string.h>
 
 #define IOV_MAX_USED 64u
-/* A lone message of at least this size is sent in two pieces, a small head first: the receiver wakes up and makes room
- * while we are still copying the rest, which nearly doubles the rate of single large messages. */
+/* A lone message of at least this size is sent in two pieces, a small head first: the receiver wakes up and
+ * makes room while we are still copying the rest, which nearly doubles the rate of single large messages. */
 #define LARGE_MESSAGE (64u << 10)
 #define LARGE_HEAD    (8u << 10)
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* tcp://host:port.
  *
- * Strict on purpose: numeric hosts are read by inet_pton, not by the historical rules that take 127.1 or 0x7f000001
- * for an address, so whatever looks like a name is looked up as one. */
+ * Strict on purpose: numeric hosts are read by inet_pton, not by the historical rules that take 127.1 or
+ * 0x7f000001 for an address, so whatever looks like a name is looked up as one. */
 #include "connect.h"
 #include "evidence.h"
 #include "listener.h"
@@ -15,7 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How long an answer with addresses of one family waits for the other (RFC 8305 waits 50 ms for the preferred one). */
+/* How long an answer with addresses of one family waits for the other (RFC 8305 waits 50 ms for the preferred
+ * one). */
 #define OTHER_FAMILY (250 * CHOIR_MILLISECOND)
 
 /* ---- addresses ---- */

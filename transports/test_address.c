@@ -126,7 +126,8 @@ Test(address, lengths) {
     refused(url, "more than 253");
 }
 
-/* Every prefix of good URLs is either understood or refused, and never read past its end (the sanitizers see to it). */
+/* Every prefix of good URLs is either understood or refused, and never read past its end (the sanitizers see
+ * to it). */
 Test(address, prefixes) {
     static const char *const urls[] = {"tcp://[fe80::1%lo]:12345", "tcp://example.org:65535", "mem://name"};
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {

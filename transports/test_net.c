@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Servers and clients over every kind of link: calls, waits, connecting, and everything freed at a bad moment. */
+/* Servers and clients over every kind of link: calls, waits, connecting, and everything freed at a bad
+ * moment. */
 #include "connect.h"
 #include "test_world.h"
 
@@ -187,7 +188,8 @@ static void pipelined_with(world *w, const char *url, uint32_t concurrent, uint6
 static void pipelined(world *w, const char *url) {
     pipelined_with(w, url, 64, MiB);
     pipelined_with(w, url, 1000, MiB);
-    /* A server that stops reading as soon as a few answers wait: what was read already is kept, and taken later. */
+    /* A server that stops reading as soon as a few answers wait: what was read already is kept, and taken
+     * later. */
     pipelined_with(w, url, 1000, 200);
 }
 Test(net, pipelined) {
@@ -262,7 +264,8 @@ Test(net, large) {
     on_each(large);
 }
 
-/* Both sides write 64 MiB while neither reads ahead: back-pressure in both directions at once, and no deadlock. */
+/* Both sides write 64 MiB while neither reads ahead: back-pressure in both directions at once, and no
+ * deadlock. */
 static void flood(world *w, const char *url) {
     world_open(w, url);
     w->blob = make_blob(MiB);
@@ -274,7 +277,8 @@ static void flood(world *w, const char *url) {
         cr_assert_eq(choir_loop_turn(w->loop, 20 * CHOIR_MILLISECOND), CHOIR_OK);
     }
     cr_assert_eq(w->bytes, 64ull * MiB);
-    /* 4 MiB of output and 1 MiB of queue at each end, two messages on their way, and what the server's handlers read. */
+    /* 4 MiB of output and 1 MiB of queue at each end, two messages on their way, and what the server's
+     * handlers read. */
     cr_assert_lt(w->memory.peak, 80ull * MiB);
     world_end(w);
 }
@@ -508,8 +512,8 @@ Test(net, unresolvable_name) {
     world_end(&w);
 }
 
-/* The hosts file knows one family of localhost, and a resolver that does not answer is asked for the other: that must not
- * keep the loop from being idle afterwards. */
+/* The hosts file knows one family of localhost, and a resolver that does not answer is asked for the other:
+ * that must not keep the loop from being idle afterwards. */
 Test(net, a_name_does_not_keep_the_loop, .timeout = 60) {
     world w;
     char url[64];

@@ -311,7 +311,8 @@ Test(peers, cut, .timeout = 120) {
     for (size_t at = 1; at < all; at += 97) over_relay(4096, at, true);
 }
 
-/* What the peer sent before it was gone counts, also when it is a write that finds out: the reason is reported. */
+/* What the peer sent before it was gone counts, also when it is a write that finds out: the reason is
+ * reported. */
 Test(peers, last_words_are_read) {
     static relay r = {.chunk = 65536, .left = SIZE_MAX};
     world server, client;
@@ -384,8 +385,8 @@ Test(peers, peer_that_does_not_read, .timeout = 60) {
 
 /* ---- memory that runs out ---- */
 
-/* The n-th allocation fails: a refusal or an end, no crash, no leak, every callback at most once. Returns false when
- * nothing failed any more. */
+/* The n-th allocation fails: a refusal or an end, no crash, no leak, every callback at most once. Returns
+ * false when nothing failed any more. */
 static bool with_failure(uint64_t n, const char *url) {
     world w = {.fds = open_fds(), .memory = {.fail_at = n}};
     choir_loop_options lo;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of libchoir-net share: a world is a loop with a counting allocator, a server of the Testbed service and
- * clients, and counts of what called back. world_end frees the loop and asserts that no byte and no descriptor is left. */
+/* What the tests of libchoir-net share: a world is a loop with a counting allocator, a server of the Testbed
+ * service and clients, and counts of what called back. world_end frees the loop and asserts that no byte and
+ * no descriptor is left. */
 #ifndef TEST_WORLD_H
 #define TEST_WORLD_H
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* A binary heap of timers and one timerfd for all of them.
  *
- * A timer that is set only ever moves earlier, or goes when it fires; a deadline that has moved later in the meantime is
- * found out then, by its owner. So the deadlines that every message moves touch neither heap nor kernel. The descriptor is
- * set at most once per turn, at its end, and only when the earliest timer is earlier than what it is set to.
+ * A timer that is set only ever moves earlier, or goes when it fires; a deadline that has moved later in the
+ * meantime is found out then, by its owner. So the deadlines that every message moves touch neither heap nor
+ * kernel. The descriptor is set at most once per turn, at its end, and only when the earliest timer is
+ * earlier than what it is set to.
  *
- * Rejected: timers of libevent. Their next deadline becomes the timeout of epoll_wait, and a wait with a timeout costs
- * 0.4 us more than one without: 5 % of a small call on one core. */
+ * Rejected: timers of libevent. Their next deadline becomes the timeout of epoll_wait, and a wait with a
+ * timeout costs 0.4 us more than one without: 5 % of a small call on one core. */
 #include "loop.h"
 
 #include <sys/timerfd.h>

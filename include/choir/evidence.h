@@ -22,12 +22,12 @@ extern "C" {
 typedef struct choir_evidence {
     size_t size;
     choir_str scheme; /* "tcp", "unix", "mem", ... */
-    /* peer, local: the two ends as text, such as 127.0.0.1:4711 or /run/example.sock; empty for an end without a name.
-     * The peer's own choice, where it has one: an address, not an identity. */
+    /* peer, local: the two ends as text, such as 127.0.0.1:4711 or /run/example.sock; empty for an end
+     * without a name. The peer's own choice, where it has one: an address, not an identity. */
     choir_str peer, local;
     uint32_t flags; /* CHOIR_EVIDENCE_* */
-    /* uid, gid, pid: of the process that connected, or listens, at the time it did (SO_PEERCRED). The number of a
-     * process that has ended may be another's by now. */
+    /* uid, gid, pid: of the process that connected, or listens, at the time it did (SO_PEERCRED). The number
+     * of a process that has ended may be another's by now. */
     uint32_t uid, gid;
     int32_t pid;
 } choir_evidence;

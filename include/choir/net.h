@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* choir/net.h: libchoir-net, servers and clients on an event loop.
  *
- * Role:    listen, connect, register a service, call with a callback, call and wait, reply now or later, without knowing
- *          the layers. Runs on libevent, on the host's own event_base if it has one; starts no threads.
- * Owner:   loops are the host's; servers and clients belong to their loop and are freed with it at the latest.
- * Life:    everything is legal in a callback, freeing the object it is about included: its memory and its remaining
- *          callbacks go at the end of the turn.
+ * Role:    listen, connect, register a service, call with a callback, call and wait, reply now or later,
+ *          without knowing the layers. Runs on libevent, on the host's own event_base if it has one; starts
+ *          no threads.
+ * Owner:   loops are the host's; servers and clients belong to their loop and are freed with it at the
+ *          latest.
+ * Life:    everything is legal in a callback, freeing the object it is about included: its memory and its
+ *          remaining callbacks go at the end of the turn.
  * Threads: a loop and all that belongs to it is one thread's. Many loops may exist.
  * Errors:  a function that failed never calls back; no callback runs inside the call that registers it.
  *
- * Addresses: tcp://host:port and mem://name (inside one loop). A host is an IPv4 address, an IPv6 address in brackets, or
- * a name, which is resolved without blocking; to listen it must be an address or localhost, and port 0 lets the system
- * choose.
+ * Addresses: tcp://host:port and mem://name (inside one loop). A host is an IPv4 address, an IPv6 address in
+ * brackets, or a name, which is resolved without blocking; to listen it must be an address or localhost, and
+ * port 0 lets the system choose.
  */
 #ifndef CHOIR_NET_H
 #define CHOIR_NET_H
@@ -35,8 +37,8 @@ typedef struct choir_loop_options {
     size_t size; /* set by choir_loop_options_init */
     /* base: the host's event_base, borrowed until the loop is freed; NULL makes one. */
     struct event_base *base;
-    /* env: log, memory quota and the like, borrowed for the call. NULL: the defaults. Without an allocator it is malloc,
-     * without random the system's. */
+    /* env: log, memory quota and the like, borrowed for the call. NULL: the defaults. Without an allocator it
+     * is malloc, without random the system's. */
     const choir_env_options *env;
 } choir_loop_options;
 
@@ -45,15 +47,16 @@ CHOIR_API void choir_loop_options_init_sized(choir_loop_options *options, size_t
 static inline void choir_loop_options_init(choir_loop_options *options) {
     choir_loop_options_init_sized(options, sizeof *options);
 }
-/* `options` may be NULL. OK · ERR_INVALID · ERR_NO_MEMORY · ERR_RANDOM · ERR_IO. Returns owned (free with choir_loop_free). */
+/* `options` may be NULL. OK · ERR_INVALID · ERR_NO_MEMORY · ERR_RANDOM · ERR_IO. Returns owned (free with
+ * choir_loop_free). */
 CHOIR_API int choir_loop_new(const choir_loop_options *options, choir_loop **ret_loop);
-/* Frees the loop with its servers and clients; their remaining callbacks run first, and can make nothing new. Not from a
- * callback of this loop, where it does nothing. */
+/* Frees the loop with its servers and clients; their remaining callbacks run first, and can make nothing new.
+ * Not from a callback of this loop, where it does nothing. */
 CHOIR_API void choir_loop_free(choir_loop *loop);
 /* Runs until choir_loop_stop, or until nothing is left that could happen. OK · ERR_REENTRANT · ERR_IO. */
 CHOIR_API int choir_loop_run(choir_loop *loop);
-/* One turn: waits at most `timeout` (0: not at all; CHOIR_TIME_NEVER: as long as it takes) for something to happen and
- * handles it. OK · ERR_REENTRANT · ERR_IO. */
+/* One turn: waits at most `timeout` (0: not at all; CHOIR_TIME_NEVER: as long as it takes) for something to
+ * happen and handles it. OK · ERR_REENTRANT · ERR_IO. */
 CHOIR_API int choir_loop_turn(choir_loop *loop, choir_duration timeout);
 /* Makes choir_loop_run return after this turn. */
 CHOIR_API void choir_loop_stop(choir_loop *loop);
@@ -70,43 +73,47 @@ typedef struct choir_responder {
     choir_request_id request;
 } choir_responder;
 
-/* One method's handler. Answer now, or keep the responder and answer later; always answer or drop, also when the request
- * was cancelled or has ended meanwhile (the answer is then ERR_CANCELLED or ERR_NOT_FOUND): `args`, the C struct of the
- * method's arguments, lives until then, or until the server is freed. `request` is the event (metadata, payload) and is
- * borrowed. A handler runs on the loop: while it computes nothing is answered, pings included, and a peer that waits for a
- * call takes 5 s of silence for death (keepalive_busy). Long work belongs elsewhere, and the answer comes later. */
+/* One method's handler. Answer now, or keep the responder and answer later; always answer or drop, also when
+ * the request was cancelled or has ended meanwhile (the answer is then ERR_CANCELLED or ERR_NOT_FOUND):
+ * `args`, the C struct of the method's arguments, lives until then, or until the server is freed. `request`
+ * is the event (metadata, payload) and is borrowed. A handler runs on the loop: while it computes nothing is
+ * answered, pings included, and a peer that waits for a call takes 5 s of silence for death (keepalive_busy).
+ * Long work belongs elsewhere, and the answer comes later. */
 typedef void choir_handler(void *ctx, choir_responder to, const void *args, const choir_event *request);
 
-/* What generated code has instead of a table of handlers: finds the typed handler in `handlers` and calls it. False: there
- * is none, and the request is dropped. */
+/* What generated code has instead of a table of handlers: finds the typed handler in `handlers` and calls it.
+ * False: there is none, and the request is dropped. */
 typedef bool choir_dispatch(const void *handlers, void *ctx, choir_responder to, const void *args,
                             const choir_event *request);
 
 typedef struct choir_server_options {
     size_t size; /* set by choir_server_options_init */
-    /* service: what is served. handlers: one per method, in the service's order; a method
-     * whose entry is NULL is dropped, so its callers see Cancelled. Both borrowed as long as the server lives. */
+    /* service: what is served. handlers: one per method, in the service's order; a method whose entry is NULL
+     * is dropped, so its callers see Cancelled. Both borrowed as long as the server lives. */
     const choir_service *service;
     choir_handler *const *handlers;
     void *ctx; /* given to the handlers and to the callbacks below */
-    /* cancelled: the peer gave the request up; ended: it is over, outcome (CHOIR_OUTCOME_*) tells how. Both may
-     * be NULL. */
+    /* cancelled: the peer gave the request up; ended: it is over, outcome (CHOIR_OUTCOME_*) tells how. Both
+     * may be NULL. */
     void (*cancelled)(void *ctx, choir_responder request, void *user_data);
     void (*ended)(void *ctx, choir_responder request, void *user_data, uint32_t outcome);
     /* opened, closed: a session was established; one that had been is over. May be NULL. */
     void (*opened)(void *ctx, uint64_t session);
     void (*closed)(void *ctx, uint64_t session, int status, choir_str text);
-    /* max_sessions: links at a time; 10,000. Those in their handshake and those that are leaving count too. At
-     * the bound nobody is accepted until one ends (the backlog waits). */
+    /* max_sessions: links at a time; 10,000. Those in their handshake and those that are leaving count too.
+     * At the bound nobody is accepted until one ends (the backlog waits). */
     uint32_t max_sessions;
-    /* max_handshakes: links that have not finished their handshake; 1,024; the oldest goes when a new one comes. */
+    /* max_handshakes: links that have not finished their handshake; 1,024; the oldest goes when a new one
+     * comes. */
     uint32_t max_handshakes;
-    /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. Service fields, framing
-     * and wakes are set by the server. What session->metadata points to is borrowed as long as the server lives. */
+    /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. Service
+     * fields, framing and wakes are set by the server. What session->metadata points to is borrowed as long
+     * as the server lives. */
     const choir_session_options *session;
     const choir_attachment_options *attachment;
-    /* dispatch: instead of `handlers` (which is then not looked at), called with dispatch_to, which is borrowed as long as
-     * the server lives. Set by the functions that choir-gen makes, such as testbed_serve. */
+    /* dispatch: instead of `handlers` (which is then not looked at), called with dispatch_to, which is
+     * borrowed as long as the server lives. Set by the functions that choir-gen makes, such as
+     * testbed_serve. */
     choir_dispatch *dispatch;
     const void *dispatch_to;
 } choir_server_options;
@@ -116,17 +123,17 @@ CHOIR_API void choir_server_options_init_sized(choir_server_options *options, si
 static inline void choir_server_options_init(choir_server_options *options) {
     choir_server_options_init_sized(options, sizeof *options);
 }
-/* Listens. OK · ERR_INVALID · ERR_ABI · ERR_ADDRESS · ERR_LISTEN (the text says why: choir_loop_error) · ERR_NO_MEMORY ·
- * ERR_STATE (the loop is being freed).
- * Returns borrowed (valid until choir_server_free or the loop is freed). */
+/* Listens. OK · ERR_INVALID · ERR_ABI · ERR_ADDRESS · ERR_LISTEN (the text says why: choir_loop_error) ·
+ * ERR_NO_MEMORY · ERR_STATE (the loop is being freed). Returns borrowed (valid until choir_server_free or the
+ * loop is freed). */
 CHOIR_API int choir_listen(choir_loop *loop, const char *url, const choir_server_options *options,
                            choir_server **ret_server);
 /* The address with the port in use, such as tcp://127.0.0.1:41234. Returns borrowed (valid until free). */
 CHOIR_API const char *choir_server_url(const choir_server *server);
 /* Stops listening and closes its sessions in order. */
 CHOIR_API void choir_server_close(choir_server *server);
-/* Closes and frees; the remaining callbacks of its sessions still come, at the end of the turn at the latest. What is on
- * its way to the peers has 250 ms to leave. */
+/* Closes and frees; the remaining callbacks of its sessions still come, at the end of the turn at the latest.
+ * What is on its way to the peers has 250 ms to leave. */
 CHOIR_API void choir_server_free(choir_server *server);
 CHOIR_API size_t choir_server_sessions(const choir_server *server);
 
@@ -148,14 +155,14 @@ typedef struct choir_client_options {
     /* connect_timeout: resolving, connecting and the handshake together; 10 s. 0 is none. */
     choir_duration connect_timeout;
     void *ctx; /* given to the callbacks */
-    /* opened: calls leave from now on. closed: the end, also when connecting failed (the text lists the addresses tried);
-     * exactly once, after every call has had its callback. May be NULL. */
+    /* opened: calls leave from now on. closed: the end, also when connecting failed (the text lists the
+     * addresses tried); exactly once, after every call has had its callback. May be NULL. */
     void (*opened)(void *ctx, choir_client *client);
     void (*closed)(void *ctx, choir_client *client, int status, choir_str text);
     /* writable: a call that was answered CHOIR_ERR_BLOCKED would be taken now. May be NULL. */
     void (*writable)(void *ctx, choir_client *client);
-    /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. Service fields, framing
-     * and wakes are set by the client. */
+    /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. Service
+     * fields, framing and wakes are set by the client. */
     const choir_session_options *session;
     const choir_attachment_options *attachment;
 } choir_client_options;
@@ -165,43 +172,45 @@ CHOIR_API void choir_client_options_init_sized(choir_client_options *options, si
 static inline void choir_client_options_init(choir_client_options *options) {
     choir_client_options_init_sized(options, sizeof *options);
 }
-/* Starts to connect. Calls may be made at once; they wait for the session. OK · ERR_INVALID · ERR_ABI · ERR_ADDRESS ·
- * ERR_NO_MEMORY · ERR_RANDOM · ERR_IO · ERR_STATE (the loop is being freed). Returns borrowed (valid until choir_client_free or the loop is freed). */
+/* Starts to connect. Calls may be made at once; they wait for the session. OK · ERR_INVALID · ERR_ABI ·
+ * ERR_ADDRESS · ERR_NO_MEMORY · ERR_RANDOM · ERR_IO · ERR_STATE (the loop is being freed). Returns borrowed
+ * (valid until choir_client_free or the loop is freed). */
 CHOIR_API int choir_connect(choir_loop *loop, const char *url, const choir_client_options *options,
                             choir_client **ret_client);
 /* Ends the session in order; closed follows. */
 CHOIR_API void choir_client_close(choir_client *client);
-/* Closes and frees; its remaining callbacks still come, at the end of the turn at the latest. What is on its way to the
- * peer has 250 ms to leave. */
+/* Closes and frees; its remaining callbacks still come, at the end of the turn at the latest. What is on its
+ * way to the peer has 250 ms to leave. */
 CHOIR_API void choir_client_free(choir_client *client);
 
-/* Calls; `done(ctx, event)` runs exactly once unless this fails. `options` may be NULL; its user_data and callback are
- * not used. Statuses as choir_call. ret_call may be NULL. */
+/* Calls; `done(ctx, event)` runs exactly once unless this fails. `options` may be NULL; its user_data and
+ * callback are not used. Statuses as choir_call. ret_call may be NULL. */
 CHOIR_API int choir_client_call(choir_client *client, uint32_t method, const void *args,
                                 const choir_call_options *options, choir_call_fn *done, void *ctx,
                                 choir_call_id *ret_call);
 /* The service that it calls, NULL for none. Returns borrowed. */
 CHOIR_API const choir_service *choir_client_service(const choir_client *client);
 CHOIR_API int choir_client_cancel(choir_client *client, choir_call_id call);
-/* Sends a Ping and reports the round trip. OK · ERR_STATE (not established) · ERR_BUSY (one is under way). `done` gets
- * CHOIR_TIME_NEVER when the session ended first. */
+/* Sends a Ping and reports the round trip. OK · ERR_STATE (not established) · ERR_BUSY (one is under way).
+ * `done` gets CHOIR_TIME_NEVER when the session ended first. */
 CHOIR_API int choir_client_ping(choir_client *client, void (*done)(void *ctx, choir_duration round_trip),
                                 void *ctx);
 
-/* For small tools: runs the loop until the session is established, or fails. OK · ERR_REENTRANT · ERR_IO · the status it
- * closed with. */
+/* For small tools: runs the loop until the session is established, or fails. OK · ERR_REENTRANT · ERR_IO ·
+ * the status it closed with. */
 CHOIR_API int choir_client_wait_open(choir_client *client);
-/* Calls and runs the loop until it is answered or `timeout` is over (CHOIR_TIME_NEVER: no limit). *ret_done is the
- * CALL_DONE event: it and what it points to are borrowed until the loop runs again, for whatever reason, or the client is
- * freed. OK (whatever the outcome was) · ERR_REENTRANT · ERR_IO · ERR_CLOSED (a callback freed the client) · statuses of
- * choir_call. */
+/* Calls and runs the loop until it is answered or `timeout` is over (CHOIR_TIME_NEVER: no limit). *ret_done
+ * is the CALL_DONE event: it and what it points to are borrowed until the loop runs again, for whatever
+ * reason, or the client is freed. OK (whatever the outcome was) · ERR_REENTRANT · ERR_IO · ERR_CLOSED (a
+ * callback freed the client) · statuses of choir_call. */
 CHOIR_API int choir_client_call_wait(choir_client *client, uint32_t method, const void *args,
                                      choir_duration timeout, const choir_event **ret_done);
 
 /* Status and text of the client's end, OK and empty before. Text returns borrowed (valid until free). */
 CHOIR_API int choir_client_status(const choir_client *client);
 CHOIR_API choir_str choir_client_text(const choir_client *client);
-/* Why the last function of this loop failed, for people; empty when it did not. Returns borrowed (until the next call). */
+/* Why the last function of this loop failed, for people; empty when it did not. Returns borrowed (until the
+ * next call). */
 CHOIR_API choir_str choir_loop_error(const choir_loop *loop);
 
 #ifdef __cplusplus
