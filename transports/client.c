@@ -54,6 +54,9 @@ static void on_event(net_session *session, const choir_event *event) {
     case CHOIR_EVENT_SESSION_PONG: end_ping(c, c->loop->now - c->ping.sent); return;
     case CHOIR_EVENT_SESSION_ESTABLISHED:
         c->opened = true;
+        if (!session->evidence)
+            session->evidence =
+                choiri_net_evidence_copy(c->loop, session->link->kind->evidence(session->link));
         if (o->opened) o->opened(o->ctx, c);
         return;
     case CHOIR_EVENT_SESSION_CLOSED:
@@ -186,6 +189,10 @@ int choir_client_status(const choir_client *client) {
 
 choir_str choir_client_text(const choir_client *client) {
     return client ? choiri_net_session_text(client->session) : (choir_str){"", 0};
+}
+
+const choir_evidence *choir_client_evidence(const choir_client *client) {
+    return client ? client->session->evidence : NULL;
 }
 
 /* ---- calls ---- */

@@ -6,7 +6,6 @@
 #include "listener.h"
 
 #include "link.h"
-#include "raw.h"
 #include "server.h"
 
 #include <errno.h>
@@ -62,23 +61,6 @@ static bool is_shortage(int error) {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-/* Makes a link of an accepted socket; false without memory. */
-static bool take(net_listener *l, int fd) {
-    choir_stream *stream;
-    int fds[2] = {fd, fd};
-    if (choiri_net_raw_new(l->loop, l->address.scheme, fds, &stream) != CHOIR_OK) {
-        close(fd);
-        return false;
-    }
-    net_link *link = choiri_net_server_accept(l->server, l->address.scheme->links);
-    if (!link) {
-        stream->ops->close(stream);
-        return false;
-    }
-    choiri_net_stream_link_set(link, stream);
-    return true;
-}
-
 static void on_acceptable(evutil_socket_t listening, short what, void *arg) {
     (void)what;
     net_listener *l = arg;
@@ -88,8 +70,10 @@ static void on_acceptable(evutil_socket_t listening, short what, void *arg) {
         int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
         if (fd < 0 && !is_shortage(errno)) continue; /* that connection is gone already */
-        if (fd < 0 || !take(l, fd)) {
+        int fds[2] = {fd, fd};
+        if (fd < 0 || choiri_net_server_take(l->server, l->address.scheme, fds, NULL, 0) != CHOIR_OK) {
             pause_accepting(l, fd < 0 ? errno : ENOMEM);
+            if (fd >= 0) close(fd);
             break;
         }
         l->warned = false;
@@ -100,7 +84,7 @@ static void on_acceptable(evutil_socket_t listening, short what, void *arg) {
 
 int choiri_net_listener_open(net_listener *l, choir_server *server, choir_loop *loop,
                              const net_address *address) {
-    *l = (net_listener){.loop = loop, .server = server, .address = *address, .fd = -1};
+    *l = (net_listener){.loop = loop, .server = server, .address = *address, .fd = -1, .file.lock = -1};
     net_node_init(&l->named);
     net_node_init(&l->waiting);
     int status = address->scheme->listen(l);

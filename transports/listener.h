@@ -7,12 +7,21 @@
 #include "loop.h"
 #include "scheme.h"
 
+#include <sys/types.h>
+
 typedef struct net_listener {
     choir_loop *loop;
     choir_server *server;
     net_address address;
     char url[NET_URL_MAX];
-    int fd;           /* listens; -1: there is none */
+    int fd;         /* listens; -1: there is none */
+    bool connected; /* address.fds is the only peer there will be, and has not been taken yet */
+    /* unix: what is ours in the file system. */
+    struct {
+        int lock; /* descriptor of the locked file; -1: none */
+        dev_t dev;
+        ino_t ino; /* of the socket file */
+    } file;
     bool open;        /* listen has succeeded, and close was not called */
     bool listening;   /* event is added */
     bool pausing;     /* pause is added */

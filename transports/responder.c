@@ -50,3 +50,8 @@ int choir_responder_set_user_data(choir_responder to, void *user_data) {
     return choiri_net_result(to.loop, s ? choir_request_set_user_data(s->session, to.request, user_data)
                                         : CHOIR_ERR_NOT_FOUND);
 }
+
+const choir_evidence *choir_responder_evidence(choir_responder to) {
+    net_session *s = session_of(to);
+    return s ? s->evidence : NULL;
+}

@@ -40,6 +40,10 @@ typedef struct net_scheme {
 
 #define NET_SCHEME_MAP(X)                                                                                    \
     X(tcp)                                                                                                   \
+    X(local)                                                                                                 \
+    X(abstract)                                                                                              \
+    X(fd)                                                                                                    \
+    X(stdio)                                                                                                 \
     X(memory)
 
 #define NET_SCHEME_DECLARE(name) extern const net_scheme choiri_net_scheme_##name;

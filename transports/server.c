@@ -10,7 +10,9 @@
 #include "evidence.h"
 #include "listener.h"
 #include "options.h"
+#include "raw.h"
 
+#include <errno.h>
 #include <string.h>
 
 struct choir_server {
@@ -77,6 +79,61 @@ net_link *choiri_net_server_accept(choir_server *s, const net_link_kind *kind) {
     net_list_append(&s->handshakes, &link->sibling);
     choiri_net_link_mark(link);
     return link;
+}
+
+int choiri_net_server_take(choir_server *s, const net_scheme *scheme, const int fds[2], const void *bytes,
+                           size_t len) {
+    choir_stream *stream;
+    net_link *link = choiri_net_server_accept(s, scheme->links);
+    if (!link) return CHOIR_ERR_NO_MEMORY;
+    int status = choiri_net_link_preload(link, bytes, len);
+    if (status == CHOIR_OK) status = choiri_net_raw_new(s->loop, scheme, fds, &stream);
+    if (status == CHOIR_OK) {
+        choiri_net_stream_link_set(link, stream);
+    } else {
+        int error = errno;
+        choiri_net_link_free(link);
+        errno = error;
+    }
+    return status;
+}
+
+/* OK when a peer that comes from elsewhere may be taken. */
+static int check_adoption(choir_server *s, const void *bytes, size_t len) {
+    if (!bytes && len > 0) return choiri_net_result(s->loop, CHOIR_ERR_INVALID);
+    if (s->closed) return choiri_net_result(s->loop, CHOIR_ERR_CLOSED);
+    if (!choiri_net_server_has_room(s))
+        return choiri_net_fail(s->loop, CHOIR_ERR_BLOCKED, "the server takes no more sessions");
+    choiri_net_now(s->loop);
+    return CHOIR_OK;
+}
+
+int choir_server_adopt(choir_server *server, int fd, const char *scheme, const void *bytes, size_t len) {
+    if (!server || !scheme) return CHOIR_ERR_INVALID;
+    choir_loop *loop = server->loop;
+    int fds[2] = {fd, fd}, status = check_adoption(server, bytes, len);
+    if (status != CHOIR_OK) return status;
+    const net_scheme *row = choiri_net_scheme_find(scheme, strlen(scheme));
+    if (!row || row->links != &choiri_net_stream_links)
+        return choiri_net_fail(loop, CHOIR_ERR_ADDRESS, "\"%.40s\" is not a scheme of descriptors", scheme);
+    status = choiri_net_server_take(server, row, fds, bytes, len);
+    if (status == CHOIR_ERR_IO)
+        return choiri_net_fail(loop, status, "descriptor %d cannot be a link: %s", fd, strerror(errno));
+    return choiri_net_result(loop, status);
+}
+
+int choir_server_adopt_stream(choir_server *server, choir_stream *stream, const void *bytes, size_t len) {
+    if (!server || !stream || !stream->ops || stream->ops->size < sizeof *stream->ops)
+        return CHOIR_ERR_INVALID;
+    int status = check_adoption(server, bytes, len);
+    if (status != CHOIR_OK) return status;
+    net_link *link = choiri_net_server_accept(server, &choiri_net_stream_links);
+    status = link ? choiri_net_link_preload(link, bytes, len) : CHOIR_ERR_NO_MEMORY;
+    if (status == CHOIR_OK)
+        choiri_net_stream_link_set(link, stream);
+    else if (link)
+        choiri_net_link_free(link);
+    return choiri_net_result(server->loop, status);
 }
 
 /* ---- what the acceptor of a link does ---- */
@@ -241,6 +298,14 @@ static int check_options(choir_loop *loop, const choir_server_options *options, 
     return CHOIR_OK;
 }
 
+/* The one peer of a listener that has no others. */
+static int take_connected(choir_server *s) {
+    net_listener *l = &s->listener;
+    int status = choiri_net_server_take(s, l->address.scheme, l->address.fds, NULL, 0);
+    l->connected = status != CHOIR_OK;
+    return choiri_net_result(s->loop, status);
+}
+
 int choir_listen(choir_loop *loop, const char *url, const choir_server_options *options,
                  choir_server **ret_server) {
     if (!loop || !url || !ret_server) return CHOIR_ERR_INVALID;
@@ -269,6 +334,12 @@ int choir_listen(choir_loop *loop, const char *url, const choir_server_options *
         choiri_net_release(loop, s, sizeof *s);
         return status;
     }
+    if (s->listener.connected) status = take_connected(s);
+    if (status != CHOIR_OK) {
+        choiri_net_listener_close(&s->listener);
+        choiri_net_release(loop, s, sizeof *s);
+        return status;
+    }
     net_list_append(&loop->objects, &s->object.node);
     *ret_server = s;
     return choiri_net_result(loop, CHOIR_OK);
@@ -279,6 +350,11 @@ const char *choir_server_url(const choir_server *server) {
 }
 size_t choir_server_sessions(const choir_server *server) {
     return server ? server->sessions_len : 0;
+}
+
+const choir_evidence *choir_server_evidence(const choir_server *server, uint64_t session) {
+    const net_session *s = server ? choiri_net_session_find(server->loop, session) : NULL;
+    return s ? s->evidence : NULL;
 }
 
 void choir_server_close(choir_server *server) {

@@ -4,6 +4,8 @@
 #include "connect.h"
 #include "test_world.h"
 
+#include <pthread.h>
+
 /* ---- calls ---- */
 
 static void calls(world *w, const char *url) {
@@ -450,6 +452,52 @@ static void held_arguments(world *w, const char *url) {
 }
 Test(net, held_arguments) {
     on_each(held_arguments);
+}
+
+static bool find_session(const world *w, uint64_t handle) {
+    return choiri_net_session_find(w->loop, handle) != NULL;
+}
+
+/* A handler on another thread reads its arguments while the loop's thread frees the server: the session stays
+ * until the last request was let go of, and goes by itself then. */
+static void *read_arguments(void *arg) {
+    const world *w = arg;
+    for (int i = 0; i < 1000; i++)
+        for (uint32_t k = 0; k < w->kept_len; k++) {
+            const struct testbed_echo_args *args = w->kept_args[k];
+            if (memcmp(args->message.data, "hello", 5) != 0) return arg;
+        }
+    return NULL;
+}
+
+static void held_past_server(world *w, const char *url) {
+    world_open(w, url);
+    w->keep = true;
+    for (int i = 0; i < 3; i++) echo(w);
+    until(w, w->kept_len == 3);
+    choir_server_free(w->server);
+    pthread_t thread;
+    void *wrong;
+    cr_assert_eq(pthread_create(&thread, NULL, read_arguments, w), 0);
+    until(w, w->closed == 1);
+    cr_assert_eq(pthread_join(thread, &wrong), 0);
+    cr_assert_null(wrong, "arguments changed under their handler");
+    cr_assert_eq(w->ended, 3);
+    cr_assert_eq(w->sessions_closed, 1);
+    for (uint32_t i = 0; i < 3; i++) {
+        turn_for(w, 5 * CHOIR_MILLISECOND);
+        cr_assert(find_session(w, w->session));
+        cr_assert_null(read_arguments(w));
+        const struct testbed_echo_args *args = w->kept_args[i];
+        cr_assert_neq(choir_respond(w->kept[i], &args->message), CHOIR_OK);
+        w->kept_args[i] = w->kept_args[2];
+    }
+    until(w, !find_session(w, w->session));
+    cr_assert_eq(w->ended, 3);
+    world_end(w);
+}
+Test(net, held_requests_outlive_their_server) {
+    on_each(held_past_server);
 }
 
 /* ---- connecting ---- */

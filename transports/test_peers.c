@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Limits, shortages, and peers that are hostile or unlucky. */
-#include "test_world.h"
+#include "test_relay.h"
 
 /* ---- limits ---- */
 
@@ -37,16 +37,6 @@ static void max_sessions(world *w, const char *url) {
 }
 Test(peers, max_sessions) {
     on_each(max_sessions);
-}
-
-static int raw_connect(const char *url) {
-    unsigned port = 0;
-    cr_assert_eq(sscanf(url, "tcp://127.0.0.1:%u", &port), 1);
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-    return fd;
 }
 
 /* True when the other end has closed, reading what comes before. */
@@ -199,81 +189,6 @@ Test(peers, linger_is_bounded) {
 
 /* ---- a relay between client and server that can be unkind ---- */
 
-typedef struct relay {
-    int listener, ends[2]; /* ends[0] is the client's */
-    size_t chunk;          /* bytes passed at a time */
-    size_t left;           /* bytes until it cuts; SIZE_MAX is never */
-    bool half;             /* it cuts one direction only: the client's end of stream */
-    bool deaf;             /* it takes nothing from the server */
-    size_t passed;
-    char bytes[2][65536]; /* read from an end, not yet written to the other */
-    size_t at[2], len[2];
-} relay;
-
-static void relay_begin(relay *r, const char *to, char url[64]) {
-    uint16_t port;
-    r->listener = mute_listener(4, &port);
-    snprintf(url, 64, "tcp://127.0.0.1:%u", port);
-    r->ends[0] = -1;
-    r->ends[1] = raw_connect(to);
-}
-
-static void relay_cut(relay *r) {
-    for (int i = 0; i < 2; i++) {
-        if (r->ends[i] >= 0) close(r->ends[i]);
-        r->ends[i] = -1;
-    }
-}
-
-static void relay_end(relay *r) {
-    relay_cut(r);
-    close(r->listener);
-}
-
-/* Writes what waits for the other end; true when nothing is left of it. */
-static bool relay_flush(relay *r, int from) {
-    while (r->at[from] < r->len[from]) {
-        ssize_t n = send(r->ends[1 - from], r->bytes[from] + r->at[from], r->len[from] - r->at[from],
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EAGAIN) return false;
-        if (n < 0) return true; /* the read of that end will tell */
-        r->at[from] += (size_t)n;
-    }
-    return true;
-}
-
-static void relay_step(relay *r) {
-    if (r->ends[0] < 0 && r->ends[1] >= 0) {
-        struct pollfd p = {r->listener, POLLIN, 0};
-        if (poll(&p, 1, 0) == 1) r->ends[0] = accept(r->listener, NULL, NULL);
-        return;
-    }
-    for (int i = 0; i < (r->deaf ? 1 : 2) && r->ends[0] >= 0; i++) {
-        if (!relay_flush(r, i)) continue;
-        size_t want = r->chunk < r->left ? r->chunk : r->left;
-        ssize_t n = recv(r->ends[i], r->bytes[i], want, MSG_DONTWAIT);
-        if (n == 0 || (n < 0 && errno != EAGAIN)) {
-            relay_cut(r);
-            return;
-        }
-        if (n < 0) continue;
-        r->at[i] = 0;
-        r->len[i] = (size_t)n;
-        relay_flush(r, i);
-        r->passed += (size_t)n;
-        if (r->left != SIZE_MAX) r->left -= (size_t)n;
-        if (r->left > 0) continue;
-        if (r->half) {
-            shutdown(r->ends[1], SHUT_WR);
-            r->left = SIZE_MAX;
-            r->half = false;
-            continue;
-        }
-        relay_cut(r);
-        return;
-    }
-}
-
 /* One session with a few calls over the relay, until everything is answered or over. */
 static size_t over_relay(size_t chunk, size_t left, bool half) {
     static relay r;
@@ -291,7 +206,7 @@ static size_t over_relay(size_t chunk, size_t left, bool half) {
         choir_loop_turn(w.loop, 0);
     }
     size_t passed = r.passed;
-    relay_end(&r);
+    relay_end_all(&r);
     until(&w, w.closed == 1 && w.sessions_closed == w.sessions_opened);
     cr_assert_eq(w.status, CHOIR_ERR_LINK_LOST);
     cr_assert_eq(w.done, 3);
@@ -331,9 +246,9 @@ Test(peers, last_words_are_read) {
     }
     /* The relay breaks the protocol, passes on what the server says to that, and goes with a reset. */
     struct linger reset = {1, 0};
-    setsockopt(r.ends[0], SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-    cr_assert_eq(send(r.ends[1], "\x04\0\0\0\xff\xff\xff\xff", 8, 0), 8);
-    while (r.ends[0] >= 0) {
+    setsockopt(r.ends[0].in, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    cr_assert_eq(send(r.ends[1].out, "\x04\0\0\0\xff\xff\xff\xff", 8, 0), 8);
+    while (r.ends[0].in >= 0) {
         cr_assert_lt(clock_now(), end);
         relay_step(&r);
         choir_loop_turn(server.loop, 0);
@@ -343,7 +258,7 @@ Test(peers, last_words_are_read) {
     cr_assert_eq(client.status, CHOIR_ERR_PEER_PROTOCOL, "%s: %s", choir_status_name(client.status),
                  client.text);
     cr_assert_eq(server.session_status, CHOIR_ERR_PROTOCOL);
-    relay_end(&r);
+    relay_end_all(&r);
     choir_loop_free(client.loop);
     cr_assert_eq(client.memory.bytes, 0);
     world_end(&server);
@@ -378,7 +293,7 @@ Test(peers, peer_that_does_not_read, .timeout = 60) {
     }
     cr_assert_eq(w.session_status, CHOIR_ERR_WRITE_STALLED, "%s", choir_status_name(w.session_status));
     cr_assert_lt(w.memory.peak, 32ull * MiB);
-    relay_end(&r);
+    relay_end_all(&r);
     until(&w, w.closed == 1);
     world_end(&w);
 }

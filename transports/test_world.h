@@ -25,8 +25,14 @@
 #define PATIENCE (10 * CHOIR_SECOND)
 #define MiB      (1u << 20)
 
-static const char *const urls[] = {"tcp://127.0.0.1:0", "tcp://[::1]:0", "mem://test"};
+/* Names of sockets are those of the process: test programs run beside each other. */
+static char urls[5][64] = {"tcp://127.0.0.1:0", "tcp://[::1]:0", "mem://test"};
 #define URLS (sizeof urls / sizeof *urls)
+
+__attribute__((constructor)) static void name_sockets(void) {
+    snprintf(urls[3], sizeof urls[3], "unix:///tmp/choir-test-%d.sock", (int)getpid());
+    snprintf(urls[4], sizeof urls[4], "unix-abstract:choir-test-%d", (int)getpid());
+}
 
 typedef struct world {
     test_alloc memory;
@@ -337,6 +343,7 @@ static inline void world_end(world *w) {
     cr_assert_eq(w->memory.bytes, 0, "%llu bytes are left", (unsigned long long)w->memory.bytes);
     cr_assert_eq(w->memory.blocks, 0);
     cr_assert_eq(open_fds(), w->fds);
+    cr_assert_neq(access(urls[3] + strlen("unix://"), F_OK), 0, "the socket is left");
     free(w->blob);
 }
 

@@ -11,9 +11,21 @@
  * Threads: a loop and all that belongs to it is one thread's. Many loops may exist.
  * Errors:  a function that failed never calls back; no callback runs inside the call that registers it.
  *
- * Addresses: tcp://host:port and mem://name (inside one loop). A host is an IPv4 address, an IPv6 address in
- * brackets, or a name, which is resolved without blocking; to listen it must be an address or localhost, and
- * port 0 lets the system choose.
+ * Addresses:
+ *
+ *   tcp://HOST:PORT     HOST is an IPv4 address, an IPv6 address in brackets, or a name, which is resolved
+ *                       without blocking; to listen it must be an address or localhost, and port 0 lets the
+ *                       system choose.
+ *   unix://PATH         a socket in the file system; local://PATH is the same. While a server listens, it
+ *                       holds a lock on PATH.lock; it replaces the socket of a server that is gone, never
+ *                       that of a live one, and removes its own when it closes. ?mode=0660 behind the path of
+ *                       a server gives the socket that mode.
+ *   unix-abstract:NAME  a socket without a file. Anybody on the machine may connect: look at the evidence.
+ *   fd:N, fd:IN,OUT     descriptors that the program was given (sockets, pipes), taken by the library. A
+ *                       server accepts from one that listens, and has the one session of one that is
+ *                       connected.
+ *   stdio:              standard input and output, as fd:0,1; /dev/null and standard error take their places.
+ *   mem://NAME          inside one loop.
  */
 #ifndef CHOIR_NET_H
 #define CHOIR_NET_H
@@ -21,6 +33,7 @@
 #include "choir/attachment.h"
 #include "choir/evidence.h"
 #include "choir/rpc.h"
+#include "choir/stream.h"
 #include "choir/value.h"
 
 #ifdef __cplusplus
@@ -75,7 +88,7 @@ typedef struct choir_responder {
 
 /* One method's handler. Answer now, or keep the responder and answer later; always answer or drop, also when
  * the request was cancelled or has ended meanwhile (the answer is then ERR_CANCELLED or ERR_NOT_FOUND):
- * `args`, the C struct of the method's arguments, lives until then, or until the server is freed. `request`
+ * `args`, the C struct of the method's arguments, lives until then, or until the loop is freed. `request`
  * is the event (metadata, payload) and is borrowed. A handler runs on the loop: while it computes nothing is
  * answered, pings included, and a peer that waits for a call takes 5 s of silence for death (keepalive_busy).
  * Long work belongs elsewhere, and the answer comes later. */
@@ -136,6 +149,21 @@ CHOIR_API void choir_server_close(choir_server *server);
  * What is on its way to the peers has 250 ms to leave. */
 CHOIR_API void choir_server_free(choir_server *server);
 CHOIR_API size_t choir_server_sessions(const choir_server *server);
+
+/* Takes a peer that somebody else accepted, such as a service manager or a program that looks at the first
+ * bytes to tell protocols apart. `scheme` says how `fd` is treated, such as "tcp" or "unix"; `bytes` were
+ * read from it before, and are copied. OK (takes fd) · ERR_INVALID · ERR_ADDRESS (no scheme of descriptors) ·
+ * ERR_CLOSED · ERR_BLOCKED (max_sessions is reached) · ERR_IO (not a socket or pipe) · ERR_NO_MEMORY. */
+CHOIR_API int choir_server_adopt(choir_server *server, int fd, const char *scheme, const void *bytes,
+                                 size_t len);
+/* The same with a stream of the host's own (stream.h), taken on success. */
+CHOIR_API int choir_server_adopt_stream(choir_server *server, choir_stream *stream, const void *bytes,
+                                        size_t len);
+/* What is known about the peer of a session: its addresses, its credentials. NULL when there is no such
+ * session. Returns borrowed (valid until the session is freed: while it is open, or a request of it is held).
+ * */
+CHOIR_API const choir_evidence *choir_server_evidence(const choir_server *server, uint64_t session);
+CHOIR_API const choir_evidence *choir_responder_evidence(choir_responder to);
 
 /* Answers; statuses as choir_reply and friends. */
 CHOIR_API int choir_respond(choir_responder to, const void *value);
@@ -206,6 +234,8 @@ CHOIR_API int choir_client_wait_open(choir_client *client);
 CHOIR_API int choir_client_call_wait(choir_client *client, uint32_t method, const void *args,
                                      choir_duration timeout, const choir_event **ret_done);
 
+/* What is known about the peer, from `opened` on; NULL before. Returns borrowed (valid until free). */
+CHOIR_API const choir_evidence *choir_client_evidence(const choir_client *client);
 /* Status and text of the client's end, OK and empty before. Text returns borrowed (valid until free). */
 CHOIR_API int choir_client_status(const choir_client *client);
 CHOIR_API choir_str choir_client_text(const choir_client *client);
