@@ -11,6 +11,7 @@
 
 #include "link.h"
 #include "options.h"
+#include "poster.h"
 #include "resolve.h"
 #include "session.h"
 
@@ -250,6 +251,7 @@ static int init_loop(choir_loop *loop, struct event_base *host, const choir_env_
     net_node_init(&loop->sessions);
     net_node_init(&loop->objects);
     net_node_init(&loop->doomed);
+    net_node_init(&loop->host_timers);
     net_node_init(&loop->memory_listeners);
     loop->now = clock_now();
     if (env->random(env->random_ctx, &loop->first_generation, sizeof loop->first_generation) != 0)
@@ -293,6 +295,7 @@ void choir_loop_free(choir_loop *loop) {
     choiri_net_unhold(loop);
     loop->freeing = true;
     choiri_net_enter(loop);
+    choiri_net_poster_close(loop, false);
     while (!net_list_is_empty(&loop->objects))
         choiri_net_doom(loop, NET_CONTAINER(loop->objects.next, net_object, node));
     do run_turn(loop);
@@ -302,6 +305,7 @@ void choir_loop_free(choir_loop *loop) {
     while (!net_list_is_empty(&loop->sessions))
         choiri_net_session_free(NET_CONTAINER(loop->sessions.next, net_session, all));
     choiri_net_leave(loop);
+    choiri_net_host_timers_free(loop);
     event_del(&loop->turn_event); /* the turn it was scheduled for was this one */
     choiri_net_dns_free(loop);
     choiri_net_timers_deinit(loop);

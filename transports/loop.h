@@ -73,6 +73,8 @@ struct choir_loop {
     uint32_t slots_len, free_slot;
     uint32_t first_generation; /* random, so that handles of two runs do not look alike */
     struct net_dns *dns;       /* made with the first name */
+    choir_poster *poster;      /* while somebody may post */
+    net_node host_timers;
     /* What choir_client_call_wait and _wait_open wait for. */
     struct {
         bool active;
@@ -100,6 +102,11 @@ int choiri_net_result(choir_loop *loop, int status);
 int choiri_net_service_check(choir_loop *loop, const choir_service *service);
 void choiri_net_log(choir_loop *loop, uint32_t level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* ---- loop_timer.c ---- */
+
+/* With choir_loop_free: those that are left, without a call. */
+void choiri_net_host_timers_free(choir_loop *loop);
 
 /* ---- the turn ---- */
 

@@ -8,7 +8,8 @@
  *          latest.
  * Life:    everything is legal in a callback, freeing the object it is about included: its memory and its
  *          remaining callbacks go at the end of the turn.
- * Threads: a loop and all that belongs to it is one thread's. Many loops may exist.
+ * Threads: a loop and all that belongs to it is one thread's. Many loops may exist. Other threads have
+ *          functions run on a loop with a poster.
  * Errors:  a function that failed never calls back; no callback runs inside the call that registers it.
  *
  * Addresses:
@@ -76,6 +77,41 @@ CHOIR_API void choir_loop_stop(choir_loop *loop);
 /* Monotonic time of this turn; read once per turn. */
 CHOIR_API choir_time choir_loop_now(choir_loop *loop);
 CHOIR_API choir_env *choir_loop_env(choir_loop *loop);
+
+/* ---- timers ---- */
+
+/* Calls back once for each time that it is set. */
+typedef struct choir_loop_timer choir_loop_timer;
+typedef void choir_loop_timer_fn(void *ctx, choir_loop_timer *timer);
+
+/* OK · ERR_INVALID · ERR_NO_MEMORY · ERR_STATE (the loop is being freed). Returns owned (free with
+ * choir_loop_timer_free; those that are left go with the loop, without a call). */
+CHOIR_API int choir_loop_timer_new(choir_loop *loop, choir_loop_timer_fn *fn, void *ctx, choir_loop_timer **ret_timer);
+/* Has the function called once, at `at` or the first turn after it, instead of when it was set to before.
+ * CHOIR_TIME_NEVER: not at all. A loop with a timer that is set is not idle. */
+CHOIR_API void choir_loop_timer_set(choir_loop_timer *timer, choir_time at);
+/* Frees it; legal in its own callback. */
+CHOIR_API void choir_loop_timer_free(choir_loop_timer *timer);
+
+/* ---- other threads ---- */
+
+/* Has functions run on a loop, from any thread. The one object of this library that all threads may use. */
+typedef struct choir_poster choir_poster;
+/* `loop`: the loop on whose thread it runs; NULL: the loop is being freed, and nothing of it may be used. */
+typedef void choir_post_fn(void *ctx, choir_loop *loop);
+
+/* The loop's poster, retained for the caller; NULL without memory, or when the loop is being freed. While somebody has
+ * a reference, the loop is not idle. Returns owned (release with choir_poster_release). */
+CHOIR_API choir_poster *choir_loop_poster(choir_loop *loop);
+/* Adds a reference (retains); returns its argument. Any thread. */
+CHOIR_API choir_poster *choir_poster_retain(choir_poster *poster);
+/* Drops a reference (releases). NULL is fine. Any thread; the poster may outlive its loop. */
+CHOIR_API void choir_poster_release(choir_poster *poster);
+/* Has fn(ctx, loop) run on the loop's thread, in a turn of its own, in the order of posts. After OK it runs
+ * exactly
+ * once: at the latest in choir_loop_free, with NULL for the loop. Any thread.
+ * OK · ERR_INVALID · ERR_CLOSED (the loop is gone) · ERR_NO_MEMORY. */
+CHOIR_API int choir_poster_post(choir_poster *poster, choir_post_fn *fn, void *ctx);
 
 /* ---- server ---- */
 
