@@ -11,6 +11,7 @@
 #include "raw.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,9 +28,8 @@ int choiri_net_connect_start(net_link *link, const net_address *address, const c
     memset(c, 0, sizeof *c);
     c->address = *address;
     snprintf(c->url, sizeof c->url, "%s", url);
-    choir_time now = choiri_net_now(loop);
-    c->deadline = timeout == 0 || timeout > CHOIR_TIME_NEVER - now ? CHOIR_TIME_NEVER : now + timeout;
-    c->attempt_deadline = CHOIR_TIME_NEVER;
+    c->timeout = timeout;
+    c->deadline = c->attempt_deadline = CHOIR_TIME_NEVER;
     c->fd = -1;
     link->connect = c;
     int status = address->scheme->begin ? address->scheme->begin(link) : CHOIR_OK;
@@ -66,12 +66,19 @@ choir_time choiri_net_connect_deadline(const net_connect *c) {
 
 /* ---- the end of the way ---- */
 
+/* What is left of the time for the handshake; all of it when we were the ones who came too late to look. */
+static choir_duration time_left(const net_connect *c, choir_time now) {
+    return c->deadline > now ? c->deadline - now : c->timeout;
+}
+
 static int attach(net_link *link) {
+    const net_connect *c = link->connect;
     choir_attachment_options o = *choiri_net_client_attachment(link->session);
-    choir_time now = link->loop->now, deadline = link->connect->deadline;
+    choir_time now = link->loop->now;
     o.framing = link->kind->framing;
-    if (deadline != CHOIR_TIME_NEVER && (o.handshake_timeout == 0 || deadline - now < o.handshake_timeout))
-        o.handshake_timeout = deadline > now ? deadline - now : 1;
+    if (c->deadline != CHOIR_TIME_NEVER &&
+        (o.handshake_timeout == 0 || time_left(c, now) < o.handshake_timeout))
+        o.handshake_timeout = time_left(c, now);
     return choir_attachment_new_initiator(link->loop->env, &o, link->session->session, &link->attachment,
                                           now);
 }
@@ -138,12 +145,19 @@ static void on_socket(evutil_socket_t fd, short what, void *arg) {
     choiri_net_leave(loop);
 }
 
+/* The socket itself is asked, too: when we were busy elsewhere, time may be over although it has been
+ * connected since. */
+static bool is_ready(const net_connect *c) {
+    struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+    return c->ready || poll(&p, 1, 0) == 1;
+}
+
 /* The attempt under way: false while it is still open, or when it has become the link. */
 static bool attempt_failed(net_link *link) {
     net_connect *c = link->connect;
     int error = 0;
     socklen_t len = sizeof error;
-    if (c->ready) {
+    if (is_ready(c)) {
         if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) error = errno;
         if (error == 0) {
             use_socket(link);
@@ -179,6 +193,7 @@ static void try_next(net_link *link) {
     net_connect *c = link->connect;
     choir_time now = link->loop->now;
     while (c->next < c->found_len) {
+        if (now >= c->deadline) return;
         uint64_t shares = c->found_len - c->next++;
         int error = begin_attempt(link, &c->found[c->next - 1]);
         if (error == 0) {
@@ -225,9 +240,12 @@ static void timed_out(net_link *link) {
 
 void choiri_net_connect_step(net_link *link) {
     net_connect *c = link->connect;
-    if (link->loop->now >= c->deadline) {
-        timed_out(link);
-        return;
+    choir_time now = link->loop->now;
+    if (!c->started) {
+        c->started = true;
+        if (c->timeout != 0 && c->timeout <= CHOIR_TIME_NEVER - now) c->deadline = now + c->timeout;
     }
     c->address.scheme->connect(link);
+    /* Only now: what has happened meanwhile counts, however late we look. */
+    if (link->state == NET_OPENING && now >= c->deadline) timed_out(link);
 }

@@ -10,7 +10,9 @@
 typedef struct net_connect {
     net_address address;
     char url[NET_URL_MAX];
-    choir_time deadline; /* of all of it, the handshake included */
+    choir_duration timeout; /* of all of it, the handshake included; 0: none */
+    choir_time deadline;    /* that long after the first step */
+    bool started;           /* it was taken */
     /* waits_for: what has not happened when time is over, for people; NULL: nothing was waited for. */
     const char *waits_for;
     net_resolve *resolve;

@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 /* How long an answer with addresses of one family waits for the other (RFC 8305 waits 50 ms for the preferred
@@ -129,6 +130,25 @@ static int tcp_parse(const char *s, net_address *a, net_text *why) {
     return CHOIR_OK;
 }
 
+/* localhost and the names below it are this machine (RFC 6761): no hosts file or name server is asked. */
+static bool is_localhost(const char *host) {
+    static const char name[] = "localhost";
+    size_t len = strlen(host), suffix = sizeof name - 1;
+    if (len > 0 && host[len - 1] == '.') len--;
+    if (len < suffix || strncasecmp(host + len - suffix, name, suffix) != 0) return false;
+    return len == suffix || host[len - suffix - 1] == '.';
+}
+
+static net_sockaddr loopback_v4(uint16_t port) {
+    return (net_sockaddr){
+        .v4 = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+}
+
+static net_sockaddr loopback_v6(uint16_t port) {
+    return (net_sockaddr){
+        .v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
+}
+
 /* ---- connecting ---- */
 
 static int tcp_begin(net_link *link) {
@@ -139,6 +159,13 @@ static int tcp_begin(net_link *link) {
     if (c->address.numeric) {
         c->found[0] = c->address.socket;
         c->found_len = 1;
+        c->searched = true;
+        return CHOIR_OK;
+    }
+    if (is_localhost(c->address.host)) {
+        c->found[0] = loopback_v4(c->address.port);
+        c->found[1] = loopback_v6(c->address.port);
+        c->found_len = 2;
         c->searched = true;
         return CHOIR_OK;
     }
@@ -187,12 +214,10 @@ static int tcp_listen(net_listener *listener) {
     char text[NET_URL_MAX - 8];
     if (!address->numeric) {
         /* A name would have to be looked up, for which there is no time here; this one is known. */
-        if (strcmp(address->host, "localhost") != 0)
+        if (!is_localhost(address->host))
             return choiri_net_fail(listener->loop, CHOIR_ERR_ADDRESS,
                                    "\"%s\": listening needs a numeric address or localhost", address->host);
-        at = (net_sockaddr){.v4 = {.sin_family = AF_INET,
-                                   .sin_port = htons(address->port),
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+        at = loopback_v4(address->port);
     }
     int fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
     if (fd < 0 || !listen_on(fd, &at, &bound)) {

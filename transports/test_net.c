@@ -542,7 +542,7 @@ Test(net, refused_addresses_are_listed) {
     snprintf(text, sizeof text, "[::1]:%u: Connection refused", port);
     expect_failure(url, PATIENCE, CHOIR_ERR_CONNECT, text);
     snprintf(url, sizeof url, "tcp://localhost:%u", port);
-    snprintf(text, sizeof text, "127.0.0.1:%u: Connection refused", port);
+    snprintf(text, sizeof text, "127.0.0.1:%u: Connection refused; [::1]:%u: Connection refused", port, port);
     expect_failure(url, PATIENCE, CHOIR_ERR_CONNECT, text);
     expect_failure("mem://nobody", PATIENCE, CHOIR_ERR_CONNECT, "nothing listens on mem://nobody");
 }
@@ -560,20 +560,49 @@ Test(net, unresolvable_name) {
     world_end(&w);
 }
 
+/* localhost is this machine, whatever hosts files and name servers say (RFC 6761): it is not looked up. */
+Test(net, localhost_is_loopback) {
+    static const char *const names[] = {"localhost", "LocalHost.", "a.b.localhost"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        for (size_t at = 0; at < 2; at++) { /* IPv4 and IPv6 */
+            world w;
+            char url[64];
+            world_begin(&w);
+            serve(&w, urls[at]);
+            snprintf(url, sizeof url, "tcp://%s:%s", names[i], strrchr(choir_server_url(w.server), ':') + 1);
+            join(&w, url);
+            until(&w, w.opened == 1);
+            cr_assert_null(w.loop->dns, "%s was looked up", names[i]);
+            world_end(&w);
+        }
+    }
+    world w;
+    world_begin(&w);
+    serve(&w, "tcp://A.localhost:0");
+    cr_assert_eq(strncmp(choir_server_url(w.server), "tcp://127.0.0.1:", 16), 0);
+    choir_server_options s = server_options(&w);
+    cr_assert_eq(choir_listen(w.loop, "tcp://notlocalhost:0", &s, &w.server), CHOIR_ERR_ADDRESS);
+    world_end(&w);
+}
+
+static void count_run(net_task *task) {
+    (void)task;
+}
+
 /* The hosts file knows one family of localhost, and a resolver that does not answer is asked for the other:
  * that must not keep the loop from being idle afterwards. */
 Test(net, a_name_does_not_keep_the_loop, .timeout = 60) {
     world w;
-    char url[64];
+    net_resolve *r;
+    net_task task = {.run = count_run};
     world_begin(&w);
-    serve(&w, "tcp://127.0.0.1:0");
-    snprintf(url, sizeof url, "tcp://localhost:%s", strrchr(choir_server_url(w.server), ':') + 1);
-    choir_client_options o = client_options(&w);
-    cr_assert_eq(choir_connect(w.loop, url, &o, &w.client), CHOIR_OK);
-    cr_assert_eq(choir_client_wait_open(w.client), CHOIR_OK);
-    choir_client_close(w.client);
-    choir_server_close(w.server);
+    net_node_init(&task.node);
+    cr_assert_eq(choiri_net_resolve_new(w.loop, &task, "localhost", 1, &r), CHOIR_OK);
+    until(&w, choiri_net_resolve_found_at(r) != CHOIR_TIME_NEVER);
+    choiri_net_resolve_free(r);
     cr_assert_eq(choir_loop_run(w.loop), CHOIR_OK);
+    cr_assert_null(w.loop->dns);
+    net_node_remove(&task.node);
     world_end(&w);
 }
 
@@ -644,6 +673,74 @@ Test(net, connect_timeout) {
     expect_failure(url, 300 * CHOIR_MILLISECOND, CHOIR_ERR_TIMED_OUT, "took too long: 127.0.0.1:");
     for (int i = 0; i < 4; i++) close(fill[i]);
     close(fd);
+}
+
+/* The program does something else for longer than connecting may take. */
+static void be_elsewhere(choir_duration span) {
+    for (choir_time end = clock_now() + span; clock_now() < end;) continue;
+}
+
+/* Time that we did not look is not the peer's: whatever has been connected meanwhile is a connection. */
+static void late_after(world *w, const char *url, int turns) {
+    world_begin(w);
+    serve(w, url);
+    choir_client_options o = client_options(w);
+    o.connect_timeout = 150 * CHOIR_MILLISECOND;
+    cr_assert_eq(choir_connect(w->loop, choir_server_url(w->server), &o, &w->client), CHOIR_OK);
+    for (int i = 0; i < turns; i++) choir_loop_turn(w->loop, 0);
+    be_elsewhere(200 * CHOIR_MILLISECOND);
+    cr_assert_eq(choir_client_wait_open(w->client), CHOIR_OK, "%s, after %d turns: %s", url, turns, w->text);
+    world_end(w);
+}
+
+/* Nothing was tried before. */
+static void late(world *w, const char *url) {
+    late_after(w, url, 0);
+}
+Test(net, late_is_not_too_late, .timeout = 60) {
+    on_each(late);
+}
+
+/* The kernel has made the connection, and we have not looked. */
+Test(net, connected_without_being_noticed, .timeout = 60) {
+    world w;
+    late_after(&w, urls[0], 1);
+    late_after(&w, urls[1], 1);
+}
+
+/* What is said about a time-out is what happened. */
+Test(net, time_outs_say_what_is_true) {
+    char url[64];
+    uint16_t port;
+    int fill[4], fd = full_listener(&port, fill);
+    world w;
+    world_begin(&w);
+    choir_client_options o = client_options(&w);
+    o.connect_timeout = 50 * CHOIR_MILLISECOND;
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", port);
+    cr_assert_eq(choir_connect(w.loop, url, &o, &w.client), CHOIR_OK);
+    choir_loop_turn(w.loop, 0);
+    be_elsewhere(60 * CHOIR_MILLISECOND);
+    cr_assert_eq(choir_client_wait_open(w.client), CHOIR_ERR_TIMED_OUT);
+    snprintf(url, sizeof url, "took too long: 127.0.0.1:%u: no answer in time", port);
+    cr_assert(strstr(w.text, url), "%s", w.text);
+    world_end(&w);
+    for (int i = 0; i < 4; i++) close(fill[i]);
+    close(fd);
+
+    world_begin(&w);
+    choir_server_options so = server_options(&w);
+    so.max_sessions = 1;
+    cr_assert_eq(choir_listen(w.loop, urls[2], &so, &w.server), CHOIR_OK);
+    join(&w, urls[2]);
+    until(&w, w.opened == 1);
+    o.closed = count_closed;
+    cr_assert_eq(choir_connect(w.loop, urls[2], &o, &w.client), CHOIR_OK);
+    cr_assert_eq(choir_client_wait_open(w.client), CHOIR_ERR_TIMED_OUT);
+    cr_assert(strstr(choir_loop_error(w.loop).data, "the server takes no more sessions"), "%s",
+              choir_loop_error(w.loop).data);
+    w.closed = 0;
+    world_end(&w);
 }
 
 static net_sockaddr local(uint16_t port) {

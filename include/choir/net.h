@@ -15,8 +15,8 @@
  * Addresses:
  *
  *   tcp://HOST:PORT     HOST is an IPv4 address, an IPv6 address in brackets, or a name, which is resolved
- *                       without blocking; to listen it must be an address or localhost, and port 0 lets the
- *                       system choose.
+ *                       without blocking; localhost is loopback and not looked up. To listen it must be an
+ *                       address or localhost, and port 0 lets the system choose.
  *   unix://PATH         a socket in the file system; local://PATH is the same. While a server listens, it
  *                       holds a lock on PATH.lock; it replaces the socket of a server that is gone, never
  *                       that of a live one, and removes its own when it closes. ?mode=0660 behind the path of
@@ -216,7 +216,8 @@ typedef struct choir_client_options {
     size_t size; /* set by choir_client_options_init */
     /* service: what the peer is expected to serve. Borrowed as long as the client lives. */
     const choir_service *service;
-    /* connect_timeout: resolving, connecting and the handshake together; 10 s. 0 is none. */
+    /* connect_timeout: resolving, connecting and the handshake together, from the first turn on; 10 s. 0 is none. A
+     * connection that was made while the program was busy elsewhere counts, and has the time for its handshake. */
     choir_duration connect_timeout;
     void *ctx; /* given to the callbacks */
     /* opened: calls leave from now on. closed: the end, also when connecting failed (the text lists the
