@@ -17,9 +17,15 @@
 /* How long accepting rests when the system is short of descriptors or memory. */
 #define ACCEPT_PAUSE (100 * CHOIR_MILLISECOND)
 
-void choiri_net_listener_rest(net_listener *l) {
+/* Looks at the socket no more. */
+static void ignore(net_listener *l) {
     if (l->listening) event_del(&l->event);
     l->listening = false;
+}
+
+void choiri_net_listener_rest(net_listener *l) {
+    ignore(l);
+    choiri_net_server_expect_room(l->server);
 }
 
 static void wake_waiting(net_listener *l) {
@@ -31,7 +37,11 @@ static void wake_waiting(net_listener *l) {
 }
 
 void choiri_net_listener_resume(net_listener *l) {
-    if (!l->open || !choiri_net_server_has_room(l->server)) return;
+    if (!l->open) return;
+    if (!choiri_net_server_has_room(l->server)) {
+        choiri_net_server_expect_room(l->server);
+        return;
+    }
     wake_waiting(l);
     if (l->fd < 0 || l->listening || l->pausing) return;
     l->listening = event_add(&l->event, NULL) == 0;
@@ -53,7 +63,7 @@ static void pause_accepting(net_listener *l, int error) {
     if (!l->warned)
         choiri_net_log(l->loop, CHOIR_LOG_WARNING, "%s: accepting has to pause: %s", l->url, strerror(error));
     l->warned = true;
-    choiri_net_listener_rest(l);
+    ignore(l);
     l->pausing = event_add(&l->pause, &after) == 0;
 }
 
@@ -102,7 +112,7 @@ int choiri_net_listener_open(net_listener *l, choir_server *server, choir_loop *
 void choiri_net_listener_close(net_listener *l) {
     if (!l->open) return;
     l->open = false;
-    choiri_net_listener_rest(l);
+    ignore(l);
     if (l->address.scheme->unlisten) l->address.scheme->unlisten(l, false);
     if (l->fd >= 0) {
         event_del(&l->pause);

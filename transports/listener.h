@@ -38,7 +38,7 @@ int choiri_net_listener_open(net_listener *listener, choir_server *server, choir
 void choiri_net_listener_close(net_listener *listener);
 /* The server has room, or may have. */
 void choiri_net_listener_resume(net_listener *listener);
-/* The server is full: the backlog waits. */
+/* The server is full: the backlog waits until it has room. */
 void choiri_net_listener_rest(net_listener *listener);
 
 #endif

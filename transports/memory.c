@@ -150,6 +150,7 @@ static void memory_connect(net_link *link) {
     if (!choiri_net_server_has_room(listener->server)) {
         link->connect->waits_for = "the server takes no more sessions";
         net_list_append(&listener->waiting, &link->sibling);
+        choiri_net_server_expect_room(listener->server);
         return;
     }
     net_link *other = choiri_net_server_accept(listener->server, &choiri_net_memory_links);

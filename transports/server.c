@@ -2,9 +2,9 @@
 /* Servers: what a listener takes, and the sessions that come of it.
  *
  * An accepted link is in one of two lists until its session is established: `handshakes` (nobody has proved
- * to be a peer yet) or `leaving`. Its session, from the Hello on, is in `sessions`. `places` counts peers,
- * with whatever there is of them, link or session or both: it is what max_sessions bounds, so a link that
- * only lingers, or a session with requests that a handler still holds, counts too. */
+ * to be a peer yet; the longest silent first) or `leaving`. Its session, from the Hello on, is in `sessions`.
+ * `places` counts peers, with whatever there is of them, link or session or both: it is what max_sessions
+ * bounds, so a link that only lingers, or a session with requests that a handler still holds, counts too. */
 #include "server.h"
 
 #include "evidence.h"
@@ -26,16 +26,38 @@ struct choir_server {
     net_node handshakes, leaving; /* links */
     net_node sessions;
     uint32_t places, handshakes_len, sessions_len;
+    net_timer crowd;         /* when the longest silent of `handshakes` may be shown out */
+    uint32_t evicted;        /* since the log was told */
+    choir_time evicted_told; /* when it was */
 };
 
 static choir_server *server_of(const net_session *session) {
     return session->owner_data;
 }
 
+/* How long a link may say nothing in its handshake when others wait for its place. */
+#define SILENCE CHOIR_SECOND
+
 /* ---- taking links ---- */
 
+static net_link *longest_silent(const choir_server *s) {
+    return NET_CONTAINER(s->handshakes.next, net_link, sibling);
+}
+
 bool choiri_net_server_has_room(const choir_server *s) {
-    return s->places < s->options.max_sessions;
+    if (s->places >= s->options.max_sessions) return false;
+    return s->handshakes_len < s->options.max_handshakes ||
+           s->loop->now >= longest_silent(s)->heard + SILENCE;
+}
+
+void choiri_net_server_expect_room(choir_server *s) {
+    if (s->handshakes_len >= s->options.max_handshakes)
+        choiri_net_timer_set(s->loop, &s->crowd, longest_silent(s)->heard + SILENCE);
+}
+
+static void on_crowd(net_timer *timer) {
+    choir_server *s = NET_CONTAINER(timer, choir_server, crowd);
+    choiri_net_listener_resume(&s->listener);
 }
 
 /* A peer is gone. */
@@ -50,14 +72,35 @@ static void end_handshake(choir_server *s, net_link *link) {
     link->handshaking = false;
     s->handshakes_len--;
     net_list_append(&s->leaving, &link->sibling);
+    choiri_net_listener_resume(&s->listener);
 }
 
+/* Says who was shown out, once a second at most: in an attack there are many. */
+static void log_evicted(choir_server *s, const net_link *link) {
+    choir_time now = s->loop->now;
+    s->evicted++;
+    if (s->evicted_told != 0 && now - s->evicted_told < CHOIR_SECOND) return;
+    const choir_evidence *e = link->kind->evidence(link);
+    choiri_net_log(
+        s->loop, CHOIR_LOG_WARNING,
+        "%s: %u evicted, last %.*s: silent for %llu ms in the handshake, and max_handshakes is reached",
+        s->listener.url, s->evicted, (int)e->peer.len, e->peer.data,
+        (unsigned long long)((now - link->heard) / CHOIR_MILLISECOND));
+    s->evicted_told = now;
+    s->evicted = 0;
+}
+
+/* Those that have said something are on their way; whoever has long said nothing goes when others come. */
 static void make_room(choir_server *s) {
-    while (s->handshakes_len >= s->options.max_handshakes) {
-        net_link *oldest = NET_CONTAINER(s->handshakes.next, net_link, sibling);
-        end_handshake(s, oldest);
-        choiri_net_link_lost(oldest, CHOIR_ERR_HANDSHAKE_TIMEOUT, CHOIR_STR("made room for a newer link"));
-    }
+    if (s->handshakes_len < s->options.max_handshakes) return;
+    net_link *link = longest_silent(s);
+    log_evicted(s, link);
+    end_handshake(s, link);
+    if (link->session)
+        choir_session_close(link->session->session, s->loop->now);
+    else
+        choiri_net_link_lost(link, CHOIR_ERR_HANDSHAKE_TIMEOUT, CHOIR_STR("silent, and others wait"));
+    choiri_net_link_mark(link);
 }
 
 net_link *choiri_net_server_accept(choir_server *s, const net_link_kind *kind) {
@@ -170,7 +213,9 @@ static void on_hello(net_acceptor *acceptor, net_link *link) {
 }
 
 static void on_heard(net_acceptor *acceptor, net_link *link) {
-    (void)acceptor, (void)link;
+    choir_server *s = NET_CONTAINER(acceptor, choir_server, acceptor);
+    link->heard = s->loop->now;
+    if (link->handshaking) net_list_append(&s->handshakes, &link->sibling);
 }
 
 static void on_link_gone(net_acceptor *acceptor, net_link *link) {
@@ -269,15 +314,6 @@ static void bury_links(net_node *list) {
     }
 }
 
-static void bury_server(net_object *object) {
-    choir_server *s = NET_CONTAINER(object, choir_server, object);
-    while (!net_list_is_empty(&s->sessions))
-        choiri_net_session_let_go(NET_CONTAINER(s->sessions.next, net_session, sibling));
-    bury_links(&s->handshakes);
-    bury_links(&s->leaving);
-    choiri_net_release(s->loop, s, sizeof *s);
-}
-
 static int check_options(choir_loop *loop, const choir_server_options *options, choir_server_options *ret,
                          net_session_options *ret_each) {
     *ret = defaults;
@@ -306,6 +342,43 @@ static int take_connected(choir_server *s) {
     return choiri_net_result(s->loop, status);
 }
 
+static void free_server(choir_server *s) {
+    choiri_net_timer_deinit(s->loop, &s->crowd);
+    choiri_net_release(s->loop, s, sizeof *s);
+}
+
+static void bury_server(net_object *object) {
+    choir_server *s = NET_CONTAINER(object, choir_server, object);
+    while (!net_list_is_empty(&s->sessions))
+        choiri_net_session_let_go(NET_CONTAINER(s->sessions.next, net_session, sibling));
+    bury_links(&s->handshakes);
+    bury_links(&s->leaving);
+    free_server(s);
+}
+
+/* NULL without memory. */
+static choir_server *new_server(choir_loop *loop, const choir_server_options *options,
+                                const net_session_options *each) {
+    choir_server *s = choiri_net_alloc(loop, sizeof *s);
+    if (!s) return NULL;
+    memset(s, 0, sizeof *s);
+    if (!choiri_net_timer_init(loop, &s->crowd, on_crowd)) {
+        choiri_net_release(loop, s, sizeof *s);
+        return NULL;
+    }
+    s->object.close = close_server;
+    s->object.bury = bury_server;
+    s->loop = loop;
+    s->options = *options;
+    s->each = *each;
+    s->acceptor = (net_acceptor){on_hello, on_heard, on_link_gone};
+    net_node_init(&s->object.node);
+    net_node_init(&s->handshakes);
+    net_node_init(&s->leaving);
+    net_node_init(&s->sessions);
+    return s;
+}
+
 int choir_listen(choir_loop *loop, const char *url, const choir_server_options *options,
                  choir_server **ret_server) {
     if (!loop || !url || !ret_server) return CHOIR_ERR_INVALID;
@@ -316,28 +389,13 @@ int choir_listen(choir_loop *loop, const char *url, const choir_server_options *
     int status = check_options(loop, options, &o, &each);
     if (status == CHOIR_OK) status = choiri_net_address_parse(url, &address, &loop->error);
     if (status != CHOIR_OK) return status;
-    choir_server *s = choiri_net_alloc(loop, sizeof *s);
+    choir_server *s = new_server(loop, &o, &each);
     if (!s) return choiri_net_result(loop, CHOIR_ERR_NO_MEMORY);
-    memset(s, 0, sizeof *s);
-    s->object.close = close_server;
-    s->object.bury = bury_server;
-    s->loop = loop;
-    s->options = o;
-    s->each = each;
-    s->acceptor = (net_acceptor){on_hello, on_heard, on_link_gone};
-    net_node_init(&s->object.node);
-    net_node_init(&s->handshakes);
-    net_node_init(&s->leaving);
-    net_node_init(&s->sessions);
     status = choiri_net_listener_open(&s->listener, s, loop, &address);
-    if (status != CHOIR_OK) {
-        choiri_net_release(loop, s, sizeof *s);
-        return status;
-    }
-    if (s->listener.connected) status = take_connected(s);
+    if (status == CHOIR_OK && s->listener.connected) status = take_connected(s);
     if (status != CHOIR_OK) {
         choiri_net_listener_close(&s->listener);
-        choiri_net_release(loop, s, sizeof *s);
+        free_server(s);
         return status;
     }
     net_list_append(&loop->objects, &s->object.node);

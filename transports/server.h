@@ -7,6 +7,8 @@
 
 /* True when another link would be taken. */
 bool choiri_net_server_has_room(const choir_server *server);
+/* There was none: sees to it that the listener is resumed when there is. */
+void choiri_net_server_expect_room(choir_server *server);
 /* A link for a new peer, with its attachment; NULL without memory. The caller gives it its other end. */
 net_link *choiri_net_server_accept(choir_server *server, const net_link_kind *kind);
 

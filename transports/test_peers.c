@@ -47,23 +47,77 @@ static bool is_closed(int fd) {
     return n == 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-Test(peers, max_handshakes_oldest_goes) {
-    world w;
-    world_begin(&w);
+/* A herd of clients after a restart: while handshakes are full nobody more is accepted, and nobody is thrown
+ * out. */
+static void herd(world *w, const char *url) {
+    enum { CLIENTS = 100 };
+    world_begin(w);
+    choir_server_options so = server_options(w);
+    so.max_handshakes = 4;
+    cr_assert_eq(choir_listen(w->loop, url, &so, &w->server), CHOIR_OK);
+    choir_client_options co = client_options(w);
+    co.opened = count_opened;
+    co.closed = count_closed;
+    struct testbed_echo_args args = {CHOIR_STR("hello")};
+    for (int i = 0; i < CLIENTS; i++) {
+        choir_client *client;
+        cr_assert_eq(choir_connect(w->loop, choir_server_url(w->server), &co, &client), CHOIR_OK);
+        cr_assert_eq(choir_client_call(client, TESTBED_ECHO, &args, NULL, count_call, w, NULL), CHOIR_OK);
+    }
+    until(w, w->done == CLIENTS);
+    cr_assert_eq(w->opened, CLIENTS);
+    cr_assert_eq(w->requests, CLIENTS);
+    cr_assert_eq(w->closed, 0);
+    world_end(w);
+}
+Test(peers, herd_of_clients, .timeout = 60) {
+    on_each(herd);
+}
+
+static void note_evicted(void *ctx, uint32_t level, const char *area, choir_str text) {
+    world *w = ctx;
+    (void)area;
+    cr_assert_eq(level, CHOIR_LOG_WARNING);
+    if (strstr(text.data, "evicted")) snprintf(w->text, sizeof w->text, "%.*s", (int)text.len, text.data);
+}
+
+/* Those that say nothing go when others wait, but not before they have had a second; whoever says something
+ * stays. */
+Test(peers, only_the_silent_are_evicted) {
+    world w = {.fds = open_fds()};
+    choir_loop_options lo;
+    loop_options(&w, &lo);
+    w.env.log = note_evicted;
+    w.env.log_ctx = &w;
+    cr_assert_eq(choir_loop_new(&lo, &w.loop), CHOIR_OK);
     choir_server_options so = server_options(&w);
     so.max_handshakes = 3;
     cr_assert_eq(choir_listen(w.loop, urls[0], &so, &w.server), CHOIR_OK);
-    int fds[5];
-    for (int i = 0; i < 5; i++) {
-        fds[i] = raw_connect(choir_server_url(w.server));
-        turn_for(&w, 5 * CHOIR_MILLISECOND);
-    }
-    for (int i = 0; i < 5; i++) cr_assert_eq(is_closed(fds[i]), i < 2, "link %d", i);
-    /* Honest peers still get through. */
+    static const char prologue[] = "\x08\0\0\0VOTH\x09\0\0\0";
+    int fds[3];
+    struct sockaddr_in self;
+    socklen_t len = sizeof self;
+    char name[32];
+    for (int i = 0; i < 3; i++) fds[i] = raw_connect(choir_server_url(w.server));
+    getsockname(fds[1], (struct sockaddr *)&self, &len);
+    snprintf(name, sizeof name, "127.0.0.1:%u", ntohs(self.sin_port));
+    choir_time begin = clock_now();
+    turn_for(&w, 20 * CHOIR_MILLISECOND);
     join(&w, choir_server_url(w.server));
-    until(&w, w.opened == 1 && w.sessions_opened == 1);
-    cr_assert(is_closed(fds[2]));
-    for (int i = 0; i < 5; i++) close(fds[i]);
+    /* The first one spells its prologue, so the second is the longest silent. */
+    for (size_t said = 0; !w.opened;) {
+        if (said < 11 && clock_now() >= begin + said * 100 * CHOIR_MILLISECOND)
+            cr_assert_eq(send(fds[0], &prologue[said++], 1, MSG_NOSIGNAL), 1);
+        cr_assert_lt(clock_now(), begin + PATIENCE);
+        choir_loop_turn(w.loop, 5 * CHOIR_MILLISECOND);
+    }
+    cr_assert_geq(clock_now() - begin, CHOIR_SECOND);
+    cr_assert_not(is_closed(fds[0]));
+    cr_assert(is_closed(fds[1]));
+    cr_assert_not(is_closed(fds[2]));
+    cr_assert(strstr(w.text, "1 evicted, last ") && strstr(w.text, name) && strstr(w.text, "silent for 1"),
+              "%s", w.text);
+    for (int i = 0; i < 3; i++) close(fds[i]);
     world_end(&w);
 }
 

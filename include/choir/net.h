@@ -100,8 +100,8 @@ typedef struct choir_poster choir_poster;
 /* `loop`: the loop on whose thread it runs; NULL: the loop is being freed, and nothing of it may be used. */
 typedef void choir_post_fn(void *ctx, choir_loop *loop);
 
-/* The loop's poster, retained for the caller; NULL without memory, or when the loop is being freed. While somebody has
- * a reference, the loop is not idle. Returns owned (release with choir_poster_release). */
+/* The loop's poster, retained for the caller; NULL without memory, or when the loop is being freed. While
+ * somebody has a reference, the loop is not idle. Returns owned (release with choir_poster_release). */
 CHOIR_API choir_poster *choir_loop_poster(choir_loop *loop);
 /* Adds a reference (retains); returns its argument. Any thread. */
 CHOIR_API choir_poster *choir_poster_retain(choir_poster *poster);
@@ -152,8 +152,8 @@ typedef struct choir_server_options {
     /* max_sessions: links at a time; 10,000. Those in their handshake and those that are leaving count too.
      * At the bound nobody is accepted until one ends (the backlog waits). */
     uint32_t max_sessions;
-    /* max_handshakes: links that have not finished their handshake; 1,024; the oldest goes when a new one
-     * comes. */
+    /* max_handshakes: links that have not finished their handshake; 1,024. At the bound nobody is accepted
+     * until one ends. A link that has been silent for a second then makes way, and the log says so. */
     uint32_t max_handshakes;
     /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. Service
      * fields, framing and wakes are set by the server. What session->metadata points to is borrowed as long
@@ -216,8 +216,9 @@ typedef struct choir_client_options {
     size_t size; /* set by choir_client_options_init */
     /* service: what the peer is expected to serve. Borrowed as long as the client lives. */
     const choir_service *service;
-    /* connect_timeout: resolving, connecting and the handshake together, from the first turn on; 10 s. 0 is none. A
-     * connection that was made while the program was busy elsewhere counts, and has the time for its handshake. */
+    /* connect_timeout: resolving, connecting and the handshake together, from the first turn on; 10 s. 0 is
+     * none. A connection that was made while the program was busy elsewhere counts, and has the time for its
+     * handshake. */
     choir_duration connect_timeout;
     void *ctx; /* given to the callbacks */
     /* opened: calls leave from now on. closed: the end, also when connecting failed (the text lists the
