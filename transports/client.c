@@ -105,6 +105,11 @@ static void bury_client(net_object *object) {
     choiri_net_release(loop, c, sizeof *c);
 }
 
+static void abandon_client(net_object *object) {
+    choir_client *c = NET_CONTAINER(object, choir_client, object);
+    choiri_net_release(c->loop, c, sizeof *c);
+}
+
 static int check_options(choir_loop *loop, const choir_client_options *options, choir_client_options *ret,
                          net_session_options *ret_each) {
     *ret = defaults;
@@ -148,7 +153,7 @@ static int open_client(choir_client *c, const net_address *address, const char *
 int choir_connect(choir_loop *loop, const char *url, const choir_client_options *options,
                   choir_client **ret_client) {
     if (!loop || !url || !ret_client) return CHOIR_ERR_INVALID;
-    if (loop->freeing) return choiri_net_result(loop, CHOIR_ERR_STATE);
+    if (choiri_net_check_usable(loop) != CHOIR_OK) return CHOIR_ERR_STATE;
     choir_client_options o;
     net_session_options each;
     net_address address;
@@ -160,6 +165,7 @@ int choir_connect(choir_loop *loop, const char *url, const choir_client_options 
     memset(c, 0, sizeof *c);
     c->object.close = close_client;
     c->object.bury = bury_client;
+    c->object.abandon = abandon_client;
     c->loop = loop;
     c->options = o;
     c->each = each;
@@ -176,11 +182,11 @@ int choir_connect(choir_loop *loop, const char *url, const choir_client_options 
 }
 
 void choir_client_close(choir_client *client) {
-    if (client) close_client(&client->object);
+    if (client && !net_is_forked(client->loop)) close_client(&client->object);
 }
 
 void choir_client_free(choir_client *client) {
-    if (client) choiri_net_doom(client->loop, &client->object);
+    if (client && !net_is_forked(client->loop)) choiri_net_doom(client->loop, &client->object);
 }
 
 int choir_client_status(const choir_client *client) {
@@ -203,6 +209,7 @@ int choir_client_call(choir_client *client, uint32_t method, const void *args,
     if (!client) return CHOIR_ERR_INVALID;
     choir_loop *loop = client->loop;
     net_session *session = client->session;
+    if (choiri_net_check_process(loop) != CHOIR_OK) return CHOIR_ERR_STATE;
     if (!done) return choiri_net_result(loop, CHOIR_ERR_INVALID);
     choir_call_options o;
     choir_call_options_init(&o);
@@ -224,6 +231,7 @@ const choir_service *choir_client_service(const choir_client *client) {
 
 int choir_client_cancel(choir_client *client, choir_call_id call) {
     if (!client) return CHOIR_ERR_INVALID;
+    if (choiri_net_check_process(client->loop) != CHOIR_OK) return CHOIR_ERR_STATE;
     int status = choir_cancel(client->session->session, call, choiri_net_now(client->loop));
     choiri_net_session_mark(client->session);
     return choiri_net_result(client->loop, status);
@@ -232,6 +240,7 @@ int choir_client_cancel(choir_client *client, choir_call_id call) {
 int choir_client_ping(choir_client *client, void (*done)(void *ctx, choir_duration round_trip), void *ctx) {
     if (!client) return CHOIR_ERR_INVALID;
     choir_loop *loop = client->loop;
+    if (choiri_net_check_process(loop) != CHOIR_OK) return CHOIR_ERR_STATE;
     if (!done) return choiri_net_result(loop, CHOIR_ERR_INVALID);
     choir_time now = choiri_net_now(loop);
     int status = choir_session_ping(client->session->session, now);
@@ -266,6 +275,7 @@ static int wait_more(choir_loop *loop) {
 int choir_client_wait_open(choir_client *client) {
     if (!client) return CHOIR_ERR_INVALID;
     choir_loop *loop = client->loop;
+    if (choiri_net_check_process(loop) != CHOIR_OK) return CHOIR_ERR_STATE;
     if (choiri_net_is_reentrant(loop)) return choiri_net_result(loop, CHOIR_ERR_REENTRANT);
     begin_wait(client);
     int status = CHOIR_OK;
@@ -289,6 +299,7 @@ int choir_client_call_wait(choir_client *client, uint32_t method, const void *ar
                            const choir_event **ret_done) {
     if (!client) return CHOIR_ERR_INVALID;
     choir_loop *loop = client->loop;
+    if (choiri_net_check_process(loop) != CHOIR_OK) return CHOIR_ERR_STATE;
     if (!ret_done) return choiri_net_result(loop, CHOIR_ERR_INVALID);
     if (choiri_net_is_reentrant(loop)) return choiri_net_result(loop, CHOIR_ERR_REENTRANT);
     begin_wait(client);

@@ -109,15 +109,22 @@ int choiri_net_listener_open(net_listener *l, choir_server *server, choir_loop *
     return choiri_net_fail(loop, CHOIR_ERR_LISTEN, "cannot listen on %s: the event loop refuses it", l->url);
 }
 
-void choiri_net_listener_close(net_listener *l) {
-    if (!l->open) return;
+static void release(net_listener *l, bool forked) {
     l->open = false;
     ignore(l);
-    if (l->address.scheme->unlisten) l->address.scheme->unlisten(l, false);
-    if (l->fd >= 0) {
-        event_del(&l->pause);
-        close(l->fd);
-        l->fd = -1;
-    }
+    if (l->address.scheme->unlisten) l->address.scheme->unlisten(l, forked);
+    if (l->fd < 0) return;
+    event_del(&l->pause);
+    close(l->fd);
+    l->fd = -1;
+}
+
+void choiri_net_listener_close(net_listener *l) {
+    if (!l->open) return;
+    release(l, false);
     wake_waiting(l);
+}
+
+void choiri_net_listener_abandon(net_listener *l) {
+    if (l->open) release(l, true);
 }

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -27,6 +28,9 @@
 #define TURN_BUDGET 256u
 /* What one read takes at most. 64 KiB to 256 KiB measure alike; larger ones leave the second-level cache. */
 #define BLOCK_SIZE (256u << 10)
+
+/* The page that tells processes apart. */
+#define HERE_SIZE 4096u
 
 /* ---- what the host gave, or its defaults ---- */
 
@@ -72,6 +76,32 @@ void *choiri_net_realloc(choir_loop *loop, void *ptr, size_t old_size, size_t si
 
 void choiri_net_release(choir_loop *loop, void *ptr, size_t size) {
     if (ptr) loop->allocator.free(loop->allocator.ctx, ptr, size);
+}
+
+/* ---- processes ---- */
+
+/* One page for each loop, so that every function can ask with a read of memory; getpid is a system call.
+ * Kernels before 4.14 do not know the advice: there a forked process is not noticed. */
+static bool make_here(choir_loop *loop) {
+    void *page = mmap(NULL, HERE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) return false;
+    madvise(page, HERE_SIZE, MADV_WIPEONFORK);
+    *(uint8_t *)page = 1;
+    loop->here = page;
+    return true;
+}
+
+static void drop_here(choir_loop *loop) {
+    if (loop->here) munmap((void *)(uintptr_t)loop->here, HERE_SIZE);
+}
+
+int choiri_net_check_process(choir_loop *loop) {
+    return net_is_forked(loop) ? choiri_net_fail(loop, CHOIR_ERR_STATE, "the loop is another process's")
+                               : CHOIR_OK;
+}
+
+int choiri_net_check_usable(choir_loop *loop) {
+    return loop->freeing ? choiri_net_result(loop, CHOIR_ERR_STATE) : choiri_net_check_process(loop);
 }
 
 /* ---- texts ---- */
@@ -279,10 +309,11 @@ int choir_loop_new(const choir_loop_options *options, choir_loop **ret_loop) {
     if (!loop) return CHOIR_ERR_NO_MEMORY;
     memset(loop, 0, sizeof *loop);
     loop->allocator = env.allocator;
-    int status = init_loop(loop, o.base, &env);
+    int status = make_here(loop) ? init_loop(loop, o.base, &env) : CHOIR_ERR_NO_MEMORY;
     if (status != CHOIR_OK) {
         if (loop->own_base) event_base_free(loop->base);
         choir_env_free(loop->env);
+        drop_here(loop);
         choiri_net_release(loop, loop, sizeof *loop);
         return status;
     }
@@ -290,21 +321,8 @@ int choir_loop_new(const choir_loop_options *options, choir_loop **ret_loop) {
     return CHOIR_OK;
 }
 
-void choir_loop_free(choir_loop *loop) {
-    if (!loop || loop->depth > 0 || loop->running) return;
-    choiri_net_unhold(loop);
-    loop->freeing = true;
-    choiri_net_enter(loop);
-    choiri_net_poster_close(loop, false);
-    while (!net_list_is_empty(&loop->objects))
-        choiri_net_doom(loop, NET_CONTAINER(loop->objects.next, net_object, node));
-    do run_turn(loop);
-    while (loop->turning);
-    while (!net_list_is_empty(&loop->links))
-        choiri_net_link_free(NET_CONTAINER(loop->links.next, net_link, all));
-    while (!net_list_is_empty(&loop->sessions))
-        choiri_net_session_free(NET_CONTAINER(loop->sessions.next, net_session, all));
-    choiri_net_leave(loop);
+/* Gives back what is left when nothing of the loop's can call back any more. */
+static void release_loop(choir_loop *loop) {
     choiri_net_host_timers_free(loop);
     event_del(&loop->turn_event); /* the turn it was scheduled for was this one */
     choiri_net_dns_free(loop);
@@ -313,7 +331,61 @@ void choir_loop_free(choir_loop *loop) {
     choir_env_free(loop->env);
     if (loop->own_base) event_base_free(loop->base);
     choiri_net_release(loop, loop->slots, loop->slots_len * sizeof *loop->slots);
+    drop_here(loop);
     choiri_net_release(loop, loop, sizeof *loop);
+}
+
+static void free_links_and_sessions(choir_loop *loop) {
+    while (!net_list_is_empty(&loop->links))
+        choiri_net_link_free(NET_CONTAINER(loop->links.next, net_link, all));
+    while (!net_list_is_empty(&loop->sessions))
+        choiri_net_session_free(NET_CONTAINER(loop->sessions.next, net_session, all));
+}
+
+static void abandon_objects(net_node *list) {
+    while (!net_list_is_empty(list)) {
+        net_object *object = NET_CONTAINER(list->next, net_object, node);
+        net_node_remove(&object->node);
+        object->abandon(object);
+    }
+}
+
+/* The loop of another process: descriptors are closed and memory is freed, but nothing is said to anybody and
+ * nothing that is shared with that process changes. Its epoll set would be, by every event_del; event_reinit
+ * makes a set of our own. In the host's base that is the host's business. */
+static void abandon_loop(choir_loop *loop) {
+    if (loop->own_base) event_reinit(loop->base);
+    loop->freeing = true;
+    loop->held = NULL;
+    choir_chunk_release(loop->held_chunk);
+    choiri_net_poster_close(loop, true);
+    for (net_node *n = loop->sessions.next; n != &loop->sessions; n = n->next)
+        NET_CONTAINER(n, net_session, all)->owner = NULL;
+    for (net_node *n = loop->links.next; n != &loop->links; n = n->next)
+        NET_CONTAINER(n, net_link, all)->acceptor = NULL;
+    free_links_and_sessions(loop);
+    abandon_objects(&loop->objects);
+    abandon_objects(&loop->doomed);
+    release_loop(loop);
+}
+
+void choir_loop_free(choir_loop *loop) {
+    if (!loop || loop->depth > 0 || loop->running) return;
+    if (net_is_forked(loop)) {
+        abandon_loop(loop);
+        return;
+    }
+    choiri_net_unhold(loop);
+    loop->freeing = true;
+    choiri_net_enter(loop);
+    choiri_net_poster_close(loop, false);
+    while (!net_list_is_empty(&loop->objects))
+        choiri_net_doom(loop, NET_CONTAINER(loop->objects.next, net_object, node));
+    do run_turn(loop);
+    while (loop->turning);
+    free_links_and_sessions(loop);
+    choiri_net_leave(loop);
+    release_loop(loop);
 }
 
 choir_time choir_loop_now(choir_loop *loop) {
@@ -344,6 +416,7 @@ int choiri_net_pass(choir_loop *loop, int flags, bool *ret_idle) {
 
 int choir_loop_run(choir_loop *loop) {
     if (!loop) return CHOIR_ERR_INVALID;
+    if (choiri_net_check_process(loop) != CHOIR_OK) return CHOIR_ERR_STATE;
     if (choiri_net_is_reentrant(loop)) return choiri_net_result(loop, CHOIR_ERR_REENTRANT);
     bool idle = false;
     int status = CHOIR_OK;
@@ -356,6 +429,7 @@ int choir_loop_run(choir_loop *loop) {
 
 int choir_loop_turn(choir_loop *loop, choir_duration timeout) {
     if (!loop) return CHOIR_ERR_INVALID;
+    if (choiri_net_check_process(loop) != CHOIR_OK) return CHOIR_ERR_STATE;
     if (choiri_net_is_reentrant(loop)) return choiri_net_result(loop, CHOIR_ERR_REENTRANT);
     bool idle;
     if (timeout == 0)

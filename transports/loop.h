@@ -36,6 +36,9 @@ typedef struct net_object {
     bool doomed;
     void (*close)(struct net_object *object); /* begins the orderly end; may be called more than once */
     void (*bury)(struct net_object *object);  /* every callback that is still due, then free */
+    /* In a process that was forked off, when its links and sessions are gone: closes and frees, and says
+     * nothing. */
+    void (*abandon)(struct net_object *object);
 } net_object;
 
 typedef struct net_slot {
@@ -45,6 +48,9 @@ typedef struct net_slot {
 } net_slot;
 
 struct choir_loop {
+    /* here: a page that the kernel wipes in processes that are forked off; 1 in the one that made the loop.
+     * */
+    const volatile uint8_t *here;
     struct event_base *base;
     bool own_base;
     bool running;   /* we are inside event_base_loop */
@@ -107,6 +113,17 @@ void choiri_net_log(choir_loop *loop, uint32_t level, const char *format, ...)
 
 /* With choir_loop_free: those that are left, without a call. */
 void choiri_net_host_timers_free(choir_loop *loop);
+
+/* ---- processes ---- */
+
+/* True in another process than the one that made the loop: there it can only be freed. */
+static inline bool net_is_forked(const choir_loop *loop) {
+    return *loop->here == 0;
+}
+/* OK · ERR_STATE, noted. */
+int choiri_net_check_process(choir_loop *loop);
+/* The same, and the loop is not being freed: something new may be made. */
+int choiri_net_check_usable(choir_loop *loop);
 
 /* ---- the turn ---- */
 

@@ -18,7 +18,7 @@ static void due(net_timer *timer) {
 
 int choir_loop_timer_new(choir_loop *loop, choir_loop_timer_fn *fn, void *ctx, choir_loop_timer **ret_timer) {
     if (!loop || !fn || !ret_timer) return CHOIR_ERR_INVALID;
-    if (loop->freeing) return choiri_net_result(loop, CHOIR_ERR_STATE);
+    if (choiri_net_check_usable(loop) != CHOIR_OK) return CHOIR_ERR_STATE;
     choir_loop_timer *t = choiri_net_alloc(loop, sizeof *t);
     if (!t || !choiri_net_timer_init(loop, &t->timer, due)) {
         choiri_net_release(loop, t, sizeof *t);
@@ -34,7 +34,7 @@ int choir_loop_timer_new(choir_loop *loop, choir_loop_timer_fn *fn, void *ctx, c
 }
 
 void choir_loop_timer_set(choir_loop_timer *timer, choir_time at) {
-    if (!timer) return;
+    if (!timer || net_is_forked(timer->loop)) return;
     choir_loop *loop = timer->loop;
     choir_time now = choiri_net_now(loop);
     choiri_net_timer_clear(loop, &timer->timer);
@@ -44,16 +44,21 @@ void choir_loop_timer_set(choir_loop_timer *timer, choir_time at) {
     choiri_net_schedule(loop);
 }
 
-void choir_loop_timer_free(choir_loop_timer *timer) {
-    if (!timer) return;
+static void drop(choir_loop_timer *timer) {
     choir_loop *loop = timer->loop;
     choiri_net_timer_deinit(loop, &timer->timer);
     net_node_remove(&timer->node);
     choiri_net_release(loop, timer, sizeof *timer);
+}
+
+void choir_loop_timer_free(choir_loop_timer *timer) {
+    if (!timer || net_is_forked(timer->loop)) return;
+    choir_loop *loop = timer->loop;
+    drop(timer);
     choiri_net_schedule(loop); /* without it the loop may be idle */
 }
 
 void choiri_net_host_timers_free(choir_loop *loop) {
     while (!net_list_is_empty(&loop->host_timers))
-        choir_loop_timer_free(NET_CONTAINER(loop->host_timers.next, choir_loop_timer, node));
+        drop(NET_CONTAINER(loop->host_timers.next, choir_loop_timer, node));
 }

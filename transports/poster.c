@@ -22,6 +22,7 @@ typedef struct post {
 
 struct choir_poster {
     pthread_mutex_t lock;
+    pid_t pid;        /* of the process that made it */
     choir_loop *loop; /* NULL: it is gone */
     uint32_t refs;    /* the hosts' */
     post *first, **last;
@@ -88,6 +89,7 @@ static choir_poster *make(choir_loop *loop) {
         free(p);
         return NULL;
     }
+    p->pid = getpid();
     p->loop = loop;
     p->last = &p->first;
     event_assign(&p->event, loop->base, p->fd, EV_READ | EV_PERSIST, on_posted, p);
@@ -97,9 +99,10 @@ static choir_poster *make(choir_loop *loop) {
 
 choir_poster *choir_loop_poster(choir_loop *loop) {
     if (!loop) return NULL;
-    if (!loop->poster && !loop->freeing) loop->poster = make(loop);
+    if (choiri_net_check_usable(loop) != CHOIR_OK) return NULL;
+    if (!loop->poster) loop->poster = make(loop);
     if (!loop->poster) {
-        choiri_net_result(loop, loop->freeing ? CHOIR_ERR_STATE : CHOIR_ERR_NO_MEMORY);
+        choiri_net_result(loop, CHOIR_ERR_NO_MEMORY);
         return NULL;
     }
     choiri_net_result(loop, CHOIR_OK);
@@ -114,7 +117,7 @@ choir_poster *choir_poster_retain(choir_poster *poster) {
 }
 
 void choir_poster_release(choir_poster *poster) {
-    if (!poster) return;
+    if (!poster || poster->pid != getpid()) return;
     pthread_mutex_lock(&poster->lock);
     bool last = --poster->refs == 0, alone = !poster->loop;
     if (last && !alone) wake(poster); /* its loop lets go of it */
@@ -124,6 +127,7 @@ void choir_poster_release(choir_poster *poster) {
 
 int choir_poster_post(choir_poster *poster, choir_post_fn *fn, void *ctx) {
     if (!poster || !fn) return CHOIR_ERR_INVALID;
+    if (poster->pid != getpid()) return CHOIR_ERR_STATE;
     post *made = malloc(sizeof *made);
     if (!made) return CHOIR_ERR_NO_MEMORY;
     *made = (post){.fn = fn, .ctx = ctx};

@@ -90,7 +90,9 @@ static int raw_writev(choir_stream *stream, const choir_iov *segments, size_t le
 
 static void release_fd(raw *r, int i) {
     int fd = r->fds[i];
-    if (r->made_nonblocking[i]) fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    /* A forked process shares the flag with its parent, which still needs it. */
+    if (r->made_nonblocking[i] && !net_is_forked(r->loop))
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     close(fd);
 }
 

@@ -143,6 +143,7 @@ int choiri_net_server_take(choir_server *s, const net_scheme *scheme, const int 
 
 /* OK when a peer that comes from elsewhere may be taken. */
 static int check_adoption(choir_server *s, const void *bytes, size_t len) {
+    if (choiri_net_check_process(s->loop) != CHOIR_OK) return CHOIR_ERR_STATE;
     if (!bytes && len > 0) return choiri_net_result(s->loop, CHOIR_ERR_INVALID);
     if (s->closed) return choiri_net_result(s->loop, CHOIR_ERR_CLOSED);
     if (!choiri_net_server_has_room(s))
@@ -356,6 +357,12 @@ static void bury_server(net_object *object) {
     free_server(s);
 }
 
+static void abandon_server(net_object *object) {
+    choir_server *s = NET_CONTAINER(object, choir_server, object);
+    choiri_net_listener_abandon(&s->listener);
+    free_server(s);
+}
+
 /* NULL without memory. */
 static choir_server *new_server(choir_loop *loop, const choir_server_options *options,
                                 const net_session_options *each) {
@@ -368,6 +375,7 @@ static choir_server *new_server(choir_loop *loop, const choir_server_options *op
     }
     s->object.close = close_server;
     s->object.bury = bury_server;
+    s->object.abandon = abandon_server;
     s->loop = loop;
     s->options = *options;
     s->each = *each;
@@ -382,7 +390,7 @@ static choir_server *new_server(choir_loop *loop, const choir_server_options *op
 int choir_listen(choir_loop *loop, const char *url, const choir_server_options *options,
                  choir_server **ret_server) {
     if (!loop || !url || !ret_server) return CHOIR_ERR_INVALID;
-    if (loop->freeing) return choiri_net_result(loop, CHOIR_ERR_STATE);
+    if (choiri_net_check_usable(loop) != CHOIR_OK) return CHOIR_ERR_STATE;
     choir_server_options o;
     net_session_options each;
     net_address address;
@@ -416,9 +424,9 @@ const choir_evidence *choir_server_evidence(const choir_server *server, uint64_t
 }
 
 void choir_server_close(choir_server *server) {
-    if (server) close_server(&server->object);
+    if (server && !net_is_forked(server->loop)) close_server(&server->object);
 }
 
 void choir_server_free(choir_server *server) {
-    if (server) choiri_net_doom(server->loop, &server->object);
+    if (server && !net_is_forked(server->loop)) choiri_net_doom(server->loop, &server->object);
 }

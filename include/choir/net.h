@@ -65,7 +65,9 @@ static inline void choir_loop_options_init(choir_loop_options *options) {
  * choir_loop_free). */
 CHOIR_API int choir_loop_new(const choir_loop_options *options, choir_loop **ret_loop);
 /* Frees the loop with its servers and clients; their remaining callbacks run first, and can make nothing new.
- * Not from a callback of this loop, where it does nothing. */
+ * Not from a callback of this loop, where it does nothing. In another process than the one that made the loop
+ * it closes and frees, without a callback and without a word to any peer (with the host's base: after the
+ * event_reinit that libevent asks for), and all other functions there answer ERR_STATE or do nothing. */
 CHOIR_API void choir_loop_free(choir_loop *loop);
 /* Runs until choir_loop_stop, or until nothing is left that could happen. OK · ERR_REENTRANT · ERR_IO. */
 CHOIR_API int choir_loop_run(choir_loop *loop);
@@ -110,7 +112,7 @@ CHOIR_API void choir_poster_release(choir_poster *poster);
 /* Has fn(ctx, loop) run on the loop's thread, in a turn of its own, in the order of posts. After OK it runs
  * exactly
  * once: at the latest in choir_loop_free, with NULL for the loop. Any thread.
- * OK · ERR_INVALID · ERR_CLOSED (the loop is gone) · ERR_NO_MEMORY. */
+ * OK · ERR_INVALID · ERR_CLOSED (the loop is gone) · ERR_STATE (another process's) · ERR_NO_MEMORY. */
 CHOIR_API int choir_poster_post(choir_poster *poster, choir_post_fn *fn, void *ctx);
 
 /* ---- server ---- */
