@@ -93,8 +93,9 @@ bool tool_codec(const char *text, uint32_t *ret) {
 }
 
 int tool_url(const tool_command *command, const char *address, char *ret_url, size_t size) {
-    if (strncmp(address, "mem:", 4) == 0)
-        return tool_usage(command, "\"%s\": such links are inside one process; HOST:PORT is needed", address);
-    int n = snprintf(ret_url, size, "%s%s", strstr(address, "://") ? "" : "tcp://", address);
+    const char *scheme = choir_address_scheme(address);
+    if (scheme && strcmp(scheme, "mem") == 0)
+        return tool_usage(command, "\"%s\": such links are inside one process", address);
+    int n = snprintf(ret_url, size, "%s%s", scheme || strstr(address, "://") ? "" : "tcp://", address);
     return n > 0 && (size_t)n < size ? TOOL_OK : tool_usage(command, "the address is too long");
 }

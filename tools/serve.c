@@ -10,10 +10,13 @@ static const char help[] =
     "usage: choir serve [OPTION]... ADDRESS\n"
     "\n"
     "Serves the methods of Testbed (choir call --list) until it is interrupted or terminated; then it closes its\n"
-    "sessions in order. A second interrupt ends it at once. ADDRESS is HOST:PORT or tcp://HOST:PORT, where HOST is an\n"
-    "IP address or localhost; with port 0 the system chooses. The first line of output says where it listens:\n"
+    "sessions in order. A second interrupt ends it at once. The first line of output says where it listens:\n"
     "\n"
     "  listening on tcp://127.0.0.1:41234\n"
+    "\n" TOOL_ADDRESSES
+    "HOST is an IP address or localhost; with port 0 the system chooses. ?mode=0660 behind a PATH is the mode of the\n"
+    "socket. With a descriptor that is connected, or stdio:, it ends with the session; its output then goes to\n"
+    "standard error.\n"
     "\n"
     "  --evolved          serve the evolved Testbed: its six echoes of evolved types, to try versions with\n"
     "  --max-requests N   handle at most this many requests of a session at a time; the others wait (64)\n"
@@ -61,7 +64,6 @@ static int parse(serve *s, int argc, char **argv) {
     return tool_url(&tool_serve, s->address, s->url, sizeof s->url);
 }
 
-/* The loop then ends by itself, when the last link has gone. */
 static void on_interrupt(void *ctx) {
     serve *s = ctx;
     choir_server_close(s->server);
@@ -87,7 +89,9 @@ static int listen_and_run(serve *s) {
     } else {
         printf("listening on %s\n", choir_server_url(s->server));
         fflush(stdout);
-        status = choir_loop_run(s->tool.loop);
+        status = CHOIR_OK;
+        while (status == CHOIR_OK && !choir_server_is_done(s->server))
+            status = choir_loop_turn(s->tool.loop, CHOIR_TIME_NEVER);
         status = status == CHOIR_OK ? TOOL_OK : tool_failed(status, choir_loop_error(s->tool.loop));
     }
     tool_deinit(&s->tool); /* while `testbed` is there: requests that wait are ended now */

@@ -62,8 +62,14 @@ bool tool_count(const char *text, uint32_t min, uint32_t max, uint32_t *ret);
 bool tool_level(const char *text, uint32_t *ret);
 /* postcard or msgpack, as CHOIR_CODEC_*. */
 bool tool_codec(const char *text, uint32_t *ret);
-/* The address as a URL: HOST:PORT stands for tcp://HOST:PORT. TOOL_OK, or TOOL_USAGE with a message. */
+/* The address as a URL: HOST:PORT stands for tcp://HOST:PORT, unless HOST is a scheme. TOOL_OK, or TOOL_USAGE
+ * with a message. */
 int tool_url(const tool_command *command, const char *address, char *ret_url, size_t size);
+
+/* What the helps say about addresses. */
+#define TOOL_ADDRESSES                                                                                          \
+    "An ADDRESS is HOST:PORT or tcp://HOST:PORT, unix://PATH (local://PATH is the same), unix-abstract:NAME,\n" \
+    "fd:N or fd:IN,OUT (descriptors that choir was given), or stdio: (standard input and output).\n"
 
 /* ---- messages and the loop (tool.c) ---- */
 

@@ -109,6 +109,10 @@ int choiri_net_listener_open(net_listener *l, choir_server *server, choir_loop *
     return choiri_net_fail(loop, CHOIR_ERR_LISTEN, "cannot listen on %s: the event loop refuses it", l->url);
 }
 
+bool choiri_net_listener_expects(const net_listener *l) {
+    return l->open && (l->fd >= 0 || !net_list_is_empty(&l->named));
+}
+
 static void release(net_listener *l, bool forked) {
     l->open = false;
     ignore(l);

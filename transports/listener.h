@@ -38,6 +38,8 @@ int choiri_net_listener_open(net_listener *listener, choir_server *server, choir
 void choiri_net_listener_close(net_listener *listener);
 /* In a process that was forked off: closes its copies of the descriptors. */
 void choiri_net_listener_abandon(net_listener *listener);
+/* True while others may come. */
+bool choiri_net_listener_expects(const net_listener *listener);
 /* The server has room, or may have. */
 void choiri_net_listener_resume(net_listener *listener);
 /* The server is full: the backlog waits until it has room. */

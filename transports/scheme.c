@@ -2,7 +2,7 @@
 /* The table of schemes, and URLs split by it. */
 #include "scheme.h"
 
-#include "choir/status.h"
+#include "choir/net.h"
 
 #include <string.h>
 
@@ -21,6 +21,12 @@ const net_scheme *choiri_net_scheme_find(const char *name, size_t len) {
     for (size_t i = 0; i < SCHEMES; i++)
         if (is(schemes[i]->name, name, len) || is(schemes[i]->alias, name, len)) return schemes[i];
     return NULL;
+}
+
+const char *choir_address_scheme(const char *address) {
+    size_t len = address ? strcspn(address, ":") : 0;
+    const net_scheme *scheme = len > 0 && address[len] == ':' ? choiri_net_scheme_find(address, len) : NULL;
+    return scheme ? scheme->name : NULL;
 }
 
 /* Adds what would have been an address: every scheme's form. */

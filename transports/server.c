@@ -414,6 +414,9 @@ int choir_listen(choir_loop *loop, const char *url, const choir_server_options *
 const char *choir_server_url(const choir_server *server) {
     return server ? server->listener.url : "";
 }
+bool choir_server_is_done(const choir_server *server) {
+    return !server || (server->places == 0 && !choiri_net_listener_expects(&server->listener));
+}
 size_t choir_server_sessions(const choir_server *server) {
     return server ? server->sessions_len : 0;
 }

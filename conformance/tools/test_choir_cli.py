@@ -82,9 +82,9 @@ class Server:
         if not line.startswith("listening on "):
             self.process.kill()
             raise RuntimeError(f"{command} printed {line!r} {self.process.communicate()}")
-        self.address = line.split()[-1].removeprefix("tcp://")
-        self.url = "tcp://" + self.address
-        self.port = int(self.url.rsplit(":", 1)[1])
+        self.url = line.split()[-1]
+        self.address = self.url.removeprefix("tcp://")
+        self.port = int(self.url.rsplit(":", 1)[1]) if self.url.startswith("tcp:") else None
 
     def __enter__(self):
         return self
@@ -516,6 +516,47 @@ def test_serve(t, choir):
             t.expect("IPv6", OK, "1\n", [], "call", s.url, "Testbed.echo_u64", "1")
 
 
+def test_schemes(t, choir):
+    """Addresses that are not TCP's, for serve, call and ping."""
+    call = ["Testbed.echo_u64", "1"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "s")
+        with Server(choir, "serve", f"local://{path}?mode=0600") as s:
+            t.check(s.url == f"unix://{path}" and os.stat(path).st_mode & 0o777 == 0o600, "serve on a unix socket", s.url)
+            for url in (s.url, f"local://{path}"):
+                t.expect(f"call over {url[:5]}", OK, "1\n", [], "call", url, *call)
+            t.judge("ping over it", t.run("ping", "--count=1", s.url), OK)
+            t.expect("a socket that is in use", FAILED, "", ["in use", "hint: "], "serve", s.url)
+            status, _, err = s.end(signal.SIGTERM)
+            t.check(status == OK and not os.listdir(folder), "it leaves nothing", f"{status} {err!r} {os.listdir(folder)}")
+        t.expect("nobody is there", FAILED, "", [f"{path}: No such file", "hint: "], "call", f"unix://{path}", *call)
+        with open(path, "w", encoding="ascii"):
+            pass
+        t.expect("a file is in the way", FAILED, "", ["stuck", "not a socket", "hint: "], "serve", f"unix://{path}")
+        t.expect("a path that is too long", USAGE, "", ["bytes", "hint: "], "serve", f"unix://{path}{'x' * 200}")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        a, b = ours.fileno(), theirs.fileno()
+        server = subprocess.Popen([choir, "serve", f"fd:{a}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  pass_fds=[a], text=True)
+        done = subprocess.run([choir, "call", f"fd:{b}", *call], pass_fds=[b], capture_output=True, text=True,
+                              timeout=LIMIT)
+        t.judge("call over a descriptor", done, OK, "1\n")
+    out, err = server.communicate(timeout=LIMIT)
+    t.check(server.returncode == OK and out == f"listening on fd:{a}\n" and err == "",
+            "the server of a descriptor ends with its session", f"{server.returncode} {out!r} {err!r}")
+    server = subprocess.Popen([choir, "serve", "stdio:"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+    a, b = server.stdout.fileno(), server.stdin.fileno()
+    done = subprocess.run([choir, "call", f"fd:{a},{b}", *call], pass_fds=[a, b], capture_output=True, text=True,
+                          timeout=LIMIT)
+    t.judge("call over standard input and output", done, OK, "1\n")
+    server.stdin.close()
+    out, err = server.stdout.read(), server.stderr.read()
+    t.check(server.wait(LIMIT) == OK and out == b"" and err == b"listening on stdio:\n",
+            "the server of stdio: keeps its own output apart", f"{server.returncode} {out!r} {err!r}")
+
+
 def has_ipv6():
     try:
         with socket.socket(socket.AF_INET6) as probe:
@@ -567,6 +608,7 @@ def main(choir, calculator):
         status, _, err = s.end(signal.SIGTERM)
         t.check(status == OK and err == "", "the server of all this ends well and has said nothing",
                 f"{status} {err!r}")
+    test_schemes(t, choir)
     test_strange_peers(t)
     test_serve(t, choir)
     # A program that is named has to be there.

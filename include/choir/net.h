@@ -115,6 +115,10 @@ CHOIR_API void choir_poster_release(choir_poster *poster);
  * OK · ERR_INVALID · ERR_CLOSED (the loop is gone) · ERR_STATE (another process's) · ERR_NO_MEMORY. */
 CHOIR_API int choir_poster_post(choir_poster *poster, choir_post_fn *fn, void *ctx);
 
+/* The scheme that an address begins with ("unix" for local://), or NULL when that is none: for programs that
+ * take other texts than URLs, too. Returns borrowed (valid for ever). */
+CHOIR_API const char *choir_address_scheme(const char *address);
+
 /* ---- server ---- */
 
 /* Names one request; a value that may be kept. Using it after the request ended is ERR_NOT_FOUND. */
@@ -187,6 +191,9 @@ CHOIR_API void choir_server_close(choir_server *server);
  * What is on its way to the peers has 250 ms to leave. */
 CHOIR_API void choir_server_free(choir_server *server);
 CHOIR_API size_t choir_server_sessions(const choir_server *server);
+/* True when no peer is left and none will come: it was closed, or its address was the one of a single peer
+ * (fd:, stdio:). */
+CHOIR_API bool choir_server_is_done(const choir_server *server);
 
 /* Takes a peer that somebody else accepted, such as a service manager or a program that looks at the first
  * bytes to tell protocols apart. `scheme` says how `fd` is treated, such as "tcp" or "unix"; `bytes` were
