@@ -71,8 +71,11 @@ static void serve(const char *port) {
     options.service = &testbed_service;
     options.handlers = handlers;
     choir_session_options session;
+    choir_conn_options root;
     choir_session_options_init(&session);
-    session.max_concurrent_requests = 4096;
+    choir_conn_options_init(&root);
+    root.max_concurrent_requests = 4096;
+    session.root = &root;
     options.session = &session;
     snprintf(url, sizeof url, "tcp://127.0.0.1:%s", port);
     check(choir_listen(loop, url, &options, &server), "listen", loop);

@@ -102,8 +102,11 @@ static void accept_hello(choir_attachment *link) {
     choir_session_options options;
     if (!choir_attachment_hello(link)) return;
     choir_session_options_init(&options);
-    options.serve = &testbed_service;
-    options.max_concurrent_requests = 200000;
+    choir_conn_options root;
+    choir_conn_options_init(&root);
+    root.serve = &testbed_service;
+    root.max_concurrent_requests = 200000;
+    options.root = &root;
     options.memory_quota = UINT64_C(1) << 40;
     check(choir_attachment_accept(link, &options, &server.session, now), "accept");
 }
@@ -128,6 +131,7 @@ static bool move(end *from, end *to) {
         }
     }
     check(choir_attachment_consume(from->link, total, now), "consume");
+    if (from == &server && total > 0 && server.session) poll_server(); /* the answers have left */
     return total > 0;
 }
 
@@ -138,11 +142,14 @@ static void pump(void) {
 static void open_pair(void) {
     choir_session_options options;
     choir_session_options_init(&options);
-    options.call = &testbed_service;
+    choir_conn_options root;
+    choir_conn_options_init(&root);
+    root.call = &testbed_service;
+    root.max_queued_calls = 200000;
+    root.max_queued_call_bytes = UINT64_C(1) << 30;
+    root.max_output = UINT64_C(1) << 30;
+    options.root = &root;
     options.codec = codec;
-    options.max_queued_calls = 200000;
-    options.max_queued_call_bytes = UINT64_C(1) << 30;
-    options.max_output = UINT64_C(1) << 30;
     server.session = NULL;
     check(choir_session_new(env, &options, &client.session, now), "session");
     check(choir_attachment_new_initiator(env, NULL, client.session, &client.link, now), "attachment");

@@ -73,8 +73,11 @@ static int listen_and_run(serve *s) {
     choir_server_options options;
     choir_server_options_init(&options);
     choir_session_options session;
+    choir_conn_options root;
     choir_session_options_init(&session);
-    session.max_concurrent_requests = s->max_requests;
+    choir_conn_options_init(&root);
+    root.max_concurrent_requests = s->max_requests;
+    session.root = &root;
     options.session = &session;
     serve_testbed testbed = {s->tool.loop, s->tool.base, s->test_hooks, s->evolved};
     serve_testbed_options(&testbed, &options);

@@ -121,8 +121,7 @@ static int check_options(choir_loop *loop, const choir_client_options *options, 
     if (status != CHOIR_OK) return status;
     ret->session = NULL; /* the host's, which were borrowed */
     ret->attachment = NULL;
-    ret_each->session.serve = NULL;
-    ret_each->session.call = ret->service;
+    ret_each->root.call = ret->service;
     return CHOIR_OK;
 }
 
@@ -133,8 +132,8 @@ static int open_client(choir_client *c, const net_address *address, const char *
     net_link *link = NULL;
     c->session = choiri_net_session_new(loop, &client_owner, c);
     if (!c->session) return choiri_net_result(loop, CHOIR_ERR_NO_MEMORY);
-    int status =
-        choiri_net_result(loop, choir_session_new(loop->env, &c->each.session, &core, choiri_net_now(loop)));
+    int status = choiri_net_result(loop, choir_session_new(loop->env, choiri_net_session_options_of(&c->each),
+                                                           &core, choiri_net_now(loop)));
     if (status == CHOIR_OK) {
         choiri_net_session_set(c->session, core);
         link = choiri_net_link_new(loop, address->scheme->links);
@@ -226,13 +225,13 @@ int choir_client_call(choir_client *client, uint32_t method, const void *args,
 }
 
 const choir_service *choir_client_service(const choir_client *client) {
-    return client ? choir_session_service(client->session->session) : NULL;
+    return client ? choir_conn_service(client->session->session, client->session->root) : NULL;
 }
 
 int choir_client_cancel(choir_client *client, choir_call_id call) {
     if (!client) return CHOIR_ERR_INVALID;
     if (choiri_net_check_process(client->loop) != CHOIR_OK) return CHOIR_ERR_STATE;
-    int status = choir_cancel(client->session->session, call, choiri_net_now(client->loop));
+    int status = choir_cancel(client->session->session, call, NULL, choiri_net_now(client->loop));
     choiri_net_session_mark(client->session);
     return choiri_net_result(client->loop, status);
 }

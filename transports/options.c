@@ -29,8 +29,10 @@ int choiri_net_session_options(const choir_session_options *session,
                                const choir_attachment_options *attachment, net_session_options *ret_options) {
     net_session_options o;
     choir_session_options_init(&o.session);
+    choir_conn_options_init(&o.root);
     choir_attachment_options_init(&o.attachment);
     if ((session && choiri_net_options_copy(&o.session, sizeof o.session, session) != CHOIR_OK) ||
+        (o.session.root && choiri_net_options_copy(&o.root, sizeof o.root, o.session.root) != CHOIR_OK) ||
         (attachment && choiri_net_options_copy(&o.attachment, sizeof o.attachment, attachment) != CHOIR_OK))
         return CHOIR_ERR_INVALID;
     o.session.wake = NULL;

@@ -15,8 +15,16 @@ void choiri_net_options_give(void *dst, size_t size, const void *defaults, size_
  * compiled with. */
 typedef struct net_session_options {
     choir_session_options session;
+    choir_conn_options root;
     choir_attachment_options attachment;
 } net_session_options;
+
+/* The session's options with those of its root, which lie beside them: valid as long as `options` stays where
+ * it is. */
+static inline const choir_session_options *choiri_net_session_options_of(net_session_options *options) {
+    options->session.root = &options->root;
+    return &options->session;
+}
 
 /* Lays what the host gave, either may be NULL, over the defaults; the wakes are ours. OK · ERR_INVALID. */
 int choiri_net_session_options(const choir_session_options *session,

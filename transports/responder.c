@@ -42,7 +42,7 @@ int choir_respond_invalid(choir_responder to, choir_str text) {
 int choir_respond_drop(choir_responder to) {
     net_session *s = NULL;
     int status = find(to, &s);
-    if (s) status = choir_request_drop(s->session, to.request, choiri_net_now(to.loop));
+    if (s) status = choir_request_drop(s->session, to.request, NULL, choiri_net_now(to.loop));
     return answered(to, s, status);
 }
 

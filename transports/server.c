@@ -191,7 +191,8 @@ static int accept_session(choir_server *s, net_link *link) {
     if (!session) return CHOIR_ERR_NO_MEMORY;
     session->evidence = choiri_net_evidence_copy(s->loop, link->kind->evidence(link));
     int status = session->evidence && choiri_net_session_name(session)
-                     ? choir_attachment_accept(link->attachment, &s->each.session, &core, s->loop->now)
+                     ? choir_attachment_accept(link->attachment, choiri_net_session_options_of(&s->each),
+                                               &core, s->loop->now)
                      : CHOIR_ERR_NO_MEMORY;
     if (status != CHOIR_OK) {
         session->owner = NULL; /* which has not heard of it */
@@ -210,7 +211,8 @@ static void on_hello(net_acceptor *acceptor, net_link *link) {
     if (status == CHOIR_OK) return;
     const char *why =
         status == CHOIR_ERR_UNSUPPORTED ? "sessions cannot be resumed here" : choir_status_text(status);
-    choir_attachment_refuse(link->attachment, (choir_str){why, strlen(why)}, s->loop->now);
+    const choir_reason reason = choir_reason_of((choir_str){why, strlen(why)});
+    choir_attachment_refuse(link->attachment, &reason, s->loop->now);
 }
 
 static void on_heard(net_acceptor *acceptor, net_link *link) {
@@ -251,7 +253,7 @@ static void on_event(net_session *session, const choir_event *event) {
     switch (event->kind) {
     case CHOIR_EVENT_REQUEST:
         if (!handle(o, responder_of(session, event), event))
-            choir_request_drop(session->session, event->request, s->loop->now);
+            choir_request_drop(session->session, event->request, NULL, s->loop->now);
         return;
     case CHOIR_EVENT_REQUEST_CANCELLED:
         if (o->cancelled) o->cancelled(o->ctx, responder_of(session, event), event->user_data);
@@ -331,7 +333,7 @@ static int check_options(choir_loop *loop, const choir_server_options *options, 
     if (status != CHOIR_OK) return status;
     ret->session = NULL; /* the host's, which were borrowed */
     ret->attachment = NULL;
-    ret_each->session.serve = ret->service;
+    ret_each->root.serve = ret->service;
     return CHOIR_OK;
 }
 

@@ -152,7 +152,10 @@ void choiri_net_session_settle(net_session *session) {
         choiri_net_session_free(session);
         return;
     }
-    choiri_net_timer_set(session->loop, &session->timer, deadline(session));
+    if (session->over) /* a loop that waits for nothing else comes to its end */
+        choiri_net_timer_clear(session->loop, &session->timer);
+    else
+        choiri_net_timer_set(session->loop, &session->timer, deadline(session));
 }
 
 void choiri_net_session_let_go(net_session *session) {

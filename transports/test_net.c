@@ -141,7 +141,7 @@ Test(net, options_of_other_headers) {
     choir_client_options co = client_options(&w);
     co.session = &session;
     cr_assert_eq(choir_connect(w.loop, "mem://old", &co, &w.client), CHOIR_ERR_INVALID);
-    choir_session_options_init_sized(&session, offsetof(choir_session_options, max_queued_request_bytes));
+    choir_session_options_init_sized(&session, offsetof(choir_session_options, keepalive_busy));
     co.attachment = &attachment;
     cr_assert_eq(choir_connect(w.loop, "mem://old", &co, &w.client), CHOIR_ERR_INVALID);
     choir_attachment_options_init_sized(&attachment, offsetof(choir_attachment_options, handshake_timeout));
@@ -161,19 +161,23 @@ Test(net, options_of_other_headers) {
     world_end(&w);
 }
 
-static void pipelined_with(world *w, const char *url, uint32_t concurrent, uint64_t max_output) {
+static void pipelined_with(world *w, const char *url, uint32_t concurrent, uint64_t max_answers) {
     world_begin(w);
     choir_server_options so = server_options(w);
     choir_session_options session;
+    choir_conn_options root;
     choir_attachment_options attachment;
     choir_session_options_init(&session);
+    choir_conn_options_init(&root);
     choir_attachment_options_init(&attachment);
-    session.max_concurrent_requests = concurrent;
-    attachment.max_output = max_output;
+    root.max_concurrent_requests = concurrent;
+    root.max_answers = max_answers;
+    session.root = &root;
     so.session = &session;
     so.attachment = &attachment;
     cr_assert_eq(choir_listen(w->loop, url, &so, &w->server), CHOIR_OK);
     memset(&session, 0xff, sizeof session); /* they were borrowed for the call */
+    memset(&root, 0xff, sizeof root);
     memset(&attachment, 0xff, sizeof attachment);
     join(w, choir_server_url(w->server));
     until(w, w->opened == 1);

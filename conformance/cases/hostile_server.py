@@ -36,7 +36,8 @@ SLACK = 2.0               # seconds
 AT_ONCE = 0.1             # what the cases ask for, before SLACK
 HANDSHAKE, FRAME, STALL = 10.0, 30.0, 30.0  # the server's deadlines
 MAX_PAYLOAD, MAX_HANDSHAKE, MAX_PROLOGUE = 16 << 20, 1 << 20, 64
-BURST, RATE = 1000, 100   # glitches at once, and per second
+BURST, RATE = 1000, 100   # glitches at once, and per second; what starts handlers has the same budget
+NUISANCES = 65536 + 10 * 10000  # late messages and refusals at once, and what comes in 10 s
 RUNNING, QUEUED = 64, 1024  # requests
 KIB = 1 << 10
 SESSION_MEMORY = 9011     # KiB: 8 MiB and a tenth
@@ -659,7 +660,11 @@ def legal_ids(s):
     return "answered; late messages are ignored"
 
 
-def end_of_flood(s, peer, data, limit, wanted=None):
+LATE = "a flood of late messages or of requests over the limits"
+ODD = "too many odd messages"
+
+
+def end_of_flood(s, peer, data, words, limit, wanted=None):
     """Floods until the session ends with a ProtocolError. Answers must be about as many as the burst, except where nothing is
     answered; returns figures."""
     with s.uses_at_most(SESSION_MEMORY) as used:
@@ -667,7 +672,7 @@ def end_of_flood(s, peer, data, limit, wanted=None):
         sent = peer.flood(data, 10)
         took = time.monotonic() - began
     payloads = peer.take_all()
-    check(is_last_word(payloads, "too many late, cancelled or impossible requests"), f"ended with {payloads[-1:]}")
+    check(is_last_word(payloads, words), f"ended with {payloads[-1:]}")
     answers = len(payloads) - 1 if wanted is None else sum(1 for p in payloads if Message(p).ret == wanted)
     check(answers <= limit, f"{answers} answers, over {limit}")
     check(used["cpu"] <= 0.25 * max(took, 1) * (4 if s.sanitized else 1), f"{used['cpu']:.2f} s of CPU time in {took:.2f} s")
@@ -680,14 +685,14 @@ def rapid_cancel(s):
     with Peer(s.port) as peer:
         ids = range(1, 200001, 2)
         data = b"".join(frames(slow_echo(i, 5000, ECHO[1] if i == 1 else b""), cancel(i)) for i in ids)
-        return end_of_flood(s, peer, data, BURST + RATE + 1, wire.CANCELLED)
+        return end_of_flood(s, peer, data, LATE, NUISANCES, wire.CANCELLED)
 
 
 @case("A21 100,000 calls of unknown methods")
 def unknown_methods(s):
     with Peer(s.port) as peer:
         data = b"".join(frame(call(i, wire.NO_METHOD)) for i in range(1, 200001, 2))
-        return end_of_flood(s, peer, data, BURST + RATE + 1, wire.UNKNOWN)
+        return end_of_flood(s, peer, data, LATE, NUISANCES, wire.UNKNOWN)
 
 
 @case("A21 100,000 calls with arguments that cannot be decoded")
@@ -695,26 +700,26 @@ def invalid_arguments(s):
     with Peer(s.port) as peer:
         peer.echo("bound")
         data = b"".join(frame(call(i, ECHO[0], b"\x05ab")) for i in range(3, 200003, 2))
-        return end_of_flood(s, peer, data, BURST + RATE + 1)
+        return end_of_flood(s, peer, data, LATE, NUISANCES)
 
 
 @case("A24 100,000 connections opened")
 def open_connections(s):
     with Peer(s.port) as peer:
         data = b"".join(frame(wire.connection_open(i)) for i in range(1, 200001, 2))
-        return end_of_flood(s, peer, data, BURST + RATE + 1)
+        return end_of_flood(s, peer, data, "too many connections", BURST + RATE + 1)
 
 
 @case("A34 1,000,000 items of an unknown channel")
 def unknown_channel(s):
     with Peer(s.port) as peer:
-        return end_of_flood(s, peer, frame(wire.channel_item(7, b"item")) * 1000000, 0)
+        return end_of_flood(s, peer, frame(wire.channel_item(7, b"item")) * 1000000, ODD, 0)
 
 
 @case("A29b 100,000 cancels of requests that are over")
 def late_cancels(s):
     with Peer(s.port) as peer:
-        return end_of_flood(s, peer, frame(cancel(5)) * 100000, 0)
+        return end_of_flood(s, peer, frame(cancel(5)) * 100000, LATE, 0)
 
 
 @case("A22 a flood of pings for 3 s")
@@ -850,9 +855,18 @@ def too_many_requests(s):
 
 @case("A30 a flood of requests beyond", server="busy")
 def flood_of_requests(s):
+    """Each is told at once, and whoever backs off then goes on."""
     with Peer(s.port) as peer:
-        data = b"".join(frame(slow_echo(i, 3000, ECHO[1] if i == 1 else b"")) for i in range(1, 20001, 2))
-        return end_of_flood(s, peer, data, BURST + RATE + 1, wire.SEND_FAILED)
+        ids = range(1, 20001, 2)
+        peer.send(*(slow_echo(i, 3000, ECHO[1] if i == 1 else b"") for i in ids))
+        refused = len(ids) - RUNNING - QUEUED
+        got = answers_until(peer, refused, 30)
+        told = sum(1 for ret, _ in got.values() if ret == wire.SEND_FAILED)
+        check(told == refused, f"{told} of {refused} were refused")
+        peer.send(ping(7))
+        while Message(peer.receive()).kind != wire.PONG:
+            pass
+    return f"{told} refused, and the session goes on"
 
 
 # ---- afterwards ----

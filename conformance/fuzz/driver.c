@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs a target without libFuzzer: on each seed, on its truncations and on random mutations. The numbers are fixed unless
- * given, so that a failure can be had again; the input that ended the process is written to a file, whatever ended it.
+/* Runs a target without libFuzzer: on each seed, on its truncations and on random mutations. The numbers are
+ * fixed unless given, so that a failure can be had again; the input that ended the process is written to a
+ * file, whatever ended it.
  *
  * usage: NAME [--mutations N] [--seed S] [--save FILE] FILE|FOLDER... */
 #include "fuzz.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What fuzz targets share. A target is one file with LLVMFuzzerTestOneInput: it takes the bytes that choose what is tried
- * from the front of the input, tries it with the rest, and ends the process where a promise is broken. It must do the same
- * for the same input each time, keep nothing between inputs, and give back all memory (fuzz_close looks).
+/* What fuzz targets share. A target is one file with LLVMFuzzerTestOneInput: it takes the bytes that choose
+ * what is tried from the front of the input, tries it with the rest, and ends the process where a promise is
+ * broken. It must do the same for the same input each time, keep nothing between inputs, and give back all
+ * memory (fuzz_close looks).
  *
- * The same file is linked twice: with libFuzzer (-Dfuzz=true, ./dev fuzz) and with driver.c, which replays the seeds as an
- * ordinary test. Choices come from the input and never from a counter or a clock. */
+ * The same file is linked twice: with libFuzzer (-Dfuzz=true, ./dev fuzz) and with driver.c, which replays
+ * the seeds as an ordinary test. Choices come from the input and never from a counter or a clock. */
 #ifndef FUZZ_H
 #define FUZZ_H
 

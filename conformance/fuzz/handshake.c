@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Hello, HelloYourself, LetsGo and Sorry: what was understood is written again and understood as the same.
- * Input: bits: is it the first payload, is it of msgpack mode; payload (CBOR in both modes: msgpack is translated). */
+ * Input: bits: is it the first payload, is it of msgpack mode; payload (CBOR in both modes: msgpack is
+ * translated). */
 #include "session/handshake.h"
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Interface files: read or refused with a place; what was read is a sound unit, and is compatible with itself.
- * Input: text. */
+/* Interface files: read or refused with a place; what was read is a sound unit, and is compatible with
+ * itself. Input: text. */
 #include "idl/idl.h"
 #include "fuzz.h"
 #include "value/unit.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Msgpack mode: messages, values, and the translation to CBOR that handshakes and schemas go through. What was read is
- * written and read as the same.
- * Input: which of the three; for a value its type (interface, number); bytes. */
+/* Msgpack mode: messages, values, and the translation to CBOR that handshakes and schemas go through. What
+ * was read is written and read as the same. Input: which of the three; for a value its type (interface,
+ * number); bytes. */
 #include "value/msgpack.h"
 #include "protocol/message_msgpack.h"
 #include "types.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a peer announces: it is stored or refused, read into a unit of its own, and compared with types of ours. Then a
- * value is read by both, which must agree about where it ends.
- * Input: is the reading lenient, our method (interface, number), payloads (two bytes of length each; ended by 0), value. */
+/* What a peer announces: it is stored or refused, read into a unit of its own, and compared with types of
+ * ours. Then a value is read by both, which must agree about where it ends. Input: is the reading lenient,
+ * our method (interface, number), payloads (two bytes of length each; ended by 0), value. */
 #include "schema/dynamic.h"
 #include "schema/plan.h"
 #include "types.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A session and a peer that says anything. The promises about events are watched as they come (testing/events.h); at every
- * step the charges are within their limits; at the end everything has ended, nothing is charged (choir_session_free
- * asserts it), all that was written is well-formed, and nothing is left.
- * Input: role, stage and kind of link, options, how requests are answered, then actions with their operands. */
+/* A session and a peer that says anything. The promises about events are watched as they come
+ * (testing/events.h); at every step the charges are within their limits; at the end everything has ended,
+ * nothing is charged (choir_session_free asserts it), all that was written is well-formed, and nothing is
+ * left. Input: role, stage and kind of link, options, how requests are answered, then actions with their
+ * operands. */
 #include "fuzz.h"
-#include "rpc/driver.h"
+#include "testing/inside.h"
 #include "testing/peer.h"
 #include "wire/msgpack.h"
 
@@ -25,15 +26,17 @@ typedef struct actor {
 static const uint8_t nothing[25600]; /* a good value of every result of Trial, a text, or so many bytes */
 
 static void check(const test_peer *p) {
-    const choir_session *s = p->session;
+    choir_session *s = p->session;
     if (!s) return;
-    const choiri_conn *c = s->root;
-    FUZZ_CHECK(s->charged <= s->quota, "over the quota");
-    FUZZ_CHECK(c->requests.running <= s->max_concurrent_requests, "too many requests run");
-    FUZZ_CHECK(c->calls.queued <= c->calls.max_queued, "too many calls wait");
-    FUZZ_CHECK(c->requests.queued <= c->requests.max_queued, "too many requests wait");
-    if (choir_session_is_established(s) && s->peer.max_concurrent_requests > 0)
-        FUZZ_CHECK(c->calls.in_flight <= s->peer.max_concurrent_requests, "too many calls in flight");
+    const choiri_rpc *r = choiri_rpc_peek(&s->conns.root);
+    const choiri_limits *l = test_limits(s);
+    test_check_charges(s);
+    if (!r) return;
+    FUZZ_CHECK(r->requests.running <= l->max_concurrent_requests, "too many requests run");
+    FUZZ_CHECK(r->calls.queued <= l->max_queued_calls, "too many calls wait");
+    FUZZ_CHECK(r->requests.queued <= l->max_queued_requests, "too many requests wait");
+    if (choir_session_is_established(s) && l->peer_requests > 0)
+        FUZZ_CHECK(r->calls.in_flight <= l->peer_requests, "too many calls in flight");
 }
 
 /* ---- our side ---- */
@@ -46,7 +49,7 @@ static void answer(actor *a, choir_request_id id, uint32_t how, const void *valu
         if (choir_reply_error(s, id, nothing, NULL, a->peer.now) == CHOIR_ERR_INVALID)
             choir_reply_invalid(s, id, CHOIR_STR("not today"), a->peer.now);
         break;
-    case 2: choir_request_drop(s, id, a->peer.now); break;
+    case 2: choir_request_drop(s, id, NULL, a->peer.now); break;
     default: break;
     }
 }
@@ -92,7 +95,7 @@ static void act_alone(actor *a, uint8_t action) {
     switch (action) {
     case 0: call(a); break;
     case 1:
-        if (a->calls_len > 0) choir_cancel(p->session, a->calls[which % KEPT % a->calls_len], p->now);
+        if (a->calls_len > 0) choir_cancel(p->session, a->calls[which % KEPT % a->calls_len], NULL, p->now);
         break;
     case 2:
         if (a->requests_len > 0) {
@@ -192,18 +195,20 @@ static test_stage choose(actor *a) {
                           bytes[] = {1 << 20, 0, 100, 10000};
     uint8_t role = fuzz_u8(&a->f), options = fuzz_u8(&a->f);
     choir_session_options *o = &a->peer.options;
+    choir_conn_options *root = &a->peer.root;
     a->answers = fuzz_u8(&a->f);
     choir_session_options_init(o);
+    choir_conn_options_init(root);
     choir_attachment_options_init(&a->peer.link);
-    o->serve = &trial_served;
-    o->call = &trial_service;
+    root->serve = &trial_served;
+    root->call = &trial_service;
     a->peer.initiator = role & 1;
-    o->max_concurrent_requests = numbers[options & 3];
-    o->max_queued_calls = o->max_queued_requests = queues[options >> 2 & 3];
-    o->max_queued_call_bytes = o->max_queued_request_bytes = bytes[options >> 4 & 3];
-    if (options & 64) o->memory_quota = 20000;
-    if (options & 128) o->max_output = a->peer.link.max_output = 10000;
-    if (role & 8) o->glitch_burst = 3;
+    root->max_concurrent_requests = numbers[options & 3];
+    root->max_queued_calls = root->max_queued_requests = queues[options >> 2 & 3];
+    root->max_queued_call_bytes = root->max_queued_request_bytes = bytes[options >> 4 & 3];
+    if (options & 64) o->memory_quota = 40000;
+    if (options & 128) root->max_output = root->max_answers = 10000;
+    if (role & 8) root->glitch_burst = 3;
     if (role & 32) a->peer.link.framing = CHOIR_FRAMING_NONE;
     test_stage stage = (test_stage)(3 - (role >> 1 & 3));
     /* An acceptor does what its peer asks for; further than this an initiator is brought in postcard only. */
@@ -211,8 +216,8 @@ static test_stage choose(actor *a) {
     return a->peer.initiator && stage == TEST_STAGE_HELLO ? TEST_STAGE_PROLOGUE : stage;
 }
 
-/* Environments stay, because preparing services takes far longer than an input; what they hold must not grow. (With pools,
- * which keep what was freed, that cannot be seen.) */
+/* Environments stay, because preparing services takes far longer than an input; what they hold must not grow.
+ * (With pools, which keep what was freed, that cannot be seen.) */
 static void check_held(const test_peer *p, uint64_t held) {
     FUZZ_CHECK(CHOIRI_POOLS || p->alloc.bytes == held, "%llu bytes are held instead of %llu",
                (unsigned long long)p->alloc.bytes, (unsigned long long)held);

@@ -78,8 +78,8 @@ static void check_print(fuzz_run *f, const choir_unit *u, uint32_t type, const v
     }
 }
 
-/* In JSON all NaN are one, and an option in an option is null whichever of them is empty: values with those are compared by
- * their text alone. */
+/* In JSON all NaN are one, and an option in an option is null whichever of them is empty: values with those
+ * are compared by their text alone. */
 static void check_json(fuzz_run *f, choir_arena *arena, const choir_unit *u, uint32_t type,
                        const void *value) {
     choir_str text, again, why = {"", 0};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Generated code: its tables say what the interface file was read into, with the compiler's sizes and offsets equal to
- * ours; ids and announcements are those of real peers; typed clients and handlers understand each other. */
+/* Generated code: its tables say what the interface file was read into, with the compiler's sizes and offsets
+ * equal to ours; ids and announcements are those of real peers; typed clients and handlers understand each
+ * other. */
 #include "choir/value.h"
 #include "idl/idl.h"
 #include "rust_vectors.h"
@@ -213,7 +214,8 @@ Test(generated, scalars_and_nothing) {
               out->j.hi == UINT64_MAX && out->l == -0.5 && out->m == 0x1F600 && out->n && out->p == -1);
     cr_assert_eq(zoo_wait_hollow(w.client, PATIENCE, &done), CHOIR_OK);
     cr_expect(zoo_ok_hollow(done) && w.zoo.hollow == 1);
-    /* What belongs to another method or another service is told apart, before anything is read as its types. */
+    /* What belongs to another method or another service is told apart, before anything is read as its
+     * types. */
     cr_expect(!zoo_ok_numbers(done) && !testbed_ok_generate(done) && !testbed_ok_echo(done));
     const choir_event *other = done;
     cr_expect_eq(testbed_wait_echo(w.client, CHOIR_STR("x"), PATIENCE, &other), CHOIR_ERR_INVALID);

@@ -46,7 +46,8 @@ static uint32_t scalar_at(const char *s, size_t left, size_t *ret_len) {
     return v;
 }
 
-/* What Rust escapes in a string, as far as the tests have it: quotes, control characters, combining marks, unassigned. */
+/* What Rust escapes in a string, as far as the tests have it: quotes, control characters, combining marks,
+ * unassigned. */
 static void put_string(text *t, choir_str s) {
     put(t, "\"");
     for (size_t i = 0, n; i < s.len; i += n) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Values and outcomes in Rust's debug format, so that they can be compared with what a Rust client prints. All results are
- * owned by the caller (free). */
+/* Values and outcomes in Rust's debug format, so that they can be compared with what a Rust client prints.
+ * All results are owned by the caller (free). */
 #ifndef CHOIR_INTEROP_DEBUG_H
 #define CHOIR_INTEROP_DEBUG_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The calls that the Rust client has under the same names, made with the functions that choir-gen makes. One function per
- * method, then the cases; each case states what must come back. */
+/* The calls that the Rust client has under the same names, made with the functions that choir-gen makes. One
+ * function per method, then the cases; each case states what must come back. */
 #include "interop/methods.h"
 
 #include "interop/checks.h"
@@ -82,8 +82,8 @@ static void texts(choir_client *c) {
     choir_str text = long_text(LONG), mirrored = long_text(LONG);
     reverse_bytes((uint8_t *)(uintptr_t)mirrored.data, mirrored.len);
 
-    /* The lengths at which the length itself gets longer, the ends of each length of a scalar, and characters that have
-     * to be escaped when shown. */
+    /* The lengths at which the length itself gets longer, the ends of each length of a scalar, and characters
+     * that have to be escaped when shown. */
     echo(c, "echo/127-bytes", (choir_str){text.data, 127});
     echo(c, "echo/128-bytes", (choir_str){text.data, 128});
     echo(c, "echo/16383-bytes", (choir_str){text.data, 16383});

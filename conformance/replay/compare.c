@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Does a run say what the recording says?
  *
- * What we have sent is compared message by message and field by field with what the recorded side sent, in order; which
- * message carries a schema is free, so announcements are compared as a set. What our host was told follows from
- * what the other recorded side sent. Free everywhere: texts of InvalidPayload answers, supports_retry and resume_key. */
+ * What we have sent is compared message by message and field by field with what the recorded side sent, in
+ * order; which message carries a schema is free, so announcements are compared as a set. What our host was
+ * told follows from what the other recorded side sent. Free everywhere: texts of InvalidPayload answers,
+ * supports_retry and resume_key. */
 #include "replay.h"
 #include "schema/wire_schema.h"
 #include "testbed/testbed_newer.h"
@@ -46,7 +47,8 @@ static bool is_schema(choir_bytes b) {
     return is_message(b, &m) && m.kind == CHOIRI_MSG_SCHEMA;
 }
 
-/* The recorded message at `i`, if it is one and of that side; an answer that ours has to be unlike is ours. */
+/* The recorded message at `i`, if it is one and of that side; an answer that ours has to be unlike is
+ * ours. */
 static bool recorded(const replay_part *part, uint32_t i, bool of_client, choiri_message *ret) {
     const replay_payload *p = &part->recording->payloads[i];
     if (p->from_client != of_client || !is_message(replay_bytes(p), ret)) return false;
@@ -256,7 +258,8 @@ static void compare_announcements(comparison *c) {
 
 /* ---- what the host was told ---- */
 
-/* A session's life in the order it must have; the position in it, counted from 1, or 0 for what is not part of it. */
+/* A session's life in the order it must have; the position in it, counted from 1, or 0 for what is not part
+ * of it. */
 static uint32_t life_step(const replay_record *r) {
     static const uint32_t life[] = {REPLAY_HELLO, CHOIR_EVENT_SESSION_ESTABLISHED,
                                     CHOIR_EVENT_SESSION_DETACHED, CHOIR_EVENT_CONN_CLOSED,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One byte of what we receive is changed: the session must end, or something must be seen, or the byte must be one that
- * may change. Never may a conversation go on as if nothing had happened without a reason that was thought of before.
+/* One byte of what we receive is changed: the session must end, or something must be seen, or the byte must
+ * be one that may change. Never may a conversation go on as if nothing had happened without a reason that was
+ * thought of before.
  *
  * The reasons are not asked of our decoders: sessions_to_c.py finds the bytes with readers of its own. */
 #include "replay.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reader of recorded Hello and HelloYourself payloads, apart from the library's own: members are kept as the CBOR they
- * are, so that two of them can be compared byte by byte. */
+/* Reader of recorded Hello and HelloYourself payloads, apart from the library's own: members are kept as the
+ * CBOR they are, so that two of them can be compared byte by byte. */
 #include "replay.h"
 #include "wire/cbor.h"
 
@@ -8,7 +8,8 @@ static bool is(choir_str s, const char *name) {
     return s.len == strlen(name) && memcmp(s.data, name, s.len) == 0;
 }
 
-/* {"key": .., "value": {"String" | "Bytes" | "U64": ..}, "flags": ..}, in this order as all recorded peers have it. */
+/* {"key": .., "value": {"String" | "Bytes" | "U64": ..}, "flags": ..}, in this order as all recorded peers
+ * have it. */
 static bool read_entry(choiri_reader *r, replay_hello *h) {
     choir_metadata_entry e = {.type = CHOIR_METADATA_STRING};
     choir_str key, kind, text;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Which recordings are played in which roles, and the report (TAP). See README.md for the reasons.
  *
- * usage: replay [BYTES [MASKS]]: how many bytes of each large payload are changed (0: all), and with how many masks
- * each. */
+ * usage: replay [BYTES [MASKS]]: how many bytes of each large payload are changed (0: all), and with how many
+ * masks each. */
 #include "answer.h"
 #include "extra.h"
 #include "extra_newer.h"

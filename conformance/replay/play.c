@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* One run: our session against one side of a recording. See replay.h.
  *
- * Invariants that are checked in every run, whatever was received: each call and each request ends exactly once, the
- * session's end comes last and once, receive takes what it is given once events were polled, and all comes to rest. */
+ * Invariants that are checked in every run, whatever was received: each call and each request ends exactly
+ * once, the session's end comes last and once, receive takes what it is given once events were polled, and
+ * all comes to rest. */
 #include "answer.h"
 #include "base/bytes.h"
 #include "replay.h"
@@ -131,7 +132,8 @@ static void record_event(player *p, const choir_event *e, uint32_t number) {
     r->metadata = keep(p, e->metadata.entries.data, e->metadata.entries.len);
     r->metadata_count = e->metadata.count;
     r->text = keep(p, e->text.data, e->text.len);
-    if (e->kind == CHOIR_EVENT_SESSION_ESTABLISHED) r->outcome = choir_session_peer_max_requests(p->session);
+    if (e->kind == CHOIR_EVENT_SESSION_ESTABLISHED)
+        r->outcome = choir_conn_peer_requests(p->session, e->conn);
 }
 
 /* What the host of an acceptor decides by. */
@@ -188,27 +190,30 @@ static void poll(player *p) {
 
 /* ---- the link ---- */
 
-static void set_options(player *p, choir_session_options *o) {
+static void set_options(player *p, choir_session_options *o, choir_conn_options *root) {
     choir_session_options_init(o);
-    o->max_concurrent_requests = p->ours.max_concurrent_requests;
-    o->call = p->part->call;
-    o->serve = p->part->serve;
+    choir_conn_options_init(root);
+    o->root = root;
+    root->max_concurrent_requests = p->ours.max_concurrent_requests;
+    root->call = p->part->call;
+    root->serve = p->part->serve;
     /* The last recorded entry is the service, which the session adds itself. */
-    o->metadata = p->ours.entries;
-    o->metadata_len = p->ours.entries_len > 0 ? p->ours.entries_len - 1 : 0;
+    root->metadata = p->ours.entries;
+    root->metadata_len = p->ours.entries_len > 0 ? p->ours.entries_len - 1 : 0;
     o->keepalive_idle = SILENCE_MAX;
     o->keepalive_busy = o->keepalive_send = 0;
 }
 
 static void decide(player *p) {
     choir_session_options o;
+    choir_conn_options root;
     if (p->session || !p->attachment || !choir_attachment_hello(p->attachment)) return;
     record_hello(p, choir_attachment_hello(p->attachment));
-    set_options(p, &o);
+    set_options(p, &o, &root);
     int status = choir_attachment_accept(p->attachment, &o, &p->session, p->now);
     if (status == CHOIR_OK) return;
     not_taken(p, status);
-    choir_attachment_refuse(p->attachment, CHOIR_STR("not accepted"), p->now);
+    choir_attachment_refuse(p->attachment, NULL, p->now);
 }
 
 static void keep_sent(player *p, const uint8_t *data, size_t len) {
@@ -397,8 +402,8 @@ static void ping(player *p, const choiri_message *m) {
 
 static void act(player *p, const replay_payload *payload) {
     choiri_message m;
-    /* Prologue and handshake are the attachment's own doing. None of their payloads is a message: they start with a
-     * letter or with a CBOR map, messages with a connection id and a small kind. */
+    /* Prologue and handshake are the attachment's own doing. None of their payloads is a message: they start
+     * with a letter or with a CBOR map, messages with a connection id and a small kind. */
     if (payload->len > 1 && payload->data[1] > CHOIRI_MSG_PONG) return;
     if (!p->session || choiri_message_decode(replay_bytes(payload), &m) != CHOIR_OK) return;
     if (m.kind == CHOIRI_MSG_PING) ping(p, &m);
@@ -412,6 +417,7 @@ static void act(player *p, const replay_payload *payload) {
 static void start(player *p) {
     choir_attachment_options link;
     choir_session_options o;
+    choir_conn_options root;
     choir_attachment_options_init(&link);
     link.framing = p->link.framing;
     if (!p->part->client) {
@@ -419,7 +425,7 @@ static void start(player *p) {
             broken(p, "no attachment");
         return;
     }
-    set_options(p, &o);
+    set_options(p, &o, &root);
     if (choir_session_new(p->world->env, &o, &p->session, p->now) != CHOIR_OK ||
         choir_attachment_new_initiator(p->world->env, &link, p->session, &p->attachment, p->now) != CHOIR_OK)
         broken(p, "no session");
@@ -436,7 +442,8 @@ static void end_link(player *p) {
 
 static void end_session(player *p) {
     for (uint32_t i = 0; i < p->requests_len; i++) {
-        if (!p->requests[i].answered) choir_request_drop(p->session, p->requests[i].event.request, p->now);
+        if (!p->requests[i].answered)
+            choir_request_drop(p->session, p->requests[i].event.request, NULL, p->now);
     }
     poll(p);
     for (uint32_t i = 0; i < p->calls_len; i++)

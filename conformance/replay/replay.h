@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Replays recorded conversations of real vox peers against our session: our code plays one of the two, the recording the
- * other. No link and no clock: payloads are given to an attachment, time stands still except where the recording waits.
+/* Replays recorded conversations of real vox peers against our session: our code plays one of the two, the
+ * recording the other. No link and no clock: payloads are given to an attachment, time stands still except
+ * where the recording waits.
  *
- * A recording is walked in its order. A payload of the side that we play says what to do (make this call, answer this
- * request, ping); one of the other side is received. What we send and what the host is told goes into a run, which is
- * then compared with the recording (compare.c) or with another run (flip.c). */
+ * A recording is walked in its order. A payload of the side that we play says what to do (make this call,
+ * answer this request, ping); one of the other side is received. What we send and what the host is told goes
+ * into a run, which is then compared with the recording (compare.c) or with another run (flip.c). */
 #ifndef REPLAY_H
 #define REPLAY_H
 
@@ -27,8 +28,8 @@ typedef struct replay_payload {
     bool delivered; /* false: the recording proxy kept it back */
     const replay_free *free;
     uint32_t free_len;
-    /* Between peers of two versions (evolution.py): what the receiver's host sees of the value, and what a server of
-     * ours answers instead of what is recorded, if there is something. */
+    /* Between peers of two versions (evolution.py): what the receiver's host sees of the value, and what a
+     * server of ours answers instead of what is recorded, if there is something. */
     uint32_t reads; /* REPLAY_SAME, _OTHER: as `seen`, or _UNREADABLE: its layout has no such value */
     choir_bytes seen, answer;
 } replay_payload;
@@ -114,7 +115,8 @@ typedef struct replay_change {
     uint8_t mask; /* 0 is no change */
 } replay_change;
 
-/* How the link hands payloads over: whole, or as a stream in pieces of that many bytes (0: a frame at once). */
+/* How the link hands payloads over: whole, or as a stream in pieces of that many bytes (0: a frame at
+ * once). */
 typedef struct replay_link {
     uint32_t framing; /* CHOIR_FRAMING_* */
     size_t piece;
@@ -135,7 +137,8 @@ bool replay_sent_equals(const replay_run *a, const replay_run *b);
 
 /* Does the run say what the recording says? false prints the differences as TAP comments, unless `quiet`. */
 bool replay_compare(const replay_part *part, const replay_run *run, bool quiet);
-/* Would replay_compare notice? Changes what is expected of us, byte by byte; false prints what went unnoticed. */
+/* Would replay_compare notice? Changes what is expected of us, byte by byte; false prints what went
+ * unnoticed. */
 bool replay_compare_is_sharp(const replay_part *part, const replay_run *run, uint64_t *ret_tried);
 
 /* ---- handshake payloads ---- */
@@ -167,8 +170,8 @@ typedef struct replay_flips {
     uint64_t silent;                   /* with no effect and no reason: each is a failure */
 } replay_flips;
 
-/* How many bytes are changed: all of payloads up to `small` bytes, and of larger ones `sample` (0: all, too), each
- * with so many masks. */
+/* How many bytes are changed: all of payloads up to `small` bytes, and of larger ones `sample` (0: all, too),
+ * each with so many masks. */
 typedef struct replay_extent {
     uint32_t small, sample, masks;
 } replay_extent;
@@ -179,7 +182,8 @@ void replay_flip(replay_world *w, const replay_part *part, replay_extent extent,
 
 /* ---- services ---- */
 
-/* The method id of a raw call that has no name; our client calls the first method of newer_service instead. */
+/* The method id of a raw call that has no name; our client calls the first method of newer_service
+ * instead. */
 #define REPLAY_NAMELESS_METHOD UINT64_C(0xdeadbeefdeadbeef)
 
 #endif

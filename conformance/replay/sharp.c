@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Would a difference be noticed? The comparison is tried itself: one byte of what the recorded side sent, and we have to
- * send, is changed, and the run that was right must be wrong; so for the arguments and answers that we received and
- * the host must have seen. Left out is what is free to differ (see compare.c). */
+/* Would a difference be noticed? The comparison is tried itself: one byte of what the recorded side sent, and
+ * we have to send, is changed, and the run that was right must be wrong; so for the arguments and answers
+ * that we received and the host must have seen. Left out is what is free to differ (see compare.c). */
 #include "replay.h"
 
 #include <stdio.h>

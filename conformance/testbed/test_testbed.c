@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What Testbed's methods do, from the bytes of a call to the bytes of its answer, as vox peers have recorded them. */
+/* What Testbed's methods do, from the bytes of a call to the bytes of its answer, as vox peers have recorded
+ * them. */
 #include "choir/value.h"
 #include "schema/service.h"
 #include "testbed/testbed.h"
@@ -242,7 +243,8 @@ Test(testbed, lookup) {
     close_bed(&b);
 }
 
-/* Decodes the arguments into `args`, which has to be a struct of that method's, and says which they were if it fails. */
+/* Decodes the arguments into `args`, which has to be a struct of that method's, and says which they were if
+ * it fails. */
 #define ARGS(method, hex)                                                                                    \
     decode(&b, args_of(method), (hex), &args);                                                               \
     check_encoded(&b, args_of(method), &args, (hex))

@@ -50,8 +50,8 @@ testbed_person testbed_create_person(const testbed_create_person_args *args) {
     return (testbed_person){.name = args->name, .age = args->age, .email = args->email};
 }
 
-/* The service is defined on 32-bit arithmetic: the difference of coordinates that are too far apart wraps, as does the
- * absolute value of the smallest number. */
+/* The service is defined on 32-bit arithmetic: the difference of coordinates that are too far apart wraps, as
+ * does the absolute value of the smallest number. */
 static double distance(int32_t a, int32_t b) {
     uint32_t difference = (uint32_t)b - (uint32_t)a;
     if (difference == UINT32_C(1) << 31) return INT32_MIN;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What Testbed's methods do, as plain functions that know nothing of servers or sessions. Echoes return their argument
- * and need none; methods with channels are not here.
+/* What Testbed's methods do, as plain functions that know nothing of servers or sessions. Echoes return their
+ * argument and need none; methods with channels are not here.
  *
- * Results borrow from the arguments, from static memory or from the arena: they live as long as the first of these
- * that ends. Functions with a status return CHOIR_OK, or TESTBED_USER_ERROR with *ret_err filled in, or
+ * Results borrow from the arguments, from static memory or from the arena: they live as long as the first of
+ * these that ends. Functions with a status return CHOIR_OK, or TESTBED_USER_ERROR with *ret_err filled in, or
  * CHOIR_ERR_NO_MEMORY, or CHOIR_ERR_TOO_LARGE for a result that no message holds. */
 #ifndef TESTBED_HANDLERS_H
 #define TESTBED_HANDLERS_H
@@ -17,7 +17,8 @@ extern "C" {
 
 #define TESTBED_USER_ERROR 1
 
-/* The most points that one answer may have: 8 MiB in memory, and less on the wire, where the limit is 16 MiB. */
+/* The most points that one answer may have: 8 MiB in memory, and less on the wire, where the limit is 16
+ * MiB. */
 #define TESTBED_POINTS_MAX (UINT32_C(1) << 20)
 
 /* By Unicode scalar values: "añ😀b" becomes "b😀ña". */

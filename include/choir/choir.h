@@ -7,6 +7,7 @@
 #include "choir/base.h"
 #include "choir/binder.h"
 #include "choir/chunk.h"
+#include "choir/connection.h"
 #include "choir/dynamic.h"
 #include "choir/env.h"
 #include "choir/event.h"

@@ -25,9 +25,10 @@ typedef struct choir_chunk choir_chunk;
  * OK · ERR_INVALID (NULL) · ERR_NO_MEMORY. Returns owned (release with choir_chunk_release). */
 CHOIR_API int choir_chunk_new(const choir_allocator *allocator, size_t len, choir_chunk **ret_chunk);
 
-/* The same from the memory of an env: it counts against the env's quota until the last release, on whatever thread and
- * also after choir_env_free. To be called on the env's thread. What a peer can make a transport hold belongs here.
- * OK · ERR_INVALID · ERR_NO_MEMORY (or over the quota). Returns owned (release with choir_chunk_release). */
+/* The same from the memory of an env: it counts against the env's quota until the last release, on whatever
+ * thread and also after choir_env_free. To be called on the env's thread. What a peer can make a transport
+ * hold belongs here. OK · ERR_INVALID · ERR_NO_MEMORY (or over the quota). Returns owned (release with
+ * choir_chunk_release). */
 CHOIR_API int choir_env_chunk_new(choir_env *env, size_t len, choir_chunk **ret_chunk);
 
 /* Makes a chunk around the host's memory: `data` is kept until the last release, which calls

@@ -38,6 +38,9 @@ typedef struct choir_allocator {
 /* Where log lines go. `text` is borrowed for this call and has no newline. Must not call into the library. */
 typedef void choir_log_fn(void *ctx, uint32_t level, const char *area, choir_str text);
 
+/* Time of day in nanoseconds since 1970-01-01 00:00 UTC. */
+typedef uint64_t choir_wall_fn(void *ctx);
+
 /* Fills `out` with `len` unpredictable bytes. Anything but 0 means failure. */
 typedef int choir_random_fn(void *ctx, void *out, size_t len);
 
@@ -58,6 +61,10 @@ typedef struct choir_env_options {
      * because each object has limits of its own. A host that serves strangers sets this to what it can
      * spare. */
     uint64_t memory_quota;
+    /* wall: time of day, for layers that store times; NULL (the default): there is none. The core itself
+     * never asks. */
+    choir_wall_fn *wall;
+    void *wall_ctx;
 } choir_env_options;
 
 /* Fills in the defaults and writes exactly `size` bytes. Options structs only grow at the end, so the struct
@@ -77,6 +84,9 @@ CHOIR_API int choir_env_new(const choir_env_options *options, choir_env **ret_en
 
 /* Frees the environment and its pools. NULL is fine. */
 CHOIR_API void choir_env_free(choir_env *env);
+
+/* Time of day from the host's clock; 0 when it gave none. */
+CHOIR_API uint64_t choir_env_wall(const choir_env *env);
 
 /* Bytes held by everything under this environment now, and the number of allocator calls so far. */
 CHOIR_API uint64_t choir_env_memory(const choir_env *env);

@@ -16,6 +16,7 @@
 #define CHOIR_EVENT_H
 
 #include "choir/chunk.h"
+#include "choir/evidence.h"
 #include "choir/metadata.h"
 #include "choir/type.h"
 
@@ -25,7 +26,7 @@ extern "C" {
 
 /* The handshake is done: conn is the root connection, metadata the peer's. */
 #define CHOIR_EVENT_SESSION_ESTABLISHED 1u
-/* The link is gone; status and text say why. CLOSED follows. */
+/* The link is gone; status and text say why. RESUMED or CLOSED follows. */
 #define CHOIR_EVENT_SESSION_DETACHED 2u
 /* (T) The session is over: everything else has had its terminal event. status and text say why. */
 #define CHOIR_EVENT_SESSION_CLOSED 3u
@@ -35,22 +36,27 @@ extern "C" {
 #define CHOIR_EVENT_CONN_WRITABLE 5u
 /* (T) A call ended: outcome, value or payload, user_data. */
 #define CHOIR_EVENT_CALL_DONE 6u
-/* The peer wants something: method, value (decoded arguments), metadata. Answer with choir_reply and friends. */
+/* The peer wants something: method, value (decoded arguments), metadata. Answer with choir_reply and
+ * friends. */
 #define CHOIR_EVENT_REQUEST 7u
-/* The peer has cancelled the request and was told so; the handler should stop and must still drop or answer it. */
+/* The peer has cancelled the request and was told so; the handler should stop and must still drop or answer
+ * it. */
 #define CHOIR_EVENT_REQUEST_CANCELLED 8u
-/* (T) The request is over: answered, dropped, cancelled, or its connection ended; outcome tells which. */
+/* (T) The request is over: its answer has left (the link took its last byte), it was dropped or cancelled, or
+ * its connection ended first; outcome tells which. */
 #define CHOIR_EVENT_REQUEST_DONE 9u
 
 /* The peer answered choir_session_ping. Does not come when the link ends first. */
 #define CHOIR_EVENT_SESSION_PONG 10u
+/* A detached session has another link and goes on: calls and connections are as they were. */
+#define CHOIR_EVENT_SESSION_RESUMED 11u
 
 /* How a call ended. 0..8 are what the peer can say. */
 #define CHOIR_OUTCOME_OK             0u
 #define CHOIR_OUTCOME_USER_ERROR     1u
 #define CHOIR_OUTCOME_UNKNOWN_METHOD 2u
-#define CHOIR_OUTCOME_INVALID_PAYLOAD                                                                        \
-    3u /* the peer could not read our arguments, or we its answer: `status` tells which, text says what */
+/* The peer could not read our arguments, or we its answer: `status` tells which, `text` says what. */
+#define CHOIR_OUTCOME_INVALID_PAYLOAD   3u
 #define CHOIR_OUTCOME_CANCELLED         4u
 #define CHOIR_OUTCOME_CONNECTION_CLOSED 5u /* may or may not have run; status says why the link ended */
 #define CHOIR_OUTCOME_SESSION_SHUTDOWN  6u
@@ -68,34 +74,43 @@ struct choir_event;
 typedef void choir_call_fn(void *ctx, const struct choir_event *done);
 
 typedef struct choir_event {
+    size_t size;   /* of this struct in the library: members behind it are not there */
     uint32_t kind; /* CHOIR_EVENT_* */
-    /* status: a choir_status. DETACHED, CLOSED, CONN_CLOSED: why. CALL_DONE: why the link ended, or, with outcome
-     * INVALID_PAYLOAD, why the answer could not be read (the call ran); CHOIR_OK with that outcome means that the peer
-     * refused the arguments (the call did not run). */
+    /* status: a choir_status. DETACHED, CLOSED, CONN_CLOSED: why. CALL_DONE: why the link ended, or, with
+     * outcome INVALID_PAYLOAD, why the answer could not be read (the call ran); CHOIR_OK with that outcome
+     * means that the peer refused the arguments (the call did not run). */
     int32_t status;
-    choir_conn conn;              /* every event except DETACHED, CLOSED and PONG of the session */
+    choir_conn conn;              /* every event except DETACHED, RESUMED, CLOSED and PONG of the session */
     choir_call_id call;           /* CALL_DONE */
     choir_request_id request;     /* REQUEST, REQUEST_CANCELLED, REQUEST_DONE */
     void *user_data;              /* what was given with the call, or set on the request */
     const choir_service *service; /* of method; NULL when method is none */
     uint32_t method;              /* index in the service, or CHOIR_METHOD_NONE */
     uint32_t outcome;             /* CALL_DONE, REQUEST_DONE: CHOIR_OUTCOME_* */
-    /* value: decoded C value: the arguments of a REQUEST; the Ok or the error value of CALL_DONE (outcome OK or
-     * USER_ERROR). NULL when there is none. */
+    /* value: decoded C value: the arguments of a REQUEST; the Ok or the error value of CALL_DONE (outcome OK
+     * or USER_ERROR). NULL when there is none. */
     const void *value;
     /* payload: the bytes value was decoded from. */
     choir_bytes payload;
     choir_metadata metadata;
     choir_str text;          /* reason, for people */
     choir_call_fn *callback; /* CALL_DONE: what was given with the call */
-    /* unit, type: what describes value: the service's unit, or for a method that is CHOIR_METHOD_DYNAMIC one made from the
-     * peer's announcement, which lives as long as the session. NULL when there is no value. */
+    /* unit, type: what describes value: the service's unit, or for a method that is CHOIR_METHOD_DYNAMIC one
+     * made from the peer's announcement, which lives as long as the session. NULL when there is no value. */
     const choir_unit *unit;
     uint32_t type;
     uint32_t reserved; /* 0 */
+    /* method_id: REQUEST: on the wire; also of a method that `service` does not have. */
+    uint64_t method_id;
+    /* channel: which one an event is about; 0 is none. There are none yet. */
+    uint64_t channel;
+    /* deadline: REQUEST: when the caller stops waiting; CHOIR_TIME_NEVER when it did not say. */
+    choir_time deadline;
+    const choir_evidence *evidence; /* REQUEST, ESTABLISHED: about the peer; NULL when there is none */
 } choir_event;
 
-/* Is this the end of a call of that method, with that outcome? For generated code, which then knows the type of `value`. */
+/* Is this the end of a call of that method, with that outcome? For generated code, which then knows the type
+ * of `value`. */
 static inline bool choir_event_is(const choir_event *done, const choir_service *service, uint32_t method,
                                   uint32_t outcome) {
     return done->service == service && done->method == method && done->outcome == outcome;

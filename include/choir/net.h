@@ -88,7 +88,8 @@ typedef void choir_loop_timer_fn(void *ctx, choir_loop_timer *timer);
 
 /* OK · ERR_INVALID · ERR_NO_MEMORY · ERR_STATE (the loop is being freed). Returns owned (free with
  * choir_loop_timer_free; those that are left go with the loop, without a call). */
-CHOIR_API int choir_loop_timer_new(choir_loop *loop, choir_loop_timer_fn *fn, void *ctx, choir_loop_timer **ret_timer);
+CHOIR_API int choir_loop_timer_new(choir_loop *loop, choir_loop_timer_fn *fn, void *ctx,
+                                   choir_loop_timer **ret_timer);
 /* Has the function called once, at `at` or the first turn after it, instead of when it was set to before.
  * CHOIR_TIME_NEVER: not at all. A loop with a timer that is set is not idle. */
 CHOIR_API void choir_loop_timer_set(choir_loop_timer *timer, choir_time at);

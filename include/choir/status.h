@@ -58,7 +58,8 @@ extern "C" {
     X(ERR_LINK_LOST, -1012, "the link ended")                                                                \
     X(ERR_OUT_OF_MEMORY, -1013, "memory ran out in the middle of a message")                                 \
     X(ERR_SHUTDOWN, -1014, "we closed the session")                                                          \
-    X(ERR_NEWER_PEER, -1015, "the peer speaks vox 0.9 or later, which this protocol is not")
+    X(ERR_NEWER_PEER, -1015, "the peer speaks vox 0.9 or later, which this protocol is not")                 \
+    X(ERR_PEER_CLOSED, -1016, "the peer closed the connection")
 
 typedef enum choir_status {
 #define CHOIR_STATUS_ENUM(name, value, text) CHOIR_##name = (value),
@@ -66,11 +67,20 @@ typedef enum choir_status {
 #undef CHOIR_STATUS_ENUM
 } choir_status;
 
-/* A status below this line is fatal: it ends the object for which it was reported. */
+/* Layers above have numbers of their own: CHOIR_STATUS_OF(layer, code) with a layer from 1 to 99, which each
+ * of them fixes in its header, and codes on both sides of the same line as here. Their texts are theirs. */
+#define CHOIR_STATUS_RANGE           10000
+#define CHOIR_STATUS_OF(layer, code) ((code) - (layer)*CHOIR_STATUS_RANGE)
+static inline int choir_status_layer(int status) {
+    return -status / CHOIR_STATUS_RANGE;
+}
+
+/* A status at or below this line, in each layer's range, is fatal: it ends the object for which it was
+ * reported. */
 #define CHOIR_ERR_FATAL (-1000)
 
 static inline bool choir_status_is_fatal(int status) {
-    return status <= CHOIR_ERR_FATAL;
+    return status % CHOIR_STATUS_RANGE <= CHOIR_ERR_FATAL;
 }
 
 /* The name of a status, such as "ERR_BLOCKED", or "ERR_UNKNOWN". Returns borrowed (valid for ever). */

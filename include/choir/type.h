@@ -152,6 +152,9 @@ typedef struct choir_variant {
 /* The method can only be called. Its answer has whatever types the peer announces; `ok` and `err` are not
  * used. The CALL_DONE event says what its value is. */
 #define CHOIR_METHOD_DYNAMIC 4u
+/* Its values are not decoded here: a REQUEST or CALL_DONE has its payload only, and arguments and answers are
+ * given encoded (choir_call_options, choir_reply_options). For those who forward. */
+#define CHOIR_METHOD_RAW 8u
 
 typedef struct choir_method {
     uint32_t name;  /* string offset, as in the interface: echo_u64 */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Arena: a bump pointer over the owner's piece first and over blocks then.
  *
- * Blocks start at 1 KiB and grow fourfold up to CHOIRI_BLOCK_SIZE: many requests overflow by a little, few by much.
- * Something larger than a block gets one of its own, and the current block stays current. `used` counts whole blocks
- * with their headers, so the limit is on what is really held.
+ * Blocks start at 1 KiB and grow fourfold up to CHOIRI_BLOCK_SIZE: many requests overflow by a little, few by
+ * much. Something larger than a block gets one of its own, and the current block stays current. `used` counts
+ * whole blocks as they are allocated, with their headers: what is really held. The last block may exceed the
+ * limit by what its size is rounded up.
  */
 #include "base/arena.h"
 
@@ -29,7 +30,7 @@ void choiri_arena_free_blocks(choiri_arena *a) {
 }
 
 bool choiri_arena_is_full(const choiri_arena *a, size_t size) {
-    size_t left = a->limit - a->used;
+    size_t left = a->limit > a->used ? a->limit - a->used : 0;
     return left < sizeof(choiri_arena_block) || size > left - sizeof(choiri_arena_block);
 }
 
@@ -52,7 +53,7 @@ void *choiri_arena_grow(choiri_arena *a, size_t size) {
     block->size = total;
     block->next = a->blocks;
     a->blocks = block;
-    a->used += total;
+    a->used += choiri_obj_size(total);
     uint8_t *data = (uint8_t *)(block + 1);
     if (total <= CHOIRI_BLOCK_SIZE) {
         a->pos = data + size;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* BLAKE3 from its specification, in portable C: one compression at a time, no vectors. What is hashed here are
- * method names and type descriptions, at most some kilobytes.
+/* BLAKE3 from its specification, in portable C: one compression at a time, no vectors. What is hashed here
+ * are method names and type descriptions, at most some kilobytes.
  *
- * The input is a row of chunks of 1024 bytes, the leaves of a binary tree. The state holds the chunk being filled
- * and, on the stack, the chaining values of the finished subtrees to its left: one for each bit that is set in the
- * number of finished chunks, largest subtree first. A chunk or block is compressed only when a byte after it
- * arrives, because the very last one is compressed with other flags.
+ * The input is a row of chunks of 1024 bytes, the leaves of a binary tree. The state holds the chunk being
+ * filled and, on the stack, the chaining values of the finished subtrees to its left: one for each bit that
+ * is set in the number of finished chunks, largest subtree first. A chunk or block is compressed only when a
+ * byte after it arrives, because the very last one is compressed with other flags.
  */
 #include "base/blake3.h"
 
@@ -149,8 +149,8 @@ void choiri_blake3_init_derive(choiri_blake3 *h, const char *context, size_t len
     init(h, words, FLAG_DERIVE_MATERIAL);
 }
 
-/* The current chunk is full and not the last: its value goes on the stack, together with every subtree that it
- * completes. There are as many of those as the new number of chunks has zero bits at its end. */
+/* The current chunk is full and not the last: its value goes on the stack, together with every subtree that
+ * it completes. There are as many of those as the new number of chunks has zero bits at its end. */
 static void finish_chunk(choiri_blake3 *h) {
     uint32_t cv[8];
     node n = chunk_node(h);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Token bucket. A token is 10^9 parts, so a nanosecond brings `per_second` parts and nothing is ever rounded. All tokens
- * of the largest burst, and the same as a debt, fit: 2 * 2^32 * 10^9 < 2^63. A clock that goes back brings nothing and
- * takes nothing. */
+/* Token bucket. A token is 10^9 parts, so a nanosecond brings `per_second` parts and nothing is ever rounded.
+ * All tokens of the largest burst fit: 2^32 * 10^9 < 2^63. A clock that goes back brings nothing and takes
+ * nothing. */
 #include "base/bucket.h"
 
 #include "base/time.h"
@@ -36,9 +36,8 @@ bool choiri_bucket_take(choiri_bucket *b, choir_time now) {
     return true;
 }
 
-void choiri_bucket_charge(choiri_bucket *b, choir_time now) {
-    refill(b, now);
-    b->level = b->level - TOKEN > -full(b) ? b->level - TOKEN : -full(b);
+void choiri_bucket_give(choiri_bucket *b) {
+    b->level = full(b) - b->level > TOKEN ? b->level + TOKEN : full(b);
 }
 
 bool choiri_bucket_has(const choiri_bucket *b, choir_time now) {

@@ -6,8 +6,8 @@
 #include "choir/chunk.h"
 #include "choir/env.h"
 
-/* Chunks kept for reuse: so many of each of these sizes. They are for frames that straddle two reads, which one link after
- * the other has, so a few serve all; larger frames have a buffer of their own. */
+/* Chunks kept for reuse: so many of each of these sizes. They are for frames that straddle two reads, which
+ * one link after the other has, so a few serve all; larger frames have a buffer of their own. */
 #define CHOIRI_SPARE_CLASSES 2u
 #define CHOIRI_SPARE_SMALL   4096u
 #define CHOIRI_SPARE_LARGE   32768u
@@ -18,12 +18,13 @@ typedef struct choiri_spares {
     uint32_t counts[CHOIRI_SPARE_CLASSES];
 } choiri_spares;
 
-/* A chunk whose memory counts against the env until its last release, on whatever thread and however late: also
- * after choir_env_free (see chunk.c). To be called on the env's own thread. OK or ERR_NO_MEMORY. */
+/* A chunk whose memory counts against the env until its last release, on whatever thread and however late:
+ * also after choir_env_free (see chunk.c). To be called on the env's own thread. OK or ERR_NO_MEMORY. */
 int choiri_chunk_new(choir_env *env, size_t len, choir_chunk **ret_chunk);
 /* The same with at least `len` bytes, from the spares if there is one. */
 int choiri_chunk_take(choir_env *env, size_t len, choir_chunk **ret_chunk);
-/* Releases a chunk of choiri_chunk_take, on the env's thread: becomes a spare if nobody else holds it. NULL is fine. */
+/* Releases a chunk of choiri_chunk_take, on the env's thread: becomes a spare if nobody else holds it. NULL
+ * is fine. */
 void choiri_chunk_give(choir_env *env, choir_chunk *chunk);
 void choiri_chunk_drop_spares(choir_env *env);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Zeroes a struct of constant size on a hot path: in pieces that compilers turn into a few vector stores. The whole at
- * once becomes a string instruction or a call, whose start alone takes longer; the barriers keep the pieces apart. */
+/* Zeroes a struct of constant size on a hot path: in pieces that compilers turn into a few vector stores. The
+ * whole at once becomes a string instruction or a call, whose start alone takes longer; the barriers keep the
+ * pieces apart. */
 #ifndef CHOIRI_CLEAR_H
 #define CHOIRI_CLEAR_H
 

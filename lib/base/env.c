@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The environment: what the host gave, and every allocation counted.
  *
- * Invariants: memory + shared_memory is what the allocator handed out and did not get back, and never exceeds the
- * quota (if there is one) through an allocation of ours. The quota is checked before the allocator is asked, so a
- * full quota costs no call. Everything but shared_memory belongs to the env's thread.
+ * Invariants: memory + shared_memory is what the allocator handed out and did not get back, and never exceeds
+ * the quota (if there is one) through an allocation of ours. The quota is checked before the allocator is
+ * asked, so a full quota costs no call. Everything but shared_memory belongs to the env's thread.
  */
 #include "base/env.h"
 
@@ -39,6 +39,8 @@ int choir_env_new(const choir_env_options *options, choir_env **ret_env) {
     env->random_ctx = o.random_ctx;
     env->log = o.log;
     env->log_ctx = o.log_ctx;
+    env->wall = o.wall;
+    env->wall_ctx = o.wall_ctx;
     env->log_level = o.log_level;
     env->quota = o.memory_quota;
     env->allocations = 1;
@@ -68,6 +70,10 @@ void choiri_env_unshare(choir_env *env, size_t size) {
 
 uint64_t choir_env_memory(const choir_env *env) {
     return env->memory + atomic_load_explicit(&env->shared_memory, memory_order_relaxed);
+}
+
+uint64_t choir_env_wall(const choir_env *env) {
+    return env && env->wall ? env->wall(env->wall_ctx) : 0;
 }
 
 uint64_t choir_env_allocations(const choir_env *env) {

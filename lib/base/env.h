@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The environment's inside: counted allocation, under one quota. Every allocation of the core goes through choiri_alloc and
- * friends, or through the object pools (base/pool.h), so the quota and the count are true. */
+/* The environment's inside: counted allocation, under one quota. Every allocation of the core goes through
+ * choiri_alloc and friends, or through the object pools (base/pool.h), so the quota and the count are
+ * true. */
 #ifndef CHOIRI_BASE_ENV_H
 #define CHOIRI_BASE_ENV_H
 
@@ -16,16 +17,19 @@ struct choir_env {
     void *random_ctx;
     choir_log_fn *log;
     void *log_ctx;
+    choir_wall_fn *wall;
+    void *wall_ctx;
     uint32_t log_level;
     uint32_t objects; /* sessions and attachments alive, asserted 0 at free */
     uint64_t memory;  /* bytes held now, without this struct and without chunks */
-    /* Bytes of the chunks made by choiri_chunk_new, which any thread may release, plus the size of this struct
-     * until choir_env_free. Who brings it to 0 frees the struct: a chunk may outlive its env. */
+    /* Bytes of the chunks made by choiri_chunk_new, which any thread may release, plus the size of this
+     * struct until choir_env_free. Who brings it to 0 frees the struct: a chunk may outlive its env. */
     _Atomic size_t shared_memory;
     uint64_t quota;       /* of both together; 0 is none */
     uint64_t allocations; /* alloc and realloc calls so far */
     choiri_pool pool;
     choiri_spares spares;
+    void *profiles; /* session layer: what connections of one kind share (lib/session/hot.c) */
     void *services; /* schema layer: services prepared once per env (lib/schema/service.h) */
     void (*services_free)(choir_env *env, void *services); /* set by the schema layer with `services` */
 };

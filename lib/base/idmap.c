@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Map of request ids. Invariant: an id is in the ring, at the place its low bits say, or in `rest`, never in both. */
+/* Map of request ids. Invariant: an id is in the ring, at the place its low bits say, or in `rest`, never in
+ * both. */
 #include "base/idmap.h"
 
 #include "base/assert.h"

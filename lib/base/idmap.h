@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Map from wire ids, of one parity or both, to pointers.
  *
- * Ids are given out in sequence, so the low bits of live ones hardly ever meet: a ring indexed by them needs no hash. It has
- * at least twice as many places as live ids, so n ids in sequence of one parity, 2n wide, do not meet, and the two
- * parities never do. An id whose place is taken (a very old request, or a peer that chooses ids to collide) goes to a keyed
- * hash map instead, so nobody can make a lookup long. Ring and map grow with the number of live ids only. */
+ * Ids are given out in sequence, so the low bits of live ones hardly ever meet: a ring indexed by them needs
+ * no hash. It has at least twice as many places as live ids, so n ids in sequence of one parity, 2n wide, do
+ * not meet, and the two parities never do. An id whose place is taken (a very old request, or a peer that
+ * chooses ids to collide) goes to a keyed hash map instead, so nobody can make a lookup long. Ring and map
+ * grow with the number of live ids only. */
 #ifndef CHOIRI_IDMAP_H
 #define CHOIRI_IDMAP_H
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Hash map with linear probing.
  *
- * Invariant: no free entry lies between an entry's home (its hash) and its place, so a search ends at the first free
- * one. A removal keeps that by moving later entries of the run back into the hole, for which it hashes them again;
- * at most half of the entries are used, so that a run is short (2.5 steps to its end on average).
- * Rejected: storing the hash beside each entry. It saves about one hash per removal and costs half again the memory.
+ * Invariant: no free entry lies between an entry's home (its hash) and its place, so a search ends at the
+ * first free one. A removal keeps that by moving later entries of the run back into the hole, for which it
+ * hashes them again; at most half of the entries are used, so that a run is short (2.5 steps to its end on
+ * average). Rejected: storing the hash beside each entry. It saves about one hash per removal and costs half
+ * again the memory.
  */
 #include "base/map.h"
 

@@ -20,6 +20,10 @@ typedef struct choiri_map {
 
 void choiri_map_init(choiri_map *m, choir_env *env, const uint64_t seed[2]);
 void choiri_map_deinit(choiri_map *m);
+/* Memory that it holds, for accounts. */
+static inline size_t choiri_map_held(const choiri_map *m) {
+    return m->entries ? choiri_obj_size(m->cap * sizeof *m->entries) : 0;
+}
 /* NULL when absent. */
 void *choiri_map_get(const choiri_map *m, uint64_t key);
 /* Adds a key that is absent (asserted); value not NULL. OK or ERR_NO_MEMORY (nothing changed). */

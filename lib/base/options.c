@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The one place that knows how options structs grow (base/options.h). Rejected: a version number per struct, which
- * needs a table of old sizes for each of them; the size says the same and is filled by the init function. */
+/* The one place that knows how options structs grow (base/options.h). Rejected: a version number per struct,
+ * which needs a table of old sizes for each of them; the size says the same and is filled by the init
+ * function. */
 #include "base/options.h"
 
 #include "base/assert.h"
@@ -8,8 +9,8 @@
 
 #include <string.h>
 
-/* No options struct comes near it: a larger number is a struct that was never initialised, and looking for unknown
- * bytes would then read memory that is not the caller's. */
+/* No options struct comes near it: a larger number is a struct that was never initialised, and looking for
+ * unknown bytes would then read memory that is not the caller's. */
 #define SIZE_PLAUSIBLE 4096u
 
 int choiri_options_copy(void *dst, size_t dst_size, const void *src) {

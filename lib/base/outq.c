@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Output queue.
  *
- * Invariants: q->bytes is the sum of end - pos over all segments. While it is 0 the queue holds no segment, except
- * one that was reserved and not yet committed to or rolled back. A block that is still empty, and was too small for
- * what was reserved next, may lie between others: peek and consume pass over it. q->held is the sum of the segments'; a
- * segment is charged its object, and its chunk unless the one before it, which is charged too, has the same.
- * Rejected: splitting a block in two around a retained chunk, so that the rest of the block is used after it. It
- * needs a count of owners per block; a small block after each chunk wastes less than the chunk's size.
+ * Invariants: q->bytes is the sum of end - pos over all segments. While it is 0 the queue holds no segment,
+ * except one that was reserved and not yet committed to or rolled back. A block that is still empty, and was
+ * too small for what was reserved next, may lie between others: peek and consume pass over it. q->held is the
+ * sum of the segments'; a segment is charged its object, and its chunk unless the one before it, which is
+ * charged too, has the same. Rejected: splitting a block in two around a retained chunk, so that the rest of
+ * the block is used after it. It needs a count of owners per block; a small block after each chunk wastes
+ * less than the chunk's size.
  */
 #include "base/outq.h"
 
@@ -153,7 +154,8 @@ static piece piece_of(const choiri_outq_seg *seg, uint64_t left) {
     return seg->chunk && left >= CHOIRI_OUTQ_MOVE_MIN ? SPLICED : COPIED;
 }
 
-/* Makes the blocks and spans that a transfer of `left` bytes needs, in their order: nothing after this can fail. */
+/* Makes the blocks and spans that a transfer of `left` bytes needs, in their order: nothing after this can
+ * fail. */
 static bool prepare(const choiri_outq *to, const choiri_outq *from, uint64_t left, choiri_outq *fresh) {
     const choiri_outq_seg *tail = to->tail;
     size_t room = room_of(tail);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Output queue: an ordered run of bytes in pooled blocks and retained chunks, taken out by peek and consume.
  *
- * Small writes are copied together into blocks of up to CHOIRI_BLOCK_SIZE, large spans are retained: 64 segments
- * cost more to write than copying 64 small frames into one. The queue does not know frames; the attachment
- * keeps each frame's first bytes contiguous by reserving them in one go.
- * A producer writes between mark and commit-or-rollback, so a message that failed half-way leaves no bytes.
+ * Small writes are copied together into blocks of up to CHOIRI_BLOCK_SIZE, large spans are retained: 64
+ * segments cost more to write than copying 64 small frames into one. The queue does not know frames; the
+ * attachment keeps each frame's first bytes contiguous by reserving them in one go. A producer writes between
+ * mark and commit-or-rollback, so a message that failed half-way leaves no bytes.
  *
- * Frames move from queue to queue (choiri_outq_transfer). What is below CHOIRI_OUTQ_MOVE_MIN is copied then, so that the
- * target stays short; what is above moves with its block. For that a producer seals its queue behind each frame of
- * CHOIRI_OUTQ_MOVE_MIN bytes or more: such a frame then never shares a block with a younger one, and a transfer
- * of one frame copies no run of that length.
+ * Frames move from queue to queue (choiri_outq_transfer). What is below CHOIRI_OUTQ_MOVE_MIN is copied then,
+ * so that the target stays short; what is above moves with its block. For that a producer seals its queue
+ * behind each frame of CHOIRI_OUTQ_MOVE_MIN bytes or more: such a frame then never shares a block with a
+ * younger one, and a transfer of one frame copies no run of that length.
  */
 #ifndef CHOIRI_OUTQ_H
 #define CHOIRI_OUTQ_H
@@ -39,8 +39,7 @@ typedef struct choiri_outq {
     choir_env *env;
     choiri_outq_seg *head, *tail; /* oldest, newest */
     uint64_t bytes;               /* committed and not consumed */
-    uint64_t
-        held; /* memory: blocks as allocated, chunks as a whole, once for segments of one chunk in a row */
+    uint64_t held; /* memory: blocks as allocated, chunks whole, once for segments of one chunk in a row */
 } choiri_outq;
 
 typedef struct choiri_outq_mark {
@@ -55,9 +54,10 @@ void choiri_outq_deinit(choiri_outq *q);
 /* The slow half of reserve: a new block at the tail. */
 uint8_t *choiri_outq_grow(choiri_outq *q, size_t min, size_t *ret_room);
 
-/* At least `min` (up to CHOIRI_BLOCK_SIZE - 64 from the pool, more from the allocator; not 0) contiguous bytes at
- * the tail; *ret_room tells how many there really are. NULL when memory is out. Nothing is queued yet. The bytes
- * stay where they are until they are consumed or rolled back; no consume between this and commit. */
+/* At least `min` (up to CHOIRI_BLOCK_SIZE - 64 from the pool, more from the allocator; not 0) contiguous
+ * bytes at the tail; *ret_room tells how many there really are. NULL when memory is out. Nothing is queued
+ * yet. The bytes stay where they are until they are consumed or rolled back; no consume between this and
+ * commit. */
 static inline uint8_t *choiri_outq_reserve(choiri_outq *q, size_t min, size_t *ret_room) {
     choiri_outq_seg *tail = q->tail;
     if (__builtin_expect(!tail || (size_t)(tail->limit - tail->end) < min, 0))
@@ -82,9 +82,10 @@ bool choiri_outq_splice(choiri_outq *q, choir_chunk *chunk, const uint8_t *data,
 
 /* Hands all bytes of `from` over to the end of `q` (same env) without copying; `from` is empty afterwards. */
 void choiri_outq_move(choiri_outq *q, choiri_outq *from);
-/* Moves the oldest `len` bytes (at most from->bytes) to the end of `to` (same env). A segment that is covered whole and is a
- * chunk or has CHOIRI_OUTQ_MOVE_MIN bytes moves; so many bytes at the beginning of a chunk are spliced; the rest is copied,
- * each run in one piece. Not between mark and commit of either queue. false when memory is out (nothing changed). */
+/* Moves the oldest `len` bytes (at most from->bytes) to the end of `to` (same env). A segment that is covered
+ * whole and is a chunk or has CHOIRI_OUTQ_MOVE_MIN bytes moves; so many bytes at the beginning of a chunk are
+ * spliced; the rest is copied, each run in one piece. Not between mark and commit of either queue. false when
+ * memory is out (nothing changed). */
 bool choiri_outq_transfer(choiri_outq *to, choiri_outq *from, uint64_t len);
 
 /* Undo: everything queued since the mark goes away. Only before any consume. */
@@ -94,12 +95,13 @@ static inline choiri_outq_mark choiri_outq_get_mark(const choiri_outq *q) {
 }
 void choiri_outq_rollback(choiri_outq *q, choiri_outq_mark mark);
 
-/* Fills up to `max` segments with queued bytes from offset `skip`, in order, at most `limit` bytes altogether;
- * returns how many segments. Pointers live until the next call that is not consume. */
+/* Fills up to `max` segments with queued bytes from offset `skip`, in order, at most `limit` bytes
+ * altogether; returns how many segments. Pointers live until the next call that is not consume. */
 size_t choiri_outq_peek(const choiri_outq *q, size_t skip, uint64_t limit, choir_iov *iov, size_t max);
 /* Copies up to `len` queued bytes from offset `skip`; returns how many there were. They stay in the queue. */
 size_t choiri_outq_copy(const choiri_outq *q, size_t skip, void *out, size_t len);
-/* Copies the oldest `len` bytes, at least one and no more than there are. With a constant `len` that is a load. */
+/* Copies the oldest `len` bytes, at least one and no more than there are. With a constant `len` that is a
+ * load. */
 static inline void choiri_outq_front(const choiri_outq *q, void *out, size_t len) {
     CHOIRI_ASSERT(len > 0 && len <= q->bytes);
     if (__builtin_expect((size_t)(q->head->end - q->head->pos) >= len, 1))
@@ -107,10 +109,11 @@ static inline void choiri_outq_front(const choiri_outq *q, void *out, size_t len
     else
         choiri_outq_copy(q, 0, out, len);
 }
-/* Makes the oldest `len` bytes (at most q->bytes) one contiguous segment. false when memory is out (nothing changed). */
+/* Makes the oldest `len` bytes (at most q->bytes) one contiguous segment. false when memory is out (nothing
+ * changed). */
 bool choiri_outq_flatten(choiri_outq *q, size_t len);
-/* Drops the oldest `len` bytes (at most q->bytes). Blocks that become empty go back to the pool; an empty queue
- * holds nothing. */
+/* Drops the oldest `len` bytes (at most q->bytes). Blocks that become empty go back to the pool; an empty
+ * queue holds nothing. */
 void choiri_outq_consume(choiri_outq *q, uint64_t len);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Object pools: a free list per size class, so that a call in the steady state allocates nothing.
  *
- * Small classes (up to 1 KiB) are carved out of slabs of about 4 KiB, which stay until the env is freed: what the
- * peak needed once, it may need again. Larger classes are single allocations; a bounded number of them is kept for
- * reuse. Free lists are last in, first out: what was freed last is still in the cache.
- * Rejected: giving empty slabs back. It needs a count per slab and a way from an object to its slab on every free,
- * to win back at most the peak of the small objects.
+ * Small classes (up to 1 KiB) are carved out of slabs of about 4 KiB, which stay until the env is freed: what
+ * the peak needed once, it may need again. Larger classes are single allocations; a bounded number of them is
+ * kept for reuse. Free lists are last in, first out: what was freed last is still in the cache. Rejected:
+ * giving empty slabs back. It needs a count per slab and a way from an object to its slab on every free, to
+ * win back at most the peak of the small objects.
  *
  * CHOIRI_POOLS=0 sends each object to the allocator, for sanitizers.
  */
@@ -29,8 +29,8 @@ size_t choiri_obj_size(size_t size) {
 
 #define SLAB_BYTES   4096u
 #define SLAB_CLASSES 5u
-/* Blocks kept per large class: 4 MiB of output blocks, what 256 sessions that all write in one turn of a loop need.
- * Beyond that, one allocation for each 16 KiB is little beside writing them. */
+/* Blocks kept per large class: 4 MiB of output blocks, what 256 sessions that all write in one turn of a loop
+ * need. Beyond that, one allocation for each 16 KiB is little beside writing them. */
 #define KEEP_MAX 256u
 
 struct choiri_free_obj {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Object pools, from which all layers draw: freed objects are kept in size classes, so that the steady state of a call
- * allocates nothing. Pools can be compiled out (-Dpools=false), so that sanitizers see every object. */
+/* Object pools, from which all layers draw: freed objects are kept in size classes, so that the steady state
+ * of a call allocates nothing. Pools can be compiled out (-Dpools=false), so that sanitizers see every
+ * object. */
 #ifndef CHOIRI_POOL_H
 #define CHOIRI_POOL_H
 
@@ -30,12 +31,13 @@ typedef struct choiri_pool {
 /* Objects up to CHOIRI_OBJ_MAX bytes from the pools, uninitialised; larger ones go to choiri_alloc.
  * Free with the same size. */
 void *choiri_obj_alloc(choir_env *env, size_t size);
-/* What an object of `size` bytes occupies, for accounts of what somebody holds: the same with and without pools. */
+/* What an object of `size` bytes occupies, for accounts of what somebody holds: the same with and without
+ * pools. */
 size_t choiri_obj_size(size_t size);
 void choiri_obj_free(choir_env *env, void *ptr, size_t size);
 
-/* The pools' part of choir_env_free, and of making room when the quota is full: single blocks kept for reuse go
- * back to the allocator. */
+/* The pools' part of choir_env_free, and of making room when the quota is full: single blocks kept for reuse
+ * go back to the allocator. */
 void choiri_pool_deinit(choir_env *env);
 void choiri_pool_trim(choir_env *env);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* SipHash-1-3 (Aumasson and Bernstein) for the one message length that is needed: one round for the key, one for the
- * final block, which holds the length 8 in its top byte, and three to finish. One round instead of two is enough
- * for a table: only collisions matter, and the hash is never shown to anybody. */
+/* SipHash-1-3 (Aumasson and Bernstein) for the one message length that is needed: one round for the key, one
+ * for the final block, which holds the length 8 in its top byte, and three to finish. One round instead of
+ * two is enough for a table: only collisions matter, and the hash is never shown to anybody. */
 #include "base/siphash.h"
 
 static inline uint64_t rotl(uint64_t v, unsigned n) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Handle table: an array of slots and a free list through it, last freed first used.
  *
- * A slot gives out the generations gen_start, gen_start + 1, ... and passes over 0 when the number wraps. The one that
- * would come out as gen_start again is not given: the slot then stays empty for ever (16 bytes lost after 2^32 - 1
- * uses). So no handle is ever given twice, and a free slot, whose obj is NULL, answers nobody.
+ * A slot gives out the generations gen_start, gen_start + 1, ... and passes over 0 when the number wraps. The
+ * one that would come out as gen_start again is not given: the slot then stays empty for ever (16 bytes lost
+ * after 2^32 - 1 uses). So no handle is ever given twice, and a free slot, whose obj is NULL, answers nobody.
  */
 #include "base/table.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* BLAKE3 against the official vectors (conformance/vectors/blake3): all three modes, in one piece, byte by byte, in
- * random pieces and for output of every length. */
+/* BLAKE3 against the official vectors (conformance/vectors/blake3): all three modes, in one piece, byte by
+ * byte, in random pieces and for output of every length. */
 #include "base/blake3.h"
 
 #include <criterion/criterion.h>

@@ -137,7 +137,6 @@ Test(chunk, of_the_env_is_bounded_by_its_quota) {
     cr_assert_eq(alloc.bytes, 0);
 }
 
-
 Test(chunk, outlives_its_env) {
     test_alloc alloc = {0};
     choir_env *env = test_env(&alloc);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Map of request ids: against a naive model, with sequential, colliding and extreme ids, and failing allocation. */
+/* Map of request ids: against a naive model, with sequential, colliding and extreme ids, and failing
+ * allocation. */
 #include "base/idmap.h"
 #include "testing/alloc.h"
 

@@ -45,7 +45,8 @@ Test(map, any_key) {
     cr_assert_eq(alloc.bytes, 0);
 }
 
-/* A run of keys that all want the same entry at the end of the array, so that it wraps; removed in every order. */
+/* A run of keys that all want the same entry at the end of the array, so that it wraps; removed in every
+ * order. */
 Test(map, wrapped_runs) {
     test_alloc alloc = {0};
     choir_env *env = test_env(&alloc);

@@ -424,8 +424,8 @@ static bool has_bytes_at(const choiri_outq *q, const uint8_t *pos) {
     return false;
 }
 
-/* The promise of the header: a producer that seals behind frames of 4,096 bytes and more, and a transfer of a frame at a
- * time: each segment of such a frame with 4,096 bytes or more is where it was. */
+/* The promise of the header: a producer that seals behind frames of 4,096 bytes and more, and a transfer of a
+ * frame at a time: each segment of such a frame with 4,096 bytes or more is where it was. */
 Test(outq, transfer_of_sealed_frames_copies_no_run_of_4096_bytes) {
     static const size_t sizes[] = {30, 3000, 4095, 4096, 5000, 12000, 16000, 40000, 100000};
     static uint8_t bytes[100000];
@@ -534,7 +534,8 @@ Test(outq, transfer_with_failing_allocation_changes_nothing) {
         choiri_outq_init(&to, f.env);
         cr_assert_eq(choiri_chunk_new(f.env, 50000, &chunk), CHOIR_OK);
         memcpy(choir_chunk_data(chunk), bytes, sizeof bytes);
-        /* Room for one run at the target; then copied, moved, copied behind what moved, and a piece of a chunk. */
+        /* Room for one run at the target; then copied, moved, copied behind what moved, and a piece of a
+         * chunk. */
         put(&to, bytes, 500);
         for (int i = 0; i < 3; i++) {
             put(&f.q, bytes + i, 3000);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* SipHash-1-3 of 8 bytes. Expected numbers come from an implementation in another language that reproduces the
- * SipHash-2-4 vector of the paper; the last one is also CPython's hash(b"\1\0\0\0\0\0\0\0") without a seed. */
+/* SipHash-1-3 of 8 bytes. Expected numbers come from an implementation in another language that reproduces
+ * the SipHash-2-4 vector of the paper; the last one is also CPython's hash(b"\1\0\0\0\0\0\0\0") without a
+ * seed. */
 #include "base/siphash.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Timers: against a list of deadlines that is searched from end to end, and heaps of shapes that a peer could make. */
+/* Timers: against a list of deadlines that is searched from end to end, and heaps of shapes that a peer could
+ * make. */
 #include "base/timer.h"
 
 #include <criterion/criterion.h>
@@ -244,8 +245,8 @@ static void pop_all(choiri_timers *h, size_t expected) {
     cr_assert_eq(fired, expected);
 }
 
-/* A chain of children, a root with all the others as children, and both by halves: nothing recurses or becomes
- * quadratic. */
+/* A chain of children, a root with all the others as children, and both by halves: nothing recurses or
+ * becomes quadratic. */
 Test(timer, shapes_that_a_peer_can_make) {
     for (int shape = 0; shape < 4; shape++) {
         choiri_timers h = {0};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Text builder: every function appends through `append`, which keeps the three rules: NUL-terminated, never longer
- * than the array, and once cut nothing more is added (a later short piece after a gap would mislead). */
+/* Text builder: every function appends through `append`, which keeps the three rules: NUL-terminated, never
+ * longer than the array, and once cut nothing more is added (a later short piece after a gap would
+ * mislead). */
 #include "base/text.h"
 
 #include <string.h>
@@ -71,4 +72,15 @@ choiri_text *choiri_text_quoted(choiri_text *t, choir_bytes b, size_t max) {
     }
     append(t, "\"", 1);
     return b.len > max ? append(t, "...", 3) : t; /* outside the quotes: the three dots are not the peer's */
+}
+
+choir_str choiri_text_keep(choir_env *env, const choiri_text *t) {
+    char *copy = t->len > 0 ? choiri_alloc(env, t->len) : NULL;
+    if (!copy) return (choir_str){NULL, 0};
+    memcpy(copy, t->data, t->len);
+    return (choir_str){copy, t->len};
+}
+
+void choiri_text_release(choir_env *env, choir_str kept) {
+    choiri_free(env, (void *)(uintptr_t)kept.data, kept.len);
 }

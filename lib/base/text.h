@@ -4,7 +4,7 @@
 #ifndef CHOIRI_TEXT_H
 #define CHOIRI_TEXT_H
 
-#include "choir/base.h"
+#include "base/env.h"
 
 typedef struct choiri_text {
     size_t len;
@@ -20,6 +20,10 @@ choiri_text *choiri_text_u64(choiri_text *t, uint64_t v);
 choiri_text *choiri_text_hex(choiri_text *t, uint64_t v);
 /* "..." around at most `max` bytes, unprintable ones as \xNN */
 choiri_text *choiri_text_quoted(choiri_text *t, choir_bytes b, size_t max);
+/* A copy of exactly its length, for what is kept: data is NULL without memory, or when there is no text. */
+choir_str choiri_text_keep(choir_env *env, const choiri_text *t);
+/* Of choiri_text_keep. */
+void choiri_text_release(choir_env *env, choir_str kept);
 static inline choir_str choiri_text_get(const choiri_text *t) {
     return (choir_str){t->data, t->len};
 }

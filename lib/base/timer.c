@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The pairing heap.
  *
- * Invariants: a timer comes after its parent; the root has neither parent nor sibling; `deadline` tells whether a timer
- * is in the heap. Deadline and order are never equal for two timers, so the order of firing depends on nothing else.
- * While a pass runs, what it has yet to pop was armed before it, and what is armed during it is not earlier than its
- * time: the latter comes after all of the former, and the first timer armed during the pass ends it.
+ * Invariants: a timer comes after its parent; the root has neither parent nor sibling; `deadline` tells
+ * whether a timer is in the heap. Deadline and order are never equal for two timers, so the order of firing
+ * depends on nothing else. While a pass runs, what it has yet to pop was armed before it, and what is armed
+ * during it is not earlier than its time: the latter comes after all of the former, and the first timer armed
+ * during the pass ends it.
  *
- * A peer can choose deadlines, and with them the heap's shape, so nothing here recurses: a chain of a million children
- * takes no more stack than one.
- * Rejected: a hierarchical wheel (7 KiB per session, deadlines rounded up to ticks) and a binary heap in an array (arming
- * can fail). */
+ * A peer can choose deadlines, and with them the heap's shape, so nothing here recurses: a chain of a million
+ * children takes no more stack than one. Rejected: a hierarchical wheel (7 KiB per session, deadlines rounded
+ * up to ticks) and a binary heap in an array (arming can fail). */
 #include "base/timer.h"
 
 #define ORDER_MAX ((UINT64_C(1) << 56) - 1) /* out of reach: two years of arming once per nanosecond */
@@ -29,7 +29,8 @@ static choiri_timer *meld(choiri_timer *a, choiri_timer *b) {
     return parent;
 }
 
-/* All siblings become one heap, in two passes: pairs from left to right, stacked by `next`, then the pairs from the top. */
+/* All siblings become one heap, in two passes: pairs from left to right, stacked by `next`, then the pairs
+ * from the top. */
 static choiri_timer *meld_all(choiri_timer *list) {
     choiri_timer *pairs = NULL, *root = NULL;
     while (list) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Timers: an intrusive pairing heap. A timer fires at the first pass at or after its deadline, never before it, and
- * equal deadlines fire in the order in which they were armed. Nothing is ever allocated, so arming cannot fail.
+/* Timers: an intrusive pairing heap. A timer fires at the first pass at or after its deadline, never before
+ * it, and equal deadlines fire in the order in which they were armed. Nothing is ever allocated, so arming
+ * cannot fail.
  *
- * Finding the next deadline and arming take a fixed number of steps, cancelling and popping O(log n) amortised, and so
- * does arming anew (O(1) for a timer without children, as most are). */
+ * Finding the next deadline and arming take a fixed number of steps, cancelling and popping O(log n)
+ * amortised, and so does arming anew (O(1) for a timer without children, as most are). */
 #ifndef CHOIRI_TIMER_H
 #define CHOIRI_TIMER_H
 
@@ -33,7 +34,8 @@ static inline void choiri_timer_init(choiri_timer *t, uint8_t owner) {
 static inline bool choiri_timer_is_armed(const choiri_timer *t) {
     return t->deadline != CHOIR_TIME_NEVER;
 }
-/* Arms, or arms anew. A deadline before the latest pass counts as the time of that pass; CHOIR_TIME_NEVER disarms. */
+/* Arms, or arms anew. A deadline before the latest pass counts as the time of that pass; CHOIR_TIME_NEVER
+ * disarms. */
 void choiri_timers_arm(choiri_timers *h, choiri_timer *t, choir_time deadline);
 /* Harmless when not armed. */
 void choiri_timers_cancel(choiri_timers *h, choiri_timer *t);

@@ -35,7 +35,8 @@ void choiri_framer_deinit(choiri_framer *f);
  * delivered. */
 int choiri_framer_feed(choiri_framer *f, choir_bytes input, choir_chunk *chunk, size_t *ret_used,
                        bool *ret_done, choiri_frame *ret_frame);
-/* The payload handed out last is not needed any more: lets go of its buffer, so that an idle link holds none. */
+/* The payload handed out last is not needed any more: lets go of its buffer, so that an idle link holds
+ * none. */
 void choiri_framer_drop(choiri_framer *f);
 /* True between the first byte of a frame and its last. */
 static inline bool choiri_framer_is_partial(const choiri_framer *f) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages as msgpack. rule: msgpack.message (docs/protocol/msgpack.md)
  *
- * Reading is driven by two tables: the members that there are, and the variants with the members they may and must have.
- * A member that is not known is skipped, one that comes twice is an error, and empty metadata and schemas may be left out.
- * Rejected: the type tables of the schema layer, for the reason that message.c gives. */
+ * Reading is driven by two tables: the members that there are, and the variants with the members they may and
+ * must have. A member that is not known is skipped, one that comes twice is an error, and empty metadata and
+ * schemas may be left out. Rejected: the type tables of the schema layer, for the reason that message.c
+ * gives. */
 #include "protocol/message_msgpack.h"
 
 #include "base/assert.h"

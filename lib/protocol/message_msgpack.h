@@ -2,7 +2,7 @@
 /* The `Message` codec of msgpack mode: the same messages as protocol/message.h, as maps by name. What is
  * opaque to the session (arguments, results, items, schemas) is a bin that holds msgpack of its own: it keeps
  * its own nesting limit, and what is wrong in it is the call's affair and not the session's. rule:
- * msgpack.message (docs/protocol-msgpack.md) */
+ * msgpack.message (docs/protocol/msgpack.md) */
 #ifndef CHOIRI_MESSAGE_MSGPACK_H
 #define CHOIRI_MESSAGE_MSGPACK_H
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Where sessions get their driver: the public constructors. They are here and not in lib/session because that layer
- * does not know of calls. */
+/* Where sessions get their driver: the public constructors. They are here and not in lib/session because that
+ * layer does not know of calls. */
+#include "base/log.h"
 #include "rpc/driver.h"
+#include "session/attachment.h"
 
 int choir_service_check(choir_env *env, const choir_service *service, char *ret_why, size_t why_size) {
     const choiri_service *prepared;
@@ -16,37 +18,88 @@ int choir_service_check(choir_env *env, const choir_service *service, char *ret_
     return status;
 }
 
-const choir_service *choir_session_service(const choir_session *session) {
-    return session && session->root->call ? session->root->call->desc : NULL;
+int choiri_service_find(choir_env *env, const choir_service *desc, const choiri_service **ret) {
+    choiri_text text;
+    choiri_text_init(&text);
+    *ret = NULL;
+    if (!desc) return CHOIR_OK;
+    int status = choiri_service_prepare(env, desc, ret, &text);
+    if (status != CHOIR_OK && text.len > 0) choiri_log(env, CHOIR_LOG_ERROR, "service", &text);
+    return status;
+}
+
+/* An answer cannot be written by a type that only its reader knows. */
+static int check_served(choir_env *env, const choiri_service *service) {
+    for (uint32_t i = 0; service && i < service->methods_len; i++) {
+        if (!(service->methods[i].desc->flags & CHOIR_METHOD_DYNAMIC)) continue;
+        choiri_text text;
+        choiri_text_init(&text);
+        choiri_method_text(service, i, &text);
+        choiri_text_add(&text, " is dynamic and can only be called");
+        choiri_log(env, CHOIR_LOG_ERROR, "service", &text);
+        return CHOIR_ERR_INVALID;
+    }
+    return CHOIR_OK;
+}
+
+/* What a connection with these options is made of. */
+static int prepare(choir_env *env, const choir_conn_options *o, choiri_conn_init *ret) {
+    memset(ret, 0, sizeof *ret); /* padding too: profiles are compared as bytes */
+    ret->like.driver = &choiri_rpc_driver;
+    ret->like.destroy = o->destroy;
+    ret->like.limits = choiri_limits_of(o);
+    ret->user_data = o->user_data;
+    ret->metadata = o->metadata;
+    ret->metadata_len = o->metadata_len;
+    if (o->hooks && o->hooks->size != sizeof *o->hooks) return CHOIR_ERR_INVALID;
+    if (o->hooks) ret->like.hooks = *o->hooks;
+    int status = choiri_service_find(env, o->serve, &ret->like.serve);
+    if (status == CHOIR_OK) status = check_served(env, ret->like.serve);
+    if (status == CHOIR_OK) status = choiri_service_find(env, o->call, &ret->like.call);
+    return status;
 }
 
 int choir_session_new(choir_env *env, const choir_session_options *options, choir_session **ret_session,
                       choir_time now) {
     choir_session_options o;
-    if (!env || !ret_session || choiri_session_options_check(options, &o) != CHOIR_OK)
+    choir_conn_options root;
+    choiri_conn_init init;
+    if (!env || !ret_session || choiri_session_options_check(options, &o, &root) != CHOIR_OK)
         return CHOIR_ERR_INVALID;
-    if (!choiri_codec_of(o.codec)) return CHOIR_ERR_UNSUPPORTED;
-    return choiri_session_new(env, &o, &choiri_rpc_driver, true, ret_session, now);
+    const choiri_codec *codec = choiri_codec_of(o.codec);
+    if (!codec) return CHOIR_ERR_UNSUPPORTED;
+    int status = prepare(env, &root, &init);
+    if (status != CHOIR_OK) return status;
+    init.parity = CHOIRI_PARITY_ODD;
+    status = choiri_session_new(env, &o, &init, &choiri_rpc_upper, true, codec, ret_session, now);
+    if (status == CHOIR_OK) (*ret_session)->given = true;
+    return status;
 }
 
 int choir_attachment_accept(choir_attachment *attachment, const choir_session_options *options,
                             choir_session **ret_session, choir_time now) {
     choir_session_options o;
-    if (!attachment || !ret_session || choiri_session_options_check(options, &o) != CHOIR_OK)
+    choir_conn_options root;
+    choiri_conn_init init;
+    if (!attachment || !ret_session || choiri_session_options_check(options, &o, &root) != CHOIR_OK)
         return CHOIR_ERR_INVALID;
     const choir_hello *hello = choir_attachment_hello(attachment);
     if (!hello) return CHOIR_ERR_STATE;
     /* Taking a key would promise that calls are not run twice, which needs an operation table. */
     if (hello->resume_key_len > 0) return CHOIR_ERR_UNSUPPORTED;
+    int status = prepare(attachment->env, &root, &init);
+    if (status != CHOIR_OK) return status;
+    init.parity = hello->parity == 1 ? CHOIRI_PARITY_EVEN : CHOIRI_PARITY_ODD;
     choir_session *s;
-    int status = choiri_session_new(attachment->env, &o, &choiri_rpc_driver, false, &s, now);
+    status =
+        choiri_session_new(attachment->env, &o, &init, &choiri_rpc_upper, false, attachment->codec, &s, now);
     if (status != CHOIR_OK) return status;
     status = choiri_attachment_accept(attachment, s, now);
     if (status != CHOIR_OK) {
-        s->destroy = NULL; /* it was never the host's */
-        choir_session_free(s);
+        choir_session_free(s); /* it was never the host's */
         return status;
     }
+    s->given = true;
     *ret_session = s;
     return CHOIR_OK;
 }

@@ -1,28 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls that we make.
  *
- * A call that cannot leave at once (the handshake is not done, the peer's number or our output is full) waits in order
- * with its encoded metadata and arguments; its request id, its operation id and the schemas are given when it leaves,
- * because they must follow the order on the wire. */
+ * A call that cannot leave at once (the connection is not open yet, the peer's number or our output is full)
+ * waits in order with its encoded metadata and arguments; its request id, its operation id and the schemas
+ * are given when it leaves, because they must follow the order on the wire. */
 #include "base/assert.h"
 #include "base/clear.h"
 #include "base/options.h"
+#include "base/pool.h"
 #include "rpc/driver.h"
+#include "value/unit.h"
 #include "wire/metadata.h"
 
 typedef enum call_state { CALL_QUEUED, CALL_SENT, CALL_DONE } call_state;
 
 typedef struct call {
-    choiri_node node;
+    choiri_ready node;
     choiri_timer timer;
+    choiri_list live; /* in its connection's list */
     choiri_list link; /* in the queue */
-    choiri_conn *conn;
+    choiri_rpc *rpc;
     choir_call_id handle;
     uint64_t wire_id; /* sent: its request id */
     uint32_t method;
     call_state state;
     uint32_t outcome;        /* done without an answer: how */
-    int status;              /* and why, when the link ended */
+    int status;              /* and why, when the connection ended */
     bool answered;           /* done by an answer: ret holds it */
     choir_bytes ret;         /* borrowed from the payload that is being reported */
     choir_metadata metadata; /* the same; queued: in `staged` */
@@ -33,100 +36,112 @@ typedef struct call {
     choir_call_fn *callback;
 } call;
 
-static const choiri_reporter call_reporter;
-
 static const choir_call_options defaults = {.size = sizeof defaults, .deadline = CHOIR_TIME_NEVER};
 
 void choir_call_options_init_sized(choir_call_options *o, size_t size) {
     choiri_options_give(o, size, &defaults, sizeof defaults);
 }
 
-void choiri_calls_init(choiri_conn *c, const choir_session_options *o, const uint64_t seed[2], uint32_t gen) {
-    choiri_table_init(&c->calls.table, c->session->env, gen);
-    choiri_idmap_init(&c->calls.ids, c->session->env, seed);
-    choiri_list_init(&c->calls.queue);
-    c->calls.next_id = 1;
-    c->calls.next_operation = 1;
-    c->calls.max_queued = o->max_queued_calls;
-    c->calls.max_queued_bytes = o->max_queued_call_bytes;
+static choir_session *session_of(const choiri_rpc *r) {
+    return r->hot.session;
+}
+static const choiri_profile *profile_of(const choiri_rpc *r) {
+    return r->hot.conn->profile;
+}
+static choiri_lasting *lasting_of(const choiri_rpc *r) {
+    return r->hot.conn->lasting;
+}
+
+void choiri_calls_init(choiri_rpc *r) {
+    choiri_idmap_init(&r->calls.ids, session_of(r)->env, session_of(r)->seed);
+    choiri_list_init(&r->calls.live);
+    choiri_list_init(&r->calls.queue);
 }
 
 /* ---- life of a call ---- */
 
 static void free_staged(call *k) {
-    choiri_conn *c = k->conn;
-    if (k->staged) choiri_obj_free(c->session->env, k->staged, k->staged_size);
+    if (k->staged) choiri_obj_free(session_of(k->rpc)->env, k->staged, k->staged_size);
     k->staged = NULL;
     choiri_outq_deinit(&k->staged_q);
 }
 
 static void leave_queue(call *k) {
-    choiri_conn *c = k->conn;
     choiri_list_remove(&k->link);
-    c->calls.queued--;
-    c->calls.queued_bytes -= k->staged_size;
+    k->rpc->calls.queued--;
+    k->rpc->calls.queued_bytes -= k->staged_size;
 }
 
-static call *new_call(choiri_conn *c, uint32_t method, const choir_call_options *o) {
-    call *k = choiri_obj_alloc(c->session->env, sizeof *k);
+static call *new_call(choiri_rpc *r, uint32_t method, const choir_call_options *o) {
+    choir_session *s = session_of(r);
+    call *k = choiri_obj_alloc(s->env, sizeof *k);
     if (!k) return NULL;
     choiri_clear(k, sizeof *k);
-    k->node.reporter = &call_reporter;
-    k->conn = c;
+    k->node.kind = CHOIRI_READY_CALL;
+    k->rpc = r;
     k->method = method;
     k->user_data = o->user_data;
     k->callback = o->callback;
     choiri_timer_init(&k->timer, CHOIRI_TIMER_CALL);
     choiri_list_init(&k->link);
-    choiri_outq_init(&k->staged_q, c->session->env);
-    if (choiri_table_insert(&c->calls.table, k, &k->handle.v) == CHOIR_OK) return k;
-    choiri_obj_free(c->session->env, k, sizeof *k);
-    return NULL;
+    choiri_outq_init(&k->staged_q, s->env);
+    if (choiri_table_insert(&s->calls, k, &k->handle.v) != CHOIR_OK) {
+        choiri_obj_free(s->env, k, sizeof *k);
+        return NULL;
+    }
+    choiri_list_append(&r->calls.live, &k->live);
+    r->hot.unreported++;
+    return k;
 }
 
 static void free_call(call *k) {
-    choiri_conn *c = k->conn;
-    choiri_session_disarm(c->session, &k->timer);
-    choiri_table_remove(&c->calls.table, k->handle.v);
+    choiri_rpc *r = k->rpc;
+    choir_session *s = session_of(r);
+    choiri_timers_cancel(&s->timers, &k->timer);
+    choiri_table_remove(&s->calls, k->handle.v);
+    choiri_list_remove(&k->live);
     free_staged(k);
-    choiri_obj_free(c->session->env, k, sizeof *k);
+    choiri_obj_free(s->env, k, sizeof *k);
+    if (--r->hot.unreported == 0) choiri_conn_cool(s, &r->hot);
 }
 
 /* The one way into `done`: queues the terminal event. */
 static void finish(call *k, uint32_t outcome, int status) {
-    choiri_conn *c = k->conn;
+    choiri_rpc *r = k->rpc;
+    choir_session *s = session_of(r);
     CHOIRI_ASSERT(k->state != CALL_DONE);
     if (k->state == CALL_QUEUED) {
         leave_queue(k);
         free_staged(k);
     } else {
-        c->calls.in_flight--;
-        choiri_conn_update_busy(c);
+        r->calls.in_flight--;
+        choiri_session_end_work(s);
     }
     k->state = CALL_DONE;
     k->outcome = outcome;
     k->status = status;
-    choiri_session_disarm(c->session, &k->timer);
-    choiri_session_report(c->session, &k->node, 1);
+    choiri_timers_cancel(&s->timers, &k->timer);
+    choiri_ready_add(s, &k->node, 1);
 }
 
-void choiri_calls_deinit(choiri_conn *c) {
-    for (uint32_t i = 0; i < c->calls.table.cap; i++) {
-        call *k = c->calls.table.entries[i].obj;
-        if (k) free_call(k);
+void choiri_calls_deinit(choiri_rpc *r) {
+    while (!choiri_list_is_empty(&r->calls.live)) {
+        call *k = CHOIRI_CONTAINER(r->calls.live.next, call, live);
+        if (k->state == CALL_SENT) choiri_session_end_work(session_of(r));
+        choiri_list_remove(&k->link);
+        free_call(k);
     }
-    choiri_table_deinit(&c->calls.table);
-    choiri_idmap_deinit(&c->calls.ids);
+    choiri_idmap_deinit(&r->calls.ids);
 }
 
-void choiri_calls_ended(choiri_conn *c) {
-    int status = c->session->status;
+void choiri_calls_ended(choiri_rpc *r, int status) {
     uint32_t sent =
         status == CHOIR_ERR_SHUTDOWN ? CHOIR_OUTCOME_SESSION_SHUTDOWN : CHOIR_OUTCOME_CONNECTION_CLOSED;
-    for (uint32_t i = 0; i < c->calls.table.cap; i++) {
-        call *k = c->calls.table.entries[i].obj;
-        if (!k || k->state == CALL_DONE) continue;
-        if (k->state == CALL_SENT) choiri_idmap_remove(&c->calls.ids, k->wire_id);
+    r->calls.want_writable = false;
+    for (choiri_list *n = r->calls.live.next; n != &r->calls.live; n = n->next) {
+        call *k = CHOIRI_CONTAINER(n, call, live);
+        if (k->state == CALL_DONE) continue;
+        if (k->state == CALL_SENT) choiri_idmap_remove(&r->calls.ids, k->wire_id);
         finish(k, k->state == CALL_SENT ? sent : CHOIR_OUTCOME_SEND_FAILED, status);
     }
 }
@@ -134,109 +149,116 @@ void choiri_calls_ended(choiri_conn *c) {
 /* ---- sending ---- */
 
 static void count_sent(call *k) {
-    choiri_conn *c = k->conn;
+    choiri_lasting *l = lasting_of(k->rpc);
     k->state = CALL_SENT;
-    k->wire_id = c->calls.next_id;
-    c->calls.next_id += 2;
-    c->calls.next_operation++;
-    c->calls.in_flight++;
-    choiri_conn_update_busy(c);
+    k->wire_id = l->next_id;
+    l->next_id += 2;
+    l->next_operation++;
+    k->rpc->calls.in_flight++;
+    choiri_session_begin_work(session_of(k->rpc));
 }
 
-/* What stands in front of and behind the arguments is the same for a direct and for a queued call. The map entry is made
- * first because taking it back cannot fail. */
+/* What stands in front of and behind the arguments is the same for a direct and for a queued call. The map
+ * entry is made first because taking it back cannot fail. */
 static int begin_send(call *k, choiri_sending *m, choir_chunk *chunk, const choir_metadata_entry *entries,
                       size_t count, choiri_hole *ret_args) {
-    choiri_conn *c = k->conn;
-    if (c->calls.next_id > UINT64_MAX - 2) return CHOIR_ERR_ID_EXHAUSTED;
-    if (!choiri_session_begin(c->session, m, chunk)) return CHOIR_ERR_CLOSED;
-    int status = choiri_idmap_put(&c->calls.ids, c->calls.next_id, k);
+    choiri_rpc *r = k->rpc;
+    choir_session *s = session_of(r);
+    const choiri_service *service = profile_of(r)->call;
+    choiri_lasting *l = lasting_of(r);
+    if (l->next_id > UINT64_MAX - 2) return CHOIR_ERR_ID_EXHAUSTED;
+    const choiri_binding *b = choiri_binding_get(s, r->hot.conn, true, k->method);
+    if (!b) return CHOIR_ERR_NO_MEMORY;
+    if (!choiri_egress_begin(s, &r->hot, m, chunk)) return CHOIR_ERR_CLOSED;
+    int status = choiri_idmap_put(&r->calls.ids, l->next_id, k);
     if (status != CHOIR_OK) {
         choiri_writer_fail(&m->writer, status);
-        return choiri_session_end(c->session, m, c->session->now);
+        return choiri_egress_end(m, CHOIRI_FRAME_CALL, NULL, s->now);
     }
-    uint64_t operation = c->session->retry ? c->calls.next_operation : 0;
-    uint64_t id = c->call->methods[k->method].id;
-    bool announce = choiri_conn_will_announce(c, &c->call_bound[k->method]);
-    *ret_args = choiri_codec_begin_call(c->session->codec, &m->writer, 0, c->calls.next_id, id, entries,
-                                        count, operation, announce);
+    *ret_args = choiri_codec_begin_call(
+        s->codec, &m->writer, r->hot.conn->wire_id, l->next_id, service->methods[k->method].id, entries,
+        count, s->peer.retry ? l->next_operation : 0, choiri_types_will_announce(s, b));
     return CHOIR_OK;
 }
 
 static int end_send(call *k, choiri_sending *m, choiri_hole args, choir_time now) {
-    choiri_conn *c = k->conn;
-    choiri_binding *b = &c->call_bound[k->method];
-    const choiri_announcement *a = &c->call->methods[k->method].args;
-    choiri_codec_fill_hole(c->session->codec, &m->writer, args);
-    int status = choiri_conn_announce(c, b, a, &m->writer);
+    choiri_rpc *r = k->rpc;
+    choir_session *s = session_of(r);
+    choiri_lasting *l = lasting_of(r);
+    choiri_binding *b = choiri_binding_peek(&l->called, k->method);
+    const choiri_announcement *a = &profile_of(r)->call->methods[k->method].args;
+    choiri_codec_fill_hole(s->codec, &m->writer, args);
+    int status = choiri_types_announce(s, l, b, a, &m->writer);
     if (status != CHOIR_OK) choiri_writer_fail(&m->writer, status);
-    status = choiri_session_end(c->session, m, now);
+    status = choiri_egress_end(m, CHOIRI_FRAME_CALL, NULL, now);
     if (status != CHOIR_OK) {
-        choiri_idmap_remove(&c->calls.ids, c->calls.next_id);
+        choiri_idmap_remove(&r->calls.ids, l->next_id);
         return status;
     }
-    choiri_conn_announced(c, b, a);
+    choiri_types_announced(s, l, b, a);
     count_sent(k);
     return CHOIR_OK;
 }
 
+static void write_args(const call *k, choiri_writer *w, const void *args, const choir_call_options *o) {
+    const choiri_service *service = profile_of(k->rpc)->call;
+    if (__builtin_expect(o->encoded_args.data != NULL, 0))
+        choiri_write_span(w, o->encoded_args.data, o->encoded_args.len);
+    else
+        choiri_codec_write_value(session_of(k->rpc)->codec, w, service->unit,
+                                 service->methods[k->method].desc->args, args);
+}
+
 static int send_now(call *k, const void *args, const choir_call_options *o, choir_time now) {
-    choiri_conn *c = k->conn;
     choiri_sending m;
     choiri_hole hole;
     int status = begin_send(k, &m, o->chunk, o->metadata, o->metadata_len, &hole);
     if (status != CHOIR_OK) return status;
-    choiri_codec_write_value(c->session->codec, &m.writer, c->call->unit,
-                             c->call->methods[k->method].desc->args, args);
+    write_args(k, &m.writer, args, o);
     return end_send(k, &m, hole, now);
 }
 
-static void copy_out(const choiri_outq *q, uint8_t *to) {
-    choir_iov iov;
-    for (size_t at = 0; choiri_outq_peek(q, at, UINT64_MAX, &iov, 1) == 1; at += iov.len)
-        memcpy(to + at, iov.base, iov.len);
-}
-
 /* Would a call be taken now, and would it leave at once? */
-static bool queue_has_room(const choiri_conn *c) {
-    return c->calls.queued < c->calls.max_queued && c->calls.queued_bytes < c->calls.max_queued_bytes;
+static bool queue_has_room(const choiri_rpc *r) {
+    const choiri_limits *l = &profile_of(r)->limits;
+    return r->calls.queued < l->max_queued_calls && r->calls.queued_bytes < l->max_queued_call_bytes;
 }
-static bool queue_has_room_for(const choiri_conn *c, uint64_t bytes) {
-    return queue_has_room(c) &&
-           (c->calls.queued == 0 || bytes <= c->calls.max_queued_bytes - c->calls.queued_bytes);
+static bool queue_has_room_for(const choiri_rpc *r, uint64_t bytes) {
+    return queue_has_room(r) &&
+           (r->calls.queued == 0 ||
+            bytes <= profile_of(r)->limits.max_queued_call_bytes - r->calls.queued_bytes);
 }
 /* Remembers that somebody waits for room, the smallest call first. */
-static int blocked(choiri_conn *c, uint64_t bytes) {
-    if (!c->calls.want_writable || bytes < c->calls.want_bytes) c->calls.want_bytes = bytes;
-    c->calls.want_writable = true;
+static int blocked(choiri_rpc *r, uint64_t bytes) {
+    if (!r->calls.want_writable || bytes < r->calls.want_bytes) r->calls.want_bytes = bytes;
+    r->calls.want_writable = true;
     return CHOIR_ERR_BLOCKED;
 }
 
-/* Encodes metadata and arguments for later. Small ones are packed, so that a waiting call does not hold a block. */
+/* Encodes metadata and arguments for later. */
 static int stage(call *k, const void *args, const choir_call_options *o) {
-    choiri_conn *c = k->conn;
+    choiri_rpc *r = k->rpc;
+    choir_session *s = session_of(r);
     choiri_writer w;
     choiri_writer_init(&w, &k->staged_q, o->chunk);
     choiri_write_entries(&w, o->metadata, o->metadata_len);
     k->staged_metadata = (size_t)choiri_writer_offset(&w);
-    choiri_codec_write_value(c->session->codec, &w, c->call->unit, c->call->methods[k->method].desc->args,
-                             args);
+    write_args(k, &w, args, o);
     int status = choiri_writer_finish(&w);
-    if (status != CHOIR_OK) return status;
-    k->metadata.count = o->metadata_len;
     k->staged_size = (size_t)k->staged_q.bytes;
-    if (!queue_has_room_for(c, k->staged_size)) return blocked(c, k->staged_size);
+    k->metadata.count = o->metadata_len;
+    if (status != CHOIR_OK) return status;
+    if (!queue_has_room_for(r, k->staged_size)) return blocked(r, k->staged_size);
     /* Metadata is walked as one span when the call leaves, so it is packed with the rest. */
-    if (k->staged_size > 0 && (k->staged_size <= CHOIRI_RETAIN_COPY || o->metadata_len > 0)) {
-        k->staged = choiri_obj_alloc(c->session->env, k->staged_size);
+    if (k->staged_size > 0 && (k->staged_size <= CHOIRI_SPLICE_MIN || o->metadata_len > 0)) {
+        k->staged = choiri_obj_alloc(s->env, k->staged_size);
         if (!k->staged) return CHOIR_ERR_NO_MEMORY;
-        copy_out(&k->staged_q, k->staged);
+        choiri_outq_copy(&k->staged_q, 0, k->staged, k->staged_size);
         choiri_outq_deinit(&k->staged_q);
-        choiri_outq_init(&k->staged_q, c->session->env);
     }
-    choiri_list_append(&c->calls.queue, &k->link);
-    c->calls.queued++;
-    c->calls.queued_bytes += k->staged_size;
+    choiri_list_append(&r->calls.queue, &k->link);
+    r->calls.queued++;
+    r->calls.queued_bytes += k->staged_size;
     return CHOIR_OK;
 }
 
@@ -253,78 +275,85 @@ static int send_staged(call *k, choir_time now) {
         choiri_write_raw(&m.writer, k->staged + k->staged_metadata, k->staged_size - k->staged_metadata);
     else
         choiri_write_queue(&m.writer, &k->staged_q);
-    status = end_send(k, &m, hole, now); /* state is `sent` on success */
-    return status;
+    return end_send(k, &m, hole, now); /* state is `sent` on success */
 }
 
-static bool may_send(const choiri_conn *c) {
-    const choir_session *s = c->session;
-    uint32_t max = s->peer.max_concurrent_requests ? s->peer.max_concurrent_requests : 1;
-    return s->state == CHOIRI_SESSION_ESTABLISHED && c->calls.in_flight < max &&
-           choiri_session_output(s) < s->max_output;
+static bool may_send(const choiri_rpc *r) {
+    const choiri_limits *l = &profile_of(r)->limits;
+    uint32_t max = l->peer_requests ? l->peer_requests : 1;
+    return r->calls.in_flight < max && r->hot.egress.calls < l->max_output &&
+           choiri_conn_get_state(r->hot.conn) == CHOIRI_CONN_OPEN &&
+           session_of(r)->state == CHOIRI_SESSION_ESTABLISHED;
 }
 
-static bool may_send_next(const choiri_conn *c) {
-    return choiri_list_is_empty(&c->calls.queue) && may_send(c);
+static bool may_send_next(const choiri_rpc *r) {
+    return choiri_list_is_empty(&r->calls.queue) && may_send(r);
 }
 
 /* Sends what waits, as far as it may. */
-void choiri_calls_pump(choiri_conn *c, choir_time now) {
-    while (!choiri_list_is_empty(&c->calls.queue) && may_send(c)) {
-        call *k = CHOIRI_CONTAINER(c->calls.queue.next, call, link);
+void choiri_calls_pump(choiri_rpc *r, choir_time now) {
+    choir_session *s = session_of(r);
+    while (!choiri_list_is_empty(&r->calls.queue) && may_send(r)) {
+        call *k = CHOIRI_CONTAINER(r->calls.queue.next, call, link);
         size_t size = k->staged_size;
         int status = send_staged(k, now);
         if (status == CHOIR_OK) {
             choiri_list_remove(&k->link);
-            c->calls.queued--;
-            c->calls.queued_bytes -= size;
+            r->calls.queued--;
+            r->calls.queued_bytes -= size;
             free_staged(k);
         } else {
             finish(k, CHOIR_OUTCOME_SEND_FAILED, status);
         }
     }
-    if (c->calls.want_writable && c->session->state == CHOIRI_SESSION_ESTABLISHED &&
-        (queue_has_room_for(c, c->calls.want_bytes) || may_send_next(c))) {
-        c->calls.want_writable = false;
-        choiri_session_report(c->session, &c->writable, 1);
-        if (c->session->wake) c->session->wake(c->session->wake_ctx, c->session);
+    if (r->calls.want_writable && s->state == CHOIRI_SESSION_ESTABLISHED &&
+        (queue_has_room_for(r, r->calls.want_bytes) || may_send_next(r))) {
+        r->calls.want_writable = false;
+        choiri_ready_add(s, &r->hot.conn->node, CHOIRI_CONN_WRITABLE);
+        choiri_session_wake(s);
     }
 }
 
-static int check_options(const choir_call_options *in, choir_call_options *ret) {
+static int check_options(const choir_call_options *in, const void *args, choir_call_options *ret) {
     if (in && in->size == sizeof *in) { /* of our own size, as nearly always: nothing to look for */
         *ret = *in;
     } else {
         *ret = defaults;
         if (in && choiri_options_copy(ret, sizeof *ret, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
     }
-    if (ret->metadata_len > CHOIRI_REQUEST_ENTRIES || (ret->metadata_len > 0 && !ret->metadata))
+    if (ret->metadata_len > CHOIRI_REQUEST_ENTRIES || (ret->metadata_len > 0 && !ret->metadata) ||
+        (ret->encoded_args.data && args))
         return CHOIR_ERR_INVALID;
     return CHOIR_OK;
 }
 
 static int start(call *k, const void *args, const choir_call_options *o, bool now_or_later, choir_time now) {
-    choir_session *s = k->conn->session;
+    choir_session *s = session_of(k->rpc);
     choir_time before = s->wake ? choir_session_deadline(s) : 0;
-    if (o->deadline != CHOIR_TIME_NEVER) choiri_session_arm(s, &k->timer, o->deadline);
+    choiri_timers_arm(&s->timers, &k->timer, o->deadline);
     int status = now_or_later ? send_now(k, args, o, now) : stage(k, args, o);
-    if (status == CHOIR_OK && s->wake && choir_session_deadline(s) < before) s->wake(s->wake_ctx, s);
+    if (status == CHOIR_OK && s->wake && choir_session_deadline(s) < before) choiri_session_wake(s);
     return status;
 }
 
 int choir_call(choir_session *s, choir_conn conn, uint32_t method, const void *args,
                const choir_call_options *options, choir_call_id *ret_call, choir_time now) {
     choir_call_options o;
-    if (!s || check_options(options, &o) != CHOIR_OK) return CHOIR_ERR_INVALID;
-    choiri_conn *c = s->root;
-    if (conn.v != c->handle.v) return CHOIR_ERR_NOT_FOUND;
-    if (s->state == CHOIRI_SESSION_CLOSING || s->state == CHOIRI_SESSION_ENDED) return CHOIR_ERR_CLOSED;
-    if (!c->call || method >= c->call->methods_len) return CHOIR_ERR_INVALID;
-    if (c->call->methods[method].has_channels) return CHOIR_ERR_UNSUPPORTED;
+    if (!s || check_options(options, args, &o) != CHOIR_OK) return CHOIR_ERR_INVALID;
+    choiri_conn *c = choiri_conn_find(s, conn);
+    if (!c) return CHOIR_ERR_NOT_FOUND;
+    if (s->state == CHOIRI_SESSION_CLOSING || s->state == CHOIRI_SESSION_ENDED ||
+        choiri_conn_get_state(c) == CHOIRI_CONN_CLOSED)
+        return CHOIR_ERR_CLOSED;
+    const choiri_service *service = c->profile ? c->profile->call : NULL;
+    if (!service || method >= service->methods_len) return CHOIR_ERR_INVALID;
+    if (service->methods[method].has_channels) return CHOIR_ERR_UNSUPPORTED;
     now = choiri_session_time(s, now);
-    bool direct = may_send_next(c);
-    if (!direct && !queue_has_room(c)) return blocked(c, 0);
-    call *k = new_call(c, method, &o);
+    choiri_rpc *r = choiri_rpc_heat(s, c);
+    if (!r || !choiri_lasting_get(s, c)) return CHOIR_ERR_NO_MEMORY;
+    bool direct = may_send_next(r);
+    if (!direct && !queue_has_room(r)) return blocked(r, 0);
+    call *k = new_call(r, method, &o);
     if (!k) return CHOIR_ERR_NO_MEMORY;
     int status = start(k, args, &o, direct, now);
     if (status != CHOIR_OK) {
@@ -337,97 +366,108 @@ int choir_call(choir_session *s, choir_conn conn, uint32_t method, const void *a
 
 /* ---- ends ---- */
 
-/* The answer to a call that was given up may carry the only announcement of its method's response, so its id is remembered
- * while none was seen. Only the newest few: one that falls out costs the check of the layout, nothing else. */
-static void remember_late(choiri_conn *c, const call *k) {
-    if (c->call_bound[k->method].peer != CHOIRI_BOUND_NO) return;
-    c->calls.late_ids[c->calls.late_next % CHOIRI_LATE_IDS] = k->wire_id;
-    c->calls.late_methods[c->calls.late_next++ % CHOIRI_LATE_IDS] = k->method;
+/* The answer to a call that was given up may carry the only announcement of its method's response, so its id
+ * is remembered while none was seen. Only the newest few: one that falls out costs the check of the layout,
+ * nothing else. */
+static void remember_late(choiri_lasting *l, const call *k) {
+    if (choiri_binding_peek(&l->called, k->method)->peer != CHOIRI_BOUND_NO) return;
+    l->late_ids[l->late_next % CHOIRI_LATE_IDS] = k->wire_id;
+    l->late_methods[l->late_next++ % CHOIRI_LATE_IDS] = k->method;
 }
 
-static uint32_t late_method(const choiri_conn *c, uint64_t wire_id) {
+static uint32_t late_method(const choiri_lasting *l, uint64_t wire_id) {
     for (uint32_t i = 0; i < CHOIRI_LATE_IDS; i++)
-        if (c->calls.late_ids[i] == wire_id) return c->calls.late_methods[i];
+        if (l->late_ids[i] == wire_id) return l->late_methods[i];
     return CHOIR_METHOD_NONE;
 }
 
-/* Gives a call up: the peer is told if it has it. Its answers may still come, and twice: Rust callees answer a cancelled
- * call two times (rule: rpc.cancel-twice). */
-static void give_up(call *k, uint32_t outcome, choir_time now) {
-    choiri_conn *c = k->conn;
+/* Gives a call up: the peer is told if it has it. Its answers may still come, and twice: Rust callees answer
+ * a cancelled call two times (rule: rpc.cancel-twice). */
+static void give_up(call *k, uint32_t outcome, const choir_metadata_entry *entries, size_t count,
+                    choir_time now) {
+    choiri_rpc *r = k->rpc;
+    choir_session *s = session_of(r);
     choiri_sending m;
     if (k->state == CALL_SENT) {
-        choiri_idmap_remove(&c->calls.ids, k->wire_id);
-        if (choiri_session_begin(c->session, &m, NULL)) {
-            c->session->codec->encode(
-                &m.writer,
-                &(choiri_message){.kind = CHOIRI_MSG_REQUEST, .body = CHOIRI_BODY_CANCEL, .id = k->wire_id},
-                NULL, 0);
-            (void)choiri_session_end(c->session, &m, now); /* without memory the peer just works in vain */
+        choiri_idmap_remove(&r->calls.ids, k->wire_id);
+        if (choiri_egress_begin(s, &r->hot, &m, NULL)) {
+            s->codec->encode(&m.writer,
+                             &(choiri_message){.conn = r->hot.conn->wire_id,
+                                               .kind = CHOIRI_MSG_REQUEST,
+                                               .body = CHOIRI_BODY_CANCEL,
+                                               .id = k->wire_id},
+                             entries, count);
+            /* Without memory the peer just works in vain. */
+            (void)choiri_egress_end(&m, CHOIRI_FRAME_CALL, NULL, now);
         }
-        c->calls.late += 2;
-        remember_late(c, k);
+        lasting_of(r)->late += 2;
+        remember_late(lasting_of(r), k);
     }
     finish(k, outcome, CHOIR_OK);
-    choiri_calls_pump(c, now);
+    choiri_calls_pump(r, now);
 }
 
-int choir_cancel(choir_session *s, choir_call_id id, choir_time now) {
-    if (!s) return CHOIR_ERR_INVALID;
-    call *k = choiri_table_get(&s->root->calls.table, id.v);
+int choir_cancel(choir_session *s, choir_call_id id, const choir_reason *reason, choir_time now) {
+    choir_metadata_entry entries[CHOIRI_REQUEST_ENTRIES];
+    size_t count;
+    if (!s || choiri_reason_entries(reason, entries, &count) != CHOIR_OK) return CHOIR_ERR_INVALID;
+    call *k = choiri_table_get(&s->calls, id.v);
     if (!k || k->state == CALL_DONE) return CHOIR_ERR_NOT_FOUND;
-    give_up(k, CHOIR_OUTCOME_CANCELLED, choiri_session_time(s, now));
-    if (s->wake) s->wake(s->wake_ctx, s);
+    give_up(k, CHOIR_OUTCOME_CANCELLED, entries, count, choiri_session_time(s, now));
+    choiri_session_wake(s);
     return CHOIR_OK;
 }
 
-void choiri_calls_expired(choiri_conn *c, choiri_timer *timer, choir_time now) {
-    (void)c;
-    CHOIRI_ASSERT(timer->owner == CHOIRI_TIMER_CALL);
+void choiri_calls_expired(choiri_timer *timer, choir_time now) {
     call *k = CHOIRI_CONTAINER(timer, call, timer);
-    if (k->state != CALL_DONE) give_up(k, CHOIR_OUTCOME_TIMED_OUT, now);
+    if (k->state != CALL_DONE) give_up(k, CHOIR_OUTCOME_TIMED_OUT, NULL, 0, now);
 }
 
-/* rule: rpc.response. An answer nobody waits for is honest when we gave the call up, odd otherwise, and impossible for an
- * id that was never given out. */
-static bool is_late(choiri_conn *c, const choiri_message *msg, choir_time now) {
-    if (!choiri_conn_is_ours(c, msg->id) || msg->id >= c->calls.next_id || msg->id == 0) {
-        choiri_conn_protocol_error(c, "answer to a call that was never made: ", msg->id, now);
+/* rule: rpc.response. An answer nobody waits for is honest when we gave the call up, odd otherwise, and
+ * impossible for an id that was never given out. */
+static bool is_late(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now) {
+    choiri_lasting *l = c->lasting;
+    if (!choiri_conn_is_ours(c, msg->id) || !l || msg->id >= l->next_id || msg->id == 0) {
+        choiri_conn_protocol_error(s, c, "answer to a call that was never made: ", msg->id, now);
         return false;
     }
-    if (c->calls.late > 0)
-        c->calls.late--;
-    else if (!choiri_session_glitch(c->session, now))
-        return false;
-    return true;
+    if (l->late > 0) {
+        l->late--;
+        return true;
+    }
+    choiri_hot *hot = choiri_conn_heat(s, c);
+    if (hot) return choiri_conn_glitch(hot, now);
+    choiri_conn_fail(s, c, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
+    return false;
 }
 
-void choiri_calls_response(choiri_conn *c, const choiri_message *msg, choir_time now) {
-    call *k = choiri_idmap_remove(&c->calls.ids, msg->id);
-    if (!k && !is_late(c, msg, now)) return;
-    if (msg->schemas.len > 0 &&
-        !choiri_conn_bind(c, k ? k->method : late_method(c, msg->id), true, msg->schemas, now)) {
-        /* The session has failed; the call was out of the map and ended with the others. */
-        return;
+void choiri_calls_response(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now) {
+    choiri_rpc *r = choiri_rpc_peek(c);
+    call *k = r ? choiri_idmap_remove(&r->calls.ids, msg->id) : NULL;
+    if (!k && !is_late(s, c, msg, now)) return;
+    if (msg->schemas.len > 0) {
+        uint32_t method = k ? k->method : late_method(c->lasting, msg->id);
+        /* When it fails, the connection has; the call was out of the map and ended with the others. */
+        if (!choiri_types_bind(s, c, method, true, msg->schemas, now)) return;
     }
     if (!k) return;
     k->answered = true;
     k->ret = msg->payload;
     k->metadata = msg->metadata;
     finish(k, CHOIR_OUTCOME_OK, CHOIR_OK);
-    if (!choiri_list_is_empty(&c->calls.queue) || c->calls.want_writable) choiri_calls_pump(c, now);
+    if (!choiri_list_is_empty(&r->calls.queue) || r->calls.want_writable) choiri_calls_pump(r, now);
 }
 
 /* ---- reporting ---- */
 
-/* The peer's handler ran, whatever we made of its answer: the status tells this from the peer's own InvalidPayload. */
-static bool answer_is_bad(call *k, choir_event *event, const choiri_text *why) {
-    choiri_conn *c = k->conn;
+/* The peer's handler ran, whatever we made of its answer: the status tells this from the peer's own
+ * InvalidPayload. */
+static bool answer_is_bad(const call *k, choir_event *event, const choiri_text *why) {
     choiri_text text;
     choiri_text_init(&text);
-    choiri_conn_method_text(c->call, k->method, &text);
+    choiri_method_text(profile_of(k->rpc)->call, k->method, &text);
     choiri_text_str(choiri_text_add(&text, " answer: "), choiri_text_get(why));
-    char *copy = choiri_arena_alloc(&c->session->scratch, text.len + 1, 1);
+    char *copy = choiri_arena_alloc(&session_of(k->rpc)->scratch, text.len + 1, 1);
     if (copy) memcpy(copy, text.data, text.len + 1);
     event->outcome = CHOIR_OUTCOME_INVALID_PAYLOAD;
     if (event->status == CHOIR_OK) event->status = CHOIR_ERR_MALFORMED;
@@ -435,53 +475,53 @@ static bool answer_is_bad(call *k, choir_event *event, const choiri_text *why) {
     return false;
 }
 
-/* Whose value an answer has: the descriptor's types, or those that the peer announced. NULL when there are none, which the
- * text then says. */
-static const choir_type *find_type(const call *k, uint32_t which, choir_event *event, choiri_text *why) {
-    const choiri_conn *c = k->conn;
-    const choiri_method *m = &c->call->methods[k->method];
-    const choiri_answer *answer = c->call_bound[k->method].answer;
+/* Whose value an answer has: the descriptor's types, or those that the peer announced. NULL when there are
+ * none, which the text then says. */
+static const choir_type *find_type(const call *k, const choiri_binding *b, uint32_t which, choir_event *event,
+                                   choiri_text *why) {
+    const choiri_service *service = profile_of(k->rpc)->call;
+    const choiri_method *m = &service->methods[k->method];
     if (m->ok_type) {
-        event->unit = c->call->unit;
+        event->unit = service->unit;
         event->type = which == CHOIRI_PLAN_OK ? m->desc->ok : m->desc->err;
         return which == CHOIRI_PLAN_OK ? m->ok_type : m->err_type;
     }
-    if (!answer) {
+    if (!b->types) {
         choiri_text_add(why, "the peer has not announced its type");
         return NULL;
     }
-    event->unit = answer->unit;
-    event->type = which == CHOIRI_PLAN_OK ? answer->ok : answer->err;
+    event->unit = b->types->unit;
+    event->type = which == CHOIRI_PLAN_OK ? b->types->ok : b->types->err;
     return choiri_unit_type(event->unit, event->type);
 }
 
-/* Room for the value, and what decoding it may take. The size of a type of the peer's is not to be trusted. */
-static void *new_value(call *k, const choir_type *t, size_t payload) {
-    choir_session *s = k->conn->session;
-    uint64_t left = s->quota - s->charged;
+/* Room for the value, and what decoding it may take. The size of a type of the peer's is not to be
+ * trusted. */
+static void *new_value(choir_session *s, const choiri_binding *b, const choir_type *t, size_t payload) {
+    uint64_t held = choiri_session_held(s), left = held < s->quota ? s->quota - held : 0;
     size_t limit = choiri_value_arena_limit(payload);
-    if (!k->conn->call_bound[k->method].answer) limit += t->size + t->align;
+    if (!b->types) limit += t->size + t->align;
     s->scratch.limit = left < limit ? (size_t)left : limit;
     return choiri_arena_alloc(&s->scratch, t->size, t->align);
 }
 
-static bool is_read(call *k, uint32_t which, choiri_reader *r, choir_event *event, choiri_text *why) {
-    choiri_conn *c = k->conn;
-    const choir_type *t = find_type(k, which, event, why);
+static bool is_read(const call *k, const choiri_binding *b, uint32_t which, choiri_reader *r,
+                    choir_event *event, choiri_text *why) {
+    choir_session *s = session_of(k->rpc);
+    const choir_type *t = find_type(k, b, which, event, why);
     if (!t) return false;
     event->payload = (choir_bytes){r->pos, choiri_reader_left(r)};
-    void *value = new_value(k, t, event->payload.len);
+    void *value = new_value(s, b, t, event->payload.len);
     if (!value) {
         event->status = CHOIR_ERR_NO_MEMORY;
         choiri_text_add(why, "no memory");
         return false;
     }
-    const choiri_binding *b = &c->call_bound[k->method];
-    event->status = choiri_codec_read_value(c->session->codec, r, b->plan, which, event->unit, event->type,
-                                            &c->session->scratch, value, why);
+    event->status = choiri_codec_read_value(s->codec, r, b->plan, which, event->unit, event->type,
+                                            &s->scratch, value, why);
     if (event->status != CHOIR_OK) return false;
     /* With our own type, bytes behind the value may be what a newer peer added. */
-    if (b->answer && choiri_reader_left(r) > 0) {
+    if (b->types && choiri_reader_left(r) > 0) {
         choiri_text_u64(why, choiri_reader_left(r));
         choiri_text_add(why, " bytes are left behind a value of the announced type");
         return false;
@@ -490,27 +530,30 @@ static bool is_read(call *k, uint32_t which, choiri_reader *r, choir_event *even
     return true;
 }
 
-static bool decode_value(call *k, uint32_t which, choiri_reader *r, choir_event *event) {
-    const choiri_binding *b = &k->conn->call_bound[k->method];
+static bool decode_value(const call *k, uint32_t which, choiri_reader *r, choir_event *event) {
+    const choiri_binding *b = choiri_binding_peek(&lasting_of(k->rpc)->called, k->method);
     choiri_text why;
     choiri_text_init(&why);
     if (b->peer == CHOIRI_BOUND_BAD) { /* the text names the method already */
         event->outcome = CHOIR_OUTCOME_INVALID_PAYLOAD;
         event->status = CHOIR_ERR_LAYOUT;
-        event->text = b->text ? (choir_str){b->text, (size_t)b->text_len - 1} : (choir_str){"", 0};
+        event->text = b->text.data ? b->text : (choir_str){"", 0};
         return false;
     }
-    if (is_read(k, which, r, event, &why)) return true;
+    if (is_read(k, b, which, r, event, &why)) return true;
     event->unit = NULL;
     event->type = 0;
     return answer_is_bad(k, event, &why);
 }
 
 /* rule: rpc.vox-error */
-static void decode_answer(call *k, choir_event *event) {
+static void decode_answer(const call *k, choir_event *event) {
     choiri_reader r = choiri_reader_of(k->ret);
     const char *bad;
-    if (!choiri_codec_read_result(k->conn->session->codec, &r, &event->outcome, &event->text, &bad)) {
+    if (profile_of(k->rpc)->call->methods[k->method].desc->flags & CHOIR_METHOD_RAW) {
+        event->payload = k->ret;
+    } else if (!choiri_codec_read_result(session_of(k->rpc)->codec, &r, &event->outcome, &event->text,
+                                         &bad)) {
         choiri_text why;
         choiri_text_init(&why);
         choiri_text_add(&why, bad);
@@ -522,30 +565,28 @@ static void decode_answer(call *k, choir_event *event) {
     }
 }
 
-static bool report_call(choir_session *s, choiri_node *node, choir_event *event) {
-    call *k = CHOIRI_CONTAINER(node, call, node);
-    choiri_conn *c = k->conn;
+bool choiri_call_report(choir_session *s, choiri_ready *node, choir_event *event) {
+    const call *k = CHOIRI_CONTAINER(node, call, node);
+    const choiri_service *service = profile_of(k->rpc)->call;
     node->bits = 0;
     s->retired = node;
     event->kind = CHOIR_EVENT_CALL_DONE;
-    event->conn = c->handle;
+    event->conn = choiri_conn_handle(k->rpc->hot.conn);
     event->call = k->handle;
     event->user_data = k->user_data;
     event->callback = k->callback;
-    event->service = c->call->desc;
+    event->service = service->desc;
     event->method = k->method;
+    event->method_id = service->methods[k->method].id;
     event->outcome = k->outcome;
     event->status = k->status;
-    choiri_table_remove(&c->calls.table, k->handle.v);
+    choiri_table_remove(&s->calls, k->handle.v);
     if (!k->answered) return true;
     event->metadata = k->metadata;
     decode_answer(k, event);
     return true;
 }
 
-static void retire_call(choir_session *s, choiri_node *node) {
-    (void)s;
+void choiri_call_retire(choiri_ready *node) {
     free_call(CHOIRI_CONTAINER(node, call, node));
 }
-
-static const choiri_reporter call_reporter = {report_call, retire_call};

@@ -1,393 +1,326 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests that the peer makes.
+/* Requests that the peer makes, on their way to the handler: metadata, decision, decode, dispatch.
  *
- * A request keeps a copy of its message (or its chunk, when it is large) from the moment it is received, because what the
- * handler is given must not move while it works. The answer leaves when the handler gives it; a cancelled request is
- * answered at once, but its handler still counts until it has finished. */
+ * receive does the first step: is it well-formed, do we know the method, may it start or must it wait. The
+ * others are poll's, where hooks of the host may run. A request keeps a copy of its message (or its chunk,
+ * when that is mostly its own) from the moment it is received, because what the handler is given must not
+ * move while it works. A cancelled request is answered at once, but its handler still counts until it has
+ * finished. */
+#include "rpc/request.h"
+
 #include "base/assert.h"
 #include "base/clear.h"
-#include "rpc/driver.h"
-#include "wire/utf8.h"
+#include "base/pool.h"
 
 /* What an arena block costs beside what is in it. */
 #define KEEP_SLACK 1024u
+/* Payloads up to this size are copied when they are kept: 32 bytes must not pin a read block of 256 KiB. */
+#define RETAIN_COPY 4096u
+/* A larger one is retained when it is at least this share of its chunk: what is pinned is at most twice what
+ * came. */
+#define RETAIN_SHARE 2u
 
-enum { REQUEST_NEW = 1, REQUEST_CANCELLED = 2, REQUEST_DONE = 4 }; /* bits of node */
+static const size_t first_size = CHOIRI_REQUEST_SIZE - sizeof(choiri_request);
 
-typedef struct request {
-    choiri_node node;
-    choiri_list link; /* in the queue */
-    choiri_conn *conn;
-    choir_request_id handle; /* 0 while undispatched */
-    uint64_t wire_id;
-    uint32_t method;
-    uint32_t outcome; /* how it ended */
-    bool answered;    /* the peer has its answer, or there is nobody to give it to */
-    bool finished;    /* the handler has answered or dropped it */
-    bool over;        /* REQUEST_DONE was polled */
-    choir_metadata metadata;
-    choir_bytes args;
-    const void *value;
-    choir_chunk *chunk; /* what args lie in, when they were not copied */
-    size_t kept;        /* bytes of its frame: what it counts in the queue */
-    size_t charged;
-    void *user_data;
-    choiri_arena arena;
-    uint8_t first[512]; /* the arena's first piece: a small request needs no other memory */
-} request;
-
-/* What an answer says. */
-typedef struct answer {
-    uint64_t wire_id;
-    uint32_t method; /* CHOIR_METHOD_NONE: unknown */
-    uint32_t outcome;
-    const void *value; /* OK, USER_ERROR */
-    choir_str text;    /* INVALID_PAYLOAD */
-    choir_chunk *chunk;
-} answer;
-
-static const choiri_reporter request_reporter;
-
-void choiri_requests_init(choiri_conn *c, const choir_session_options *o, const uint64_t seed[2],
-                          uint32_t gen) {
-    choiri_table_init(&c->requests.table, c->session->env, gen);
-    choiri_idmap_init(&c->requests.ids, c->session->env, seed);
-    choiri_list_init(&c->requests.queue);
-    c->requests.max_queued = o->max_queued_requests;
-    c->requests.max_queued_bytes = o->max_queued_request_bytes;
+void choiri_requests_init(choiri_rpc *r) {
+    choiri_idmap_init(&r->requests.ids, r->hot.session->env, r->hot.session->seed);
+    choiri_list_init(&r->requests.live);
+    choiri_list_init(&r->requests.queue);
 }
 
-/* ---- answers ---- */
+/* ---- life ---- */
 
-static void write_result(choiri_writer *w, const choiri_conn *c, const answer *a) {
-    const choiri_codec *codec = c->session->codec;
-    choiri_codec_begin_result(codec, w, a->outcome, a->text);
-    if (a->outcome != CHOIR_OUTCOME_OK && a->outcome != CHOIR_OUTCOME_USER_ERROR) return;
-    const choir_method *m = c->serve->methods[a->method].desc;
-    uint32_t type = a->outcome == CHOIR_OUTCOME_OK ? m->ok : m->err;
-    choiri_codec_write_value(codec, w, c->serve->unit, type, a->value);
-}
-
-/* A Rust caller sees UnknownMethod only under an announced root, a TypeScript caller only without inline schemas: so the
- * root of "returns nothing, cannot fail" goes ahead in a message of its own. rule: rpc.unknown-method */
-static int announce_nothing(choiri_conn *c, uint64_t method_id, choir_time now) {
-    choiri_sending m;
-    const choiri_announcement *a = &c->nothing->methods[0].response;
-    if (!choiri_session_begin(c->session, &m, NULL)) return CHOIR_ERR_CLOSED;
-    c->session->codec->begin_schema(&m.writer, 0, method_id, CHOIRI_DIRECTION_RESPONSE);
-    int status = choiri_send_tracker_reserve(&c->sent, a);
-    if (status == CHOIR_OK)
-        choiri_codec_write_schemas(c->session->codec, &m.writer, &c->sent, a);
-    else
-        choiri_writer_fail(&m.writer, status);
-    status = choiri_session_end(c->session, &m, now);
-    if (status == CHOIR_OK) choiri_send_tracker_commit(&c->sent, a);
-    return status;
-}
-
-/* OK, or what failed with nothing sent. rule: rpc.response */
-static int send_answer(choiri_conn *c, const answer *a, choir_time now) {
-    choiri_sending m;
-    if (!choiri_session_begin(c->session, &m, a->chunk)) return CHOIR_ERR_CLOSED;
-    const choiri_codec *codec = c->session->codec;
-    bool announce =
-        a->method != CHOIR_METHOD_NONE && choiri_conn_will_announce(c, &c->serve_bound[a->method]);
-    choiri_hole ret = choiri_codec_begin_response(codec, &m.writer, 0, a->wire_id, NULL, 0, announce);
-    write_result(&m.writer, c, a);
-    choiri_codec_fill_hole(codec, &m.writer, ret);
-    if (a->method == CHOIR_METHOD_NONE) {
-        choiri_codec_write_schemas(codec, &m.writer, &c->sent, NULL);
-        return choiri_session_end(c->session, &m, now);
+static void free_request(choiri_request *q) {
+    choiri_rpc *r = q->rpc;
+    choir_session *s = r->hot.session;
+    if (q->handle.v != 0) {
+        choiri_table_remove(&s->requests, q->handle.v);
+        r->hot.unreported -= !q->over;
     }
-    /* The true root goes with the first answer of a method, errors included. rule: schema.response-root */
-    choiri_binding *b = &c->serve_bound[a->method];
-    const choiri_announcement *root = &c->serve->methods[a->method].response;
-    int status = choiri_conn_announce(c, b, root, &m.writer);
-    if (status != CHOIR_OK) choiri_writer_fail(&m.writer, status);
-    status = choiri_session_end(c->session, &m, now);
-    if (status != CHOIR_OK) return status;
-    choiri_conn_announced(c, b, root);
-    choir_attachment *link = c->session->attachment;
-    choiri_attachment_answered(link, link->out.bytes - m.mark.bytes);
-    return CHOIR_OK;
-}
-
-/* An answer of the library's own; there must be memory for it. */
-static void refuse(choiri_conn *c, uint64_t wire_id, uint32_t method, uint32_t outcome,
-                   const choiri_text *text, choir_time now) {
-    answer a = {.wire_id = wire_id, .method = method, .outcome = outcome};
-    if (text) a.text = choiri_text_get(text);
-    if (send_answer(c, &a, now) != CHOIR_OK) choiri_conn_out_of_memory(c, now);
-}
-
-/* ---- life of a request ---- */
-
-static void free_request(request *q) {
-    choiri_conn *c = q->conn;
-    if (q->handle.v != 0) choiri_table_remove(&c->requests.table, q->handle.v);
-    choiri_session_discharge(c->session, q->charged);
+    choiri_list_remove(&q->live);
+    choiri_slots_clear(s->env, &q->slots);
+    if (q->sealed) {
+        choiri_outq_deinit(q->sealed);
+        choiri_free(s->env, q->sealed, sizeof *q->sealed);
+    }
+    choiri_discharge(&r->hot, q->charged);
     choiri_arena_reset(&q->arena);
     choir_chunk_release(q->chunk);
-    choiri_obj_free(c->session->env, q, sizeof *q);
+    choiri_obj_free(s->env, q, CHOIRI_REQUEST_SIZE);
 }
 
-static bool charge(request *q, size_t bytes) {
-    if (!choiri_session_charge(q->conn->session, bytes)) return false;
+/* Freed in the course of its life: its connection may be idle now, or have waited for it. */
+static void let_go(choiri_request *q) {
+    choiri_rpc *r = q->rpc;
+    free_request(q);
+    if (r->hot.over)
+        choiri_conn_released(r->hot.session, &r->hot);
+    else if (r->hot.unreported == 0)
+        choiri_conn_cool(r->hot.session, &r->hot);
+}
+
+void choiri_requests_deinit(choiri_rpc *r) {
+    choir_session *s = r->hot.session;
+    while (!choiri_list_is_empty(&r->requests.live)) {
+        choiri_request *q = CHOIRI_CONTAINER(r->requests.live.next, choiri_request, live);
+        choiri_list_remove(&q->link);
+        if (q->started && !q->finished) {
+            choiri_session_end_work(s);
+            r->hot.held--;
+            s->held--;
+        }
+        if (q->orphan) s->conns.orphans--;
+        free_request(q);
+    }
+    choiri_idmap_deinit(&r->requests.ids);
+}
+
+static bool charge(choiri_request *q, size_t bytes) {
+    if (!choiri_charge(&q->rpc->hot, bytes)) return false;
     q->charged += bytes;
     return true;
 }
 
-/* What is not in the payload is in the session's inbox. */
-static bool keep_metadata(request *q, const choiri_message *msg) {
-    size_t len = msg->metadata.entries.len;
-    if (len == 0) return true;
-    q->arena.limit = len + KEEP_SLACK;
-    uint8_t *copy = choiri_arena_alloc(&q->arena, len, 1);
-    if (!copy) return false;
-    memcpy(copy, msg->metadata.entries.data, len);
+/* What the arena has grown by is charged. false when the quota has no room for it. */
+static bool charge_arena(choiri_request *q, size_t before) {
+    return q->arena.used == before || charge(q, q->arena.used - before);
+}
+
+static bool copy_parts(choiri_request *q, choir_bytes metadata, choir_bytes args) {
+    size_t before = q->arena.used;
+    q->arena.limit = before + metadata.len + args.len + KEEP_SLACK;
+    uint8_t *copy = choiri_arena_alloc(&q->arena, metadata.len + args.len, 1);
+    if (!copy || !charge_arena(q, before)) return false;
+    if (metadata.len > 0) memcpy(copy, metadata.data, metadata.len);
+    if (args.len > 0) memcpy(copy + metadata.len, args.data, args.len);
     q->metadata.entries.data = copy;
+    if (args.len > 0) q->args.data = copy + metadata.len;
     return true;
 }
 
-/* Keeps what the message points to: small ones are copied, large ones stay where they are. One that is small beside its chunk
- * is copied too: a peer that sends one such frame per read would otherwise make us hold many times what it is charged for. */
-static bool keep(request *q, const choiri_message *msg, const choiri_frame *frame) {
+/* Keeps what the message points to. Of a chunk that is retained all is charged; where metadata does not lie
+ * in the payload it is copied all the same. */
+static bool keep(choiri_request *q, const choiri_message *msg, const choiri_frame *frame) {
     size_t len = frame->payload.len;
     q->args = msg->payload;
     q->metadata = msg->metadata;
     q->kept = len;
-    if (!charge(q, len)) return false;
-    if (frame->chunk && len > CHOIRI_RETAIN_COPY &&
-        len >= choir_chunk_len(frame->chunk) / CHOIRI_RETAIN_SHARE) {
-        q->chunk = choir_chunk_retain(frame->chunk);
-        return q->conn->session->codec->metadata_in_payload || keep_metadata(q, msg);
-    }
-    q->arena.limit = frame->payload.len + KEEP_SLACK;
-    size_t metadata = msg->metadata.entries.len, args = msg->payload.len;
-    uint8_t *copy = choiri_arena_alloc(&q->arena, metadata + args, 1);
-    if (!copy) return false;
-    if (metadata > 0) memcpy(copy, msg->metadata.entries.data, metadata);
-    if (args > 0) memcpy(copy + metadata, msg->payload.data, args);
-    q->metadata.entries.data = copy;
-    q->args.data = copy + metadata;
-    return true;
+    if (!frame->chunk || len <= RETAIN_COPY || len < choir_chunk_len(frame->chunk) / RETAIN_SHARE)
+        return copy_parts(q, msg->metadata.entries, msg->payload);
+    if (!charge(q, choir_chunk_len(frame->chunk))) return false;
+    q->chunk = choir_chunk_retain(frame->chunk);
+    return choiri_request_session(q)->codec->metadata_in_payload || msg->metadata.entries.len == 0 ||
+           copy_parts(q, msg->metadata.entries, (choir_bytes){NULL, 0});
 }
 
-static request *new_request(choiri_conn *c, const choiri_message *msg, uint32_t method,
-                            const choiri_frame *frame) {
-    request *q = choiri_obj_alloc(c->session->env, sizeof *q);
+static choiri_request *new_request(choiri_rpc *r, const choiri_message *msg, uint32_t method,
+                                   const choiri_frame *frame) {
+    choir_session *s = r->hot.session;
+    choiri_request *q = choiri_obj_alloc(s->env, CHOIRI_REQUEST_SIZE);
     if (!q) return NULL;
-    choiri_clear(q, offsetof(request, first)); /* not the piece for its arena */
-    q->node.reporter = &request_reporter;
+    choiri_clear(q, sizeof *q);
+    q->node.kind = CHOIRI_READY_REQUEST;
     choiri_list_init(&q->link);
-    q->conn = c;
+    q->rpc = r;
     q->wire_id = msg->id;
+    q->method_id = msg->method;
     q->method = method;
-    choiri_arena_init(&q->arena, c->session->env, q->first, sizeof q->first, 0);
-    if (keep(q, msg, frame) && choiri_idmap_put(&c->requests.ids, msg->id, q) == CHOIR_OK) return q;
+    choiri_arena_init(&q->arena, s->env, q->first, first_size, 0);
+    choiri_list_append(&r->requests.live, &q->live);
+    if (charge(q, CHOIRI_REQUEST_SIZE) && keep(q, msg, frame) &&
+        choiri_idmap_put(&r->requests.ids, msg->id, q) == CHOIR_OK)
+        return q;
     free_request(q);
     return NULL;
 }
 
-/* The peer has its answer. */
-static void set_answered(request *q, uint32_t outcome) {
+/* From now on its id is the peer's to use again; a cancel that was under way finds nobody. */
+void choiri_request_set_answered(choiri_request *q, uint32_t outcome) {
     if (q->answered) return;
     q->answered = true;
     q->outcome = outcome;
-    choiri_idmap_remove(&q->conn->requests.ids, q->wire_id);
+    choiri_idmap_remove(&q->rpc->requests.ids, q->wire_id);
 }
 
-/* Decodes the arguments: OK, INVALID_PAYLOAD with a text, or SEND_FAILED when memory or the quota is out: the caller may
- * try that again. What decoding takes is bounded by the payload's size and by what is left of the quota. */
-static uint32_t decode(request *q, choiri_text *text) {
-    choiri_conn *c = q->conn;
-    const choiri_method *m = &c->serve->methods[q->method];
-    const choir_unit *unit = c->serve->unit;
-    const choir_type *t = m->args_type;
-    choiri_text why;
-    choiri_text_init(&why);
-    size_t used = q->arena.used, limit = choiri_value_arena_limit(q->args.len) + t->size + t->align;
-    uint64_t left = c->session->quota - c->session->charged;
-    q->arena.limit = used + (left < limit ? (size_t)left : limit);
-    void *value = choiri_arena_alloc(&q->arena, t->size, t->align);
-    choiri_reader r = choiri_reader_of(q->args);
-    const choiri_plan *plan = c->serve_bound[q->method].plan;
-    int status = value ? choiri_codec_read_value(c->session->codec, &r, plan, CHOIRI_PLAN_ROOT, unit,
-                                                 m->desc->args, &q->arena, value, &why)
-                       : CHOIR_ERR_NO_MEMORY;
-    if (status == CHOIR_OK && charge(q, q->arena.used - used)) {
-        q->value = value;
-        return CHOIR_OUTCOME_OK;
-    }
-    if (status == CHOIR_ERR_NO_MEMORY || (status == CHOIR_ERR_TOO_LARGE && left < limit))
-        return CHOIR_OUTCOME_SEND_FAILED;
-    choiri_text_init(text);
-    choiri_conn_method_text(c->serve, q->method, text);
-    choiri_text_str(choiri_text_add(text, " arguments: "), choiri_text_get(&why));
-    return CHOIR_OUTCOME_INVALID_PAYLOAD;
+/* ---- starting ---- */
+
+static bool has_place(const choiri_rpc *r) {
+    const choiri_limits *l = &r->hot.conn->profile->limits;
+    return r->requests.running < l->max_concurrent_requests && r->hot.egress.answers <= l->max_answers;
 }
 
-/* Gives a request to the host, or refuses it when its arguments are bad. */
-static void dispatch(request *q, choir_time now) {
-    choiri_conn *c = q->conn;
-    choiri_text text;
-    uint32_t outcome = decode(q, &text);
-    if (outcome == CHOIR_OUTCOME_OK && choiri_table_insert(&c->requests.table, q, &q->handle.v) != CHOIR_OK)
-        outcome = CHOIR_OUTCOME_SEND_FAILED;
-    if (outcome != CHOIR_OUTCOME_OK) {
+/* false: without memory for a handle. */
+static bool start(choiri_request *q) {
+    choiri_rpc *r = q->rpc;
+    choir_session *s = r->hot.session;
+    if (choiri_table_insert(&s->requests, q, &q->handle.v) != CHOIR_OK) return false;
+    q->started = true;
+    r->requests.running++;
+    r->hot.held++;
+    r->hot.unreported++;
+    s->held++;
+    choiri_session_begin_work(s);
+    choiri_ready_add(s, &q->node, CHOIRI_REQUEST_NEW);
+    return true;
+}
+
+/* It gives its place up. */
+static void stop(choiri_request *q) {
+    choiri_rpc *r = q->rpc;
+    choir_session *s = r->hot.session;
+    q->finished = true;
+    r->requests.running--;
+    r->hot.held--;
+    s->held--;
+    choiri_session_end_work(s);
+}
+
+static void leave_queue(choiri_request *q) {
+    choiri_list_remove(&q->link);
+    q->rpc->requests.queued--;
+    q->rpc->requests.queued_bytes -= q->kept;
+}
+
+void choiri_requests_pump(choiri_rpc *r, choir_time now) {
+    while (!choiri_list_is_empty(&r->requests.queue) && has_place(r) &&
+           r->hot.session->state == CHOIRI_SESSION_ESTABLISHED && choiri_conn_start(&r->hot, now)) {
+        choiri_request *q = CHOIRI_CONTAINER(r->requests.queue.next, choiri_request, link);
+        leave_queue(q);
+        if (start(q)) continue;
         uint64_t wire_id = q->wire_id;
         uint32_t method = q->method;
-        set_answered(q, outcome);
+        choiri_request_set_answered(q, CHOIR_OUTCOME_SEND_FAILED);
         free_request(q);
-        if (choiri_session_glitch(c->session, now))
-            refuse(c, wire_id, method, outcome, outcome == CHOIR_OUTCOME_INVALID_PAYLOAD ? &text : NULL, now);
-        return;
-    }
-    c->requests.running++;
-    c->requests.held++;
-    choiri_conn_update_busy(c);
-    choiri_session_report(c->session, &q->node, REQUEST_NEW);
-}
-
-/* Nothing starts while the peer does not take our answers: what waits would only make more of them. */
-static bool may_start(const choiri_conn *c) {
-    return c->requests.running < c->session->max_concurrent_requests &&
-           !choiri_attachment_is_full(c->session->attachment);
-}
-
-static void leave_queue(request *q) {
-    choiri_list_remove(&q->link);
-    q->conn->requests.queued--;
-    q->conn->requests.queued_bytes -= q->kept;
-}
-
-void choiri_requests_pump(choiri_conn *c, choir_time now) {
-    while (may_start(c) && !choiri_list_is_empty(&c->requests.queue) &&
-           c->session->state == CHOIRI_SESSION_ESTABLISHED) {
-        request *q = CHOIRI_CONTAINER(c->requests.queue.next, request, link);
-        leave_queue(q);
-        dispatch(q, now);
+        choiri_conn_paid(&r->hot);
+        choiri_answer_refuse(r, wire_id, method, CHOIR_OUTCOME_SEND_FAILED, CHOIR_STR(""), now);
     }
 }
 
-/* The handler is through with it, whatever the peer was told. */
-static void finish(request *q, choir_time now) {
-    choiri_conn *c = q->conn;
+/* ---- ends ---- */
+
+void choiri_request_finish(choiri_request *q, choir_time now) {
+    choiri_rpc *r = q->rpc;
+    choir_session *s = r->hot.session;
     CHOIRI_ASSERT(!q->finished);
-    q->finished = true;
-    c->requests.held--;
+    stop(q);
+    if (q->orphan) s->conns.orphans--;
     if (q->over) { /* its connection ended before the handler did */
+        let_go(q);
+        return;
+    }
+    /* What was cancelled has cost us its start for nothing. */
+    if (!q->cancelled) choiri_conn_paid(&r->hot);
+    if (!q->is_leaving) choiri_ready_add(s, &q->node, CHOIRI_REQUEST_DONE);
+    if (!choiri_list_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
+    /* wake is for what nobody expects: a handler that answers inside the poll loop is followed by another
+     * poll */
+    choiri_session_wake(s);
+}
+
+/* It was started, and nobody was told of it: it goes without a word. */
+static void vanish(choiri_request *q, uint32_t outcome) {
+    choiri_request_set_answered(q, outcome);
+    if (!q->finished) stop(q);
+    if (q->decided || q->deciding) {
+        const choir_hooks *hooks = &choiri_request_profile(q)->hooks;
+        if (hooks->ended) hooks->ended(hooks->ctx, choiri_request_session(q), q->handle, outcome);
+    }
+}
+
+static uint32_t outcome_of(int status) {
+    return status == CHOIR_ERR_SHUTDOWN ? CHOIR_OUTCOME_SESSION_SHUTDOWN : CHOIR_OUTCOME_CONNECTION_CLOSED;
+}
+
+static void end_one(choiri_request *q, uint32_t outcome) {
+    choir_session *s = choiri_request_session(q);
+    if (!q->started) {
+        leave_queue(q);
+        choiri_request_set_answered(q, outcome);
         free_request(q);
         return;
     }
-    if (!(q->node.bits & REQUEST_DONE)) {
-        c->requests.running--;
-        choiri_conn_update_busy(c);
+    if (q->over) return; /* only its handler is missing, and that was known */
+    if (q->is_leaving) { /* its answer will not leave as far as anybody can tell */
+        choiri_list_remove(&q->leaving.link);
+        q->is_leaving = false;
+        q->outcome = outcome;
     }
-    choiri_session_report(c->session, &q->node, REQUEST_DONE);
-    if (!choiri_list_is_empty(&c->requests.queue)) choiri_requests_pump(c, now);
-    /* wake is for what nobody expects: a handler that answers inside the poll loop is followed by another poll */
-    if (c->session->wake) c->session->wake(c->session->wake_ctx, c->session);
+    if (!q->reported) {
+        if (q->finished) return; /* on its way out */
+        vanish(q, outcome);
+        q->node.bits = 0;
+        choiri_ready_add(s, &q->node, 0); /* goes when its turn comes */
+        return;
+    }
+    choiri_request_set_answered(q, outcome);
+    if (!q->finished) {
+        q->orphan = true;
+        s->conns.orphans++;
+    }
+    q->node.bits &= (uint8_t)~CHOIRI_REQUEST_CANCELLED;
+    choiri_ready_add(s, &q->node, CHOIRI_REQUEST_DONE);
 }
 
-void choiri_requests_deinit(choiri_conn *c) {
-    for (uint32_t i = 0; i < c->requests.table.cap; i++) {
-        request *q = c->requests.table.entries[i].obj;
-        if (q) free_request(q);
+/* Nobody waits for the answers any more. Handlers may still be at work; what their requests hold stays until
+ * they have finished, or until the session is freed. */
+void choiri_requests_ended(choiri_rpc *r, int status) {
+    for (choiri_list *n = r->requests.live.next, *next; n != &r->requests.live; n = next) {
+        next = n->next;
+        end_one(CHOIRI_CONTAINER(n, choiri_request, live), outcome_of(status));
     }
-    while (!choiri_list_is_empty(&c->requests.queue)) {
-        request *q = CHOIRI_CONTAINER(c->requests.queue.next, request, link);
-        choiri_list_remove(&q->link);
-        free_request(q);
-    }
-    choiri_table_deinit(&c->requests.table);
-    choiri_idmap_deinit(&c->requests.ids);
 }
 
-/* The link is gone: nobody waits for the answers any more. Handlers may still be at work; what their requests hold stays
- * until they have finished, or until the session is freed. */
-void choiri_requests_ended(choiri_conn *c) {
-    uint32_t outcome = c->session->status == CHOIR_ERR_SHUTDOWN ? CHOIR_OUTCOME_SESSION_SHUTDOWN
-                                                                : CHOIR_OUTCOME_CONNECTION_CLOSED;
-    while (!choiri_list_is_empty(&c->requests.queue)) {
-        request *q = CHOIRI_CONTAINER(c->requests.queue.next, request, link);
-        leave_queue(q);
-        set_answered(q, outcome);
-        free_request(q);
-    }
-    for (uint32_t i = 0; i < c->requests.table.cap; i++) {
-        request *q = c->requests.table.entries[i].obj;
-        if (!q || q->over || (q->node.bits & REQUEST_DONE)) continue;
-        set_answered(q, outcome);
-        c->requests.running--;
-        if (q->node.bits & REQUEST_NEW) {
-            /* Never reported: it goes without a word when its turn in the ready list comes. */
-            q->finished = true;
-            q->node.bits = 0;
-            c->requests.held--;
-        } else {
-            q->node.bits &= ~(uint32_t)REQUEST_CANCELLED;
-            choiri_session_report(c->session, &q->node, REQUEST_DONE);
+void choiri_requests_shutdown(choiri_rpc *r, choir_time now) {
+    for (choiri_list *n = r->requests.live.next, *next; n != &r->requests.live; n = next) {
+        next = n->next;
+        choiri_request *q = CHOIRI_CONTAINER(n, choiri_request, live);
+        if (q->answered) continue;
+        choiri_answer a = {.wire_id = q->wire_id,
+                           .method = q->method,
+                           .outcome = q->started ? CHOIR_OUTCOME_CANCELLED : CHOIR_OUTCOME_SEND_FAILED};
+        (void)choiri_answer_send(r, &a, NULL, now); /* we are leaving anyway */
+        if (q->started) {
+            choiri_request_set_answered(q, CHOIR_OUTCOME_SESSION_SHUTDOWN);
+            continue;
         }
-    }
-}
-
-void choiri_requests_shutdown(choiri_conn *c, choir_time now) {
-    while (!choiri_list_is_empty(&c->requests.queue)) {
-        request *q = CHOIRI_CONTAINER(c->requests.queue.next, request, link);
-        answer a = {.wire_id = q->wire_id, .method = q->method, .outcome = CHOIR_OUTCOME_SEND_FAILED};
         leave_queue(q);
-        set_answered(q, a.outcome);
+        choiri_request_set_answered(q, CHOIR_OUTCOME_SEND_FAILED);
         free_request(q);
-        (void)send_answer(c, &a, now); /* we are leaving anyway */
-    }
-    for (uint32_t i = 0; i < c->requests.table.cap; i++) {
-        request *q = c->requests.table.entries[i].obj;
-        if (!q || q->answered) continue;
-        answer a = {.wire_id = q->wire_id, .method = q->method, .outcome = CHOIR_OUTCOME_CANCELLED};
-        (void)send_answer(c, &a, now);
-        set_answered(q, CHOIR_OUTCOME_SESSION_SHUTDOWN);
     }
 }
 
 /* ---- messages ---- */
 
-static bool check_id(choiri_conn *c, const choiri_message *msg, choir_time now) {
+static bool check_id(choir_session *s, choiri_conn *c, const choiri_rpc *r, const choiri_message *msg,
+                     choir_time now) {
     if (choiri_conn_is_ours(c, msg->id) || msg->id == 0) {
-        choiri_conn_protocol_error(c, "call with a request id that is not the caller's to use: ", msg->id,
+        choiri_conn_protocol_error(s, c, "call with a request id that is not the caller's to use: ", msg->id,
                                    now);
         return false;
     }
-    if (choiri_idmap_get(&c->requests.ids, msg->id)) {
-        choiri_conn_protocol_error(c, "call with the id of a request that is still open: ", msg->id, now);
+    if (choiri_idmap_get(&r->requests.ids, msg->id)) {
+        choiri_conn_protocol_error(s, c, "call with the id of a request that is still open: ", msg->id, now);
         return false;
     }
     return true;
 }
 
-/* Refusals that cost us something for nothing are charged: reliability case A21. */
-static void refuse_charged(choiri_conn *c, const choiri_message *msg, uint32_t method, uint32_t outcome,
-                           const choiri_text *text, choir_time now) {
-    if (!choiri_session_glitch(c->session, now)) return;
-    if (method == CHOIR_METHOD_NONE && c->session->codec->needs_schemas &&
-        announce_nothing(c, msg->method, now) != CHOIR_OK) {
-        choiri_conn_out_of_memory(c, now);
-        return;
-    }
-    refuse(c, msg->id, method, outcome, text, now);
-}
-
 /* Why a call of a known method cannot run; false when it can. */
-static bool is_impossible(choiri_conn *c, const choiri_message *msg, uint32_t method, choiri_text *text) {
-    const choiri_binding *b = &c->serve_bound[method];
+static bool is_impossible(const choir_session *s, const choiri_conn *c, const choiri_message *msg,
+                          uint32_t method, choiri_text *text) {
+    const choiri_service *service = c->profile->serve;
+    const choiri_lasting *l = c->lasting;
+    const choiri_binding *b = l ? choiri_binding_peek(&l->served, method) : NULL;
+    uint8_t peer = b ? b->peer : CHOIRI_BOUND_NO;
     choiri_text_init(text);
-    if (c->serve->methods[method].has_channels) {
-        choiri_conn_method_text(c->serve, method, text);
+    if (service->methods[method].has_channels) {
+        choiri_method_text(service, method, text);
         choiri_text_add(text, ": channels are not supported yet");
-    } else if (b->peer == CHOIRI_BOUND_BAD) {
-        choiri_text_add(text, b->text ? b->text : "arguments of another layout");
-    } else if (b->peer == CHOIRI_BOUND_NO && c->session->codec->compares_layouts) {
-        choiri_conn_method_text(c->serve, method, text);
+    } else if (peer == CHOIRI_BOUND_BAD) {
+        choiri_text_str(text, b->text.data ? b->text : CHOIR_STR("arguments of another layout"));
+    } else if (peer == CHOIRI_BOUND_NO && s->codec->compares_layouts &&
+               !(service->methods[method].desc->flags & CHOIR_METHOD_RAW)) {
+        choiri_method_text(service, method, text);
         choiri_text_add(text,
                         " arguments: no schemas were received; they must come before or with the first call");
     } else if (msg->metadata.count > CHOIRI_REQUEST_ENTRIES) {
@@ -400,194 +333,303 @@ static bool is_impossible(choiri_conn *c, const choiri_message *msg, uint32_t me
     return text->len > 0;
 }
 
-/* Requests held back because of our own answers are not the peer's excess: half of the session's quota is theirs. */
-static bool queue_has_room(const choiri_conn *c, size_t bytes) {
-    uint64_t max = c->session->attachment->holding ? c->session->quota / 2 : c->requests.max_queued_bytes;
-    return c->requests.queued < c->requests.max_queued && c->requests.queued_bytes <= max &&
-           (c->requests.queued == 0 || bytes <= max - c->requests.queued_bytes);
+/* Over a limit, or there is no memory: nothing ran, so the caller may try again. */
+static void refuse(choiri_rpc *r, const choiri_message *msg, uint32_t method, choir_time now) {
+    if (choiri_conn_nuisance(&r->hot, now))
+        choiri_answer_refuse(r, msg->id, method, CHOIR_OUTCOME_SEND_FAILED, CHOIR_STR(""), now);
+}
+
+/* It can never run. That costs us something for nothing, as starting a handler for nothing does: reliability
+ * case A21. */
+static void refuse_impossible(choiri_rpc *r, const choiri_message *msg, uint32_t method, uint32_t outcome,
+                              const choiri_text *text, choir_time now) {
+    choir_session *s = r->hot.session;
+    if (!choiri_conn_start(&r->hot, now)) {
+        refuse(r, msg, method, now);
+        return;
+    }
+    if (method == CHOIR_METHOD_NONE && s->codec->needs_schemas &&
+        choiri_types_announce_nothing(s, r->hot.conn, msg->method, now) != CHOIR_OK) {
+        choiri_conn_fail(s, r->hot.conn, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
+        return;
+    }
+    choiri_answer_refuse(r, msg->id, method, outcome, text ? choiri_text_get(text) : CHOIR_STR(""), now);
+}
+
+/* Requests held back because of our own answers are not the peer's excess: half of the session's quota is
+ * theirs. */
+static bool queue_has_room(const choiri_rpc *r, size_t bytes) {
+    const choiri_limits *l = &r->hot.conn->profile->limits;
+    uint64_t max =
+        r->hot.egress.answers > l->max_answers ? r->hot.session->quota / 2 : l->max_queued_request_bytes;
+    return r->requests.queued < l->max_queued_requests && r->requests.queued_bytes <= max &&
+           (r->requests.queued == 0 || bytes <= max - r->requests.queued_bytes);
 }
 
 /* rule: rpc.call */
-void choiri_requests_call(choiri_conn *c, const choiri_message *msg, const choiri_frame *frame,
-                          choir_time now) {
+void choiri_requests_call(choir_session *s, choiri_conn *c, const choiri_message *msg,
+                          const choiri_frame *frame, choir_time now) {
     choiri_text text;
-    if (!check_id(c, msg, now)) return;
-    uint32_t method = c->serve ? choiri_service_lookup(c->serve, msg->method) : CHOIR_METHOD_NONE;
-    if (msg->schemas.len > 0 && !choiri_conn_bind(c, method, false, msg->schemas, now)) return;
+    choiri_rpc *r = choiri_rpc_heat(s, c);
+    if (!r) {
+        choiri_conn_fail(s, c, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
+        return;
+    }
+    if (!check_id(s, c, r, msg, now)) return;
+    const choiri_service *service = c->profile->serve;
+    uint32_t method = service ? choiri_service_lookup(service, msg->method) : CHOIR_METHOD_NONE;
+    if (msg->schemas.len > 0 && !choiri_types_bind(s, c, method, false, msg->schemas, now)) return;
     if (method == CHOIR_METHOD_NONE) {
-        refuse_charged(c, msg, method, CHOIR_OUTCOME_UNKNOWN_METHOD, NULL, now);
+        refuse_impossible(r, msg, method, CHOIR_OUTCOME_UNKNOWN_METHOD, NULL, now);
         return;
     }
-    if (is_impossible(c, msg, method, &text)) {
-        refuse_charged(c, msg, method, CHOIR_OUTCOME_INVALID_PAYLOAD, &text, now);
+    if (is_impossible(s, c, msg, method, &text)) {
+        refuse_impossible(r, msg, method, CHOIR_OUTCOME_INVALID_PAYLOAD, &text, now);
         return;
     }
-    bool run = may_start(c);
-    if (!run && !queue_has_room(c, frame->payload.len)) {
-        refuse_charged(c, msg, method, CHOIR_OUTCOME_SEND_FAILED, NULL, now);
+    bool run = choiri_list_is_empty(&r->requests.queue) && has_place(r) && choiri_conn_start(&r->hot, now);
+    choiri_request *q =
+        run || queue_has_room(r, frame->payload.len) ? new_request(r, msg, method, frame) : NULL;
+    if (q && run && !start(q)) {
+        choiri_request_set_answered(q, CHOIR_OUTCOME_SEND_FAILED);
+        free_request(q);
+        q = NULL;
+    }
+    if (!q) {
+        if (run) choiri_conn_paid(&r->hot);
+        refuse(r, msg, method, now);
         return;
     }
-    request *q = new_request(c, msg, method, frame);
-    if (!q) { /* memory or the quota: nothing ran, so the caller may try again */
-        refuse_charged(c, msg, method, CHOIR_OUTCOME_SEND_FAILED, NULL, now);
-        return;
-    }
-    if (run) {
-        dispatch(q, now);
-        return;
-    }
-    choiri_list_append(&c->requests.queue, &q->link);
-    c->requests.queued++;
-    c->requests.queued_bytes += q->kept;
+    if (run) return;
+    choiri_list_append(&r->requests.queue, &q->link);
+    r->requests.queued++;
+    r->requests.queued_bytes += q->kept;
 }
 
-/* rule: rpc.cancel. For an id that is not open it is late, and charged; so is each one for an open id, because starting
- * and cancelling costs us more than the peer (reliability case A20). */
-void choiri_requests_cancel(choiri_conn *c, const choiri_message *msg, choir_time now) {
+/* rule: rpc.cancel. Late ones, and those of requests that have not started, cost us nothing. */
+void choiri_requests_cancel(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now) {
     if (choiri_conn_is_ours(c, msg->id)) {
-        choiri_conn_protocol_error(c, "cancel of a request id that is not the caller's: ", msg->id, now);
+        choiri_conn_protocol_error(s, c, "cancel of a request id that is not the caller's: ", msg->id, now);
         return;
     }
-    if (!choiri_session_glitch(c->session, now)) return;
-    request *q = choiri_idmap_get(&c->requests.ids, msg->id);
-    if (!q || (c->serve->methods[q->method].desc->flags & CHOIR_METHOD_PERSIST)) return;
-    set_answered(q, CHOIR_OUTCOME_CANCELLED);
+    choiri_rpc *r = choiri_rpc_heat(s, c);
+    if (!r) {
+        choiri_conn_fail(s, c, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
+        return;
+    }
+    choiri_request *q = choiri_idmap_get(&r->requests.ids, msg->id);
+    if (!choiri_conn_nuisance(&r->hot, now)) return;
+    if (!q || (c->profile->serve->methods[q->method].desc->flags & CHOIR_METHOD_PERSIST)) return;
+    choiri_request_set_answered(q, CHOIR_OUTCOME_CANCELLED);
     uint32_t method = q->method;
-    if (q->handle.v == 0) { /* undispatched: nobody knows of it */
+    if (!q->started) { /* nobody knows of it */
         leave_queue(q);
         free_request(q);
+    } else if (!q->reported) { /* a decision pends */
+        vanish(q, CHOIR_OUTCOME_CANCELLED);
+        q->node.bits = 0;
+        choiri_ready_add(s, &q->node, 0);
     } else {
-        choiri_session_report(c->session, &q->node, REQUEST_CANCELLED);
+        q->cancelled = true;
+        choiri_ready_add(s, &q->node, CHOIRI_REQUEST_CANCELLED);
     }
-    refuse(c, msg->id, method, CHOIR_OUTCOME_CANCELLED, NULL, now);
+    choiri_answer_refuse(r, msg->id, method, CHOIR_OUTCOME_CANCELLED, CHOIR_STR(""), now);
+}
+
+/* ---- reporting: decision, decode, dispatch ---- */
+
+static void fill_event(const choiri_request *q, choir_event *event) {
+    const choiri_service *service = choiri_request_profile(q)->serve;
+    event->conn = choiri_conn_handle(q->rpc->hot.conn);
+    event->request = q->handle;
+    event->user_data = q->user_data;
+    event->service = service->desc;
+    event->method = q->method;
+    event->method_id = q->method_id;
+    event->value = q->value;
+    event->unit = q->value ? service->unit : NULL;
+    event->type = q->value ? service->methods[q->method].desc->args : 0;
+    event->payload = q->args;
+    event->metadata = q->metadata;
+    event->deadline = CHOIR_TIME_NEVER;
+}
+
+/* What was started turns out to be impossible, or unwanted: the caller is told, the host is not. */
+static void turn_down(choiri_request *q, uint32_t outcome, choir_str text, bool wasted, choir_time now) {
+    choiri_rpc *r = q->rpc;
+    uint64_t wire_id = q->wire_id;
+    uint32_t method = q->method;
+    vanish(q, outcome);
+    choiri_request_session(q)->retired = &q->node;
+    if (!wasted) choiri_conn_paid(&r->hot);
+    choiri_answer_refuse(r, wire_id, method, outcome, text, now);
+    if (!choiri_list_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
+}
+
+/* Decodes the arguments: OK, INVALID_PAYLOAD with a text, or SEND_FAILED when memory or the quota is out: the
+ * caller may try that again. What decoding takes is bounded by the payload's size and by what is left of the
+ * quota. */
+static uint32_t decode(choiri_request *q, choiri_text *text) {
+    choir_session *s = choiri_request_session(q);
+    const choiri_service *service = choiri_request_profile(q)->serve;
+    const choiri_method *m = &service->methods[q->method];
+    const choir_type *t = m->args_type;
+    const choiri_lasting *l = q->rpc->hot.conn->lasting;
+    const choiri_binding *b = l ? choiri_binding_peek(&l->served, q->method) : NULL;
+    choiri_text why;
+    if (m->desc->flags & CHOIR_METHOD_RAW) return CHOIR_OUTCOME_OK;
+    choiri_text_init(&why);
+    size_t used = q->arena.used, limit = choiri_value_arena_limit(q->args.len) + t->size + t->align;
+    uint64_t held = choiri_session_held(s), left = held < s->quota ? s->quota - held : 0;
+    q->arena.limit = used + (left < limit ? (size_t)left : limit);
+    void *value = choiri_arena_alloc(&q->arena, t->size, t->align);
+    choiri_reader r = choiri_reader_of(q->args);
+    int status = value ? choiri_codec_read_value(s->codec, &r, b ? b->plan : NULL, CHOIRI_PLAN_ROOT,
+                                                 service->unit, m->desc->args, &q->arena, value, &why)
+                       : CHOIR_ERR_NO_MEMORY;
+    bool charged = charge_arena(q, used);
+    if (status == CHOIR_OK && charged) {
+        q->value = value;
+        return CHOIR_OUTCOME_OK;
+    }
+    if (!charged) { /* what it took is not paid for: it goes at once, with all that was kept */
+        choiri_charge_anyway(&q->rpc->hot, q->arena.used - used);
+        q->charged += q->arena.used - used;
+    }
+    if (!charged || status == CHOIR_ERR_NO_MEMORY || (status == CHOIR_ERR_TOO_LARGE && left < limit))
+        return CHOIR_OUTCOME_SEND_FAILED;
+    choiri_text_init(text);
+    choiri_method_text(service, q->method, text);
+    choiri_text_str(choiri_text_add(text, " arguments: "), choiri_text_get(&why));
+    return CHOIR_OUTCOME_INVALID_PAYLOAD;
+}
+
+/* true: go on. */
+static bool decide(choiri_request *q, choir_event *event, choir_time now) {
+    const choir_hooks *hooks = &choiri_request_profile(q)->hooks;
+    choir_reason reason = {.size = sizeof reason};
+    if (!hooks->decide || q->decided) return true;
+    choir_session *s = choiri_request_session(q);
+    q->deciding = true;
+    event->kind = CHOIR_EVENT_REQUEST;
+    int verdict = hooks->decide(hooks->ctx, s, event, &reason);
+    if (!q->deciding) return false; /* the hook has completed it itself: it is in the list again */
+    if (verdict == CHOIR_VERDICT_PEND) return false;
+    q->deciding = false;
+    q->decided = true;
+    if (verdict == CHOIR_VERDICT_RUN) return true;
+    turn_down(q, CHOIR_OUTCOME_SEND_FAILED, reason.text, false, now);
+    return false;
+}
+
+static bool report_new(choiri_request *q, choir_event *event, choir_time now) {
+    choiri_text text;
+    q->node.bits &= (uint8_t)~CHOIRI_REQUEST_NEW;
+    fill_event(q, event);
+    event->evidence = choir_session_evidence(choiri_request_session(q));
+    if (!decide(q, event, now)) return false;
+    uint32_t outcome = decode(q, &text);
+    if (outcome != CHOIR_OUTCOME_OK) {
+        bool bad = outcome == CHOIR_OUTCOME_INVALID_PAYLOAD;
+        turn_down(q, outcome, bad ? choiri_text_get(&text) : CHOIR_STR(""), bad, now);
+        return false;
+    }
+    fill_event(q, event);
+    q->reported = true;
+    event->kind = CHOIR_EVENT_REQUEST;
+    return true;
+}
+
+bool choiri_request_report(choir_session *s, choiri_ready *node, choir_event *event) {
+    choiri_request *q = CHOIRI_CONTAINER(node, choiri_request, node);
+    if (node->bits == 0) { /* ended before it was reported */
+        s->retired = node;
+        return false;
+    }
+    if (node->bits & CHOIRI_REQUEST_NEW) return report_new(q, event, s->now);
+    fill_event(q, event);
+    if (node->bits & CHOIRI_REQUEST_CANCELLED) {
+        node->bits &= (uint8_t)~CHOIRI_REQUEST_CANCELLED;
+        event->kind = CHOIR_EVENT_REQUEST_CANCELLED;
+        return true;
+    }
+    const choir_hooks *hooks = &choiri_request_profile(q)->hooks;
+    node->bits = 0;
+    event->kind = CHOIR_EVENT_REQUEST_DONE;
+    event->outcome = q->outcome;
+    q->over = true;
+    q->rpc->hot.unreported--;
+    if (q->decided && hooks->ended) hooks->ended(hooks->ctx, s, q->handle, q->outcome);
+    if (q->finished) s->retired = node;
+    return true;
+}
+
+void choiri_request_retire(choiri_ready *node) {
+    let_go(CHOIRI_CONTAINER(node, choiri_request, node));
 }
 
 /* ---- the host's side ---- */
 
-static request *find(choir_session *s, choir_request_id id) {
+choiri_request *choiri_request_find(choir_session *s, choir_request_id id) {
     if (!s) return NULL;
-    request *q = choiri_table_get(&s->root->requests.table, id.v);
+    choiri_request *q = choiri_table_get(&s->requests, id.v);
     return q && !q->finished ? q : NULL;
 }
 
-static int answer_request(choir_session *s, choir_request_id id, uint32_t outcome, const void *value,
-                          choir_str text, choir_chunk *chunk, choir_time now) {
-    request *q = find(s, id);
+int choir_request_decide(choir_session *s, choir_request_id id, int verdict, const choir_reason *reason,
+                         choir_time now) {
+    if (!s || (verdict != CHOIR_VERDICT_RUN && verdict != CHOIR_VERDICT_REFUSE)) return CHOIR_ERR_INVALID;
+    choiri_request *q = choiri_request_find(s, id);
     if (!q) return CHOIR_ERR_NOT_FOUND;
+    if (!q->deciding) return CHOIR_ERR_STATE;
     now = choiri_session_time(s, now);
-    if (q->answered) {
-        int status = q->outcome == CHOIR_OUTCOME_CANCELLED ? CHOIR_ERR_CANCELLED : CHOIR_ERR_NOT_FOUND;
-        finish(q, now);
-        return status;
+    q->deciding = false;
+    q->decided = true;
+    if (verdict == CHOIR_VERDICT_RUN) {
+        choiri_ready_add(s, &q->node, CHOIRI_REQUEST_NEW);
+    } else {
+        choiri_rpc *r = q->rpc;
+        uint64_t wire_id = q->wire_id;
+        uint32_t method = q->method;
+        vanish(q, CHOIR_OUTCOME_SEND_FAILED);
+        choiri_conn_paid(&r->hot);
+        choiri_ready_add(s, &q->node, 0);
+        choiri_answer_refuse(r, wire_id, method, CHOIR_OUTCOME_SEND_FAILED,
+                             reason ? reason->text : CHOIR_STR(""), now);
+        if (!choiri_list_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
     }
-    answer a = {.wire_id = q->wire_id,
-                .method = q->method,
-                .outcome = outcome,
-                .value = value,
-                .text = text,
-                .chunk = chunk ? chunk : q->chunk};
-    int status = send_answer(q->conn, &a, now);
-    if (status != CHOIR_OK) return status;
-    set_answered(q, outcome);
-    finish(q, now);
-    return CHOIR_OK;
-}
-
-int choir_reply(choir_session *s, choir_request_id id, const void *value, choir_chunk *chunk,
-                choir_time now) {
-    return answer_request(s, id, CHOIR_OUTCOME_OK, value, (choir_str){"", 0}, chunk, now);
-}
-
-int choir_reply_error(choir_session *s, choir_request_id id, const void *error, choir_chunk *chunk,
-                      choir_time now) {
-    request *q = find(s, id);
-    if (!q) return CHOIR_ERR_NOT_FOUND;
-    const choiri_service *service = q->conn->serve;
-    uint32_t err = service->methods[q->method].desc->err;
-    if (choiri_unit_type(service->unit, err)->kind == CHOIR_KIND_NEVER) return CHOIR_ERR_INVALID;
-    return answer_request(s, id, CHOIR_OUTCOME_USER_ERROR, error, (choir_str){"", 0}, chunk, now);
-}
-
-int choir_reply_invalid(choir_session *s, choir_request_id id, choir_str text, choir_time now) {
-    if (!text.data && text.len > 0) return CHOIR_ERR_INVALID;
-    if (text.len > 0 && !choiri_utf8_is_valid((const uint8_t *)text.data, text.len)) return CHOIR_ERR_INVALID;
-    return answer_request(s, id, CHOIR_OUTCOME_INVALID_PAYLOAD, NULL, text, NULL, now);
-}
-
-int choir_request_drop(choir_session *s, choir_request_id id, choir_time now) {
-    int status = answer_request(s, id, CHOIR_OUTCOME_CANCELLED, NULL, (choir_str){"", 0}, NULL, now);
-    if (status == CHOIR_ERR_CANCELLED || status == CHOIR_OK) return CHOIR_OK;
-    request *q = find(s, id);
-    if (!q) return status;
-    /* No memory for five bytes: the session cannot keep its promise of one answer each, so it ends. */
-    choiri_conn_out_of_memory(q->conn, s->now);
-    finish(q, s->now);
+    choiri_session_wake(s);
     return CHOIR_OK;
 }
 
 int choir_request_set_user_data(choir_session *s, choir_request_id id, void *user_data) {
-    request *q = find(s, id);
+    choiri_request *q = choiri_request_find(s, id);
     if (!q) return CHOIR_ERR_NOT_FOUND;
     q->user_data = user_data;
     return CHOIR_OK;
 }
 
+int choir_request_set_slot(choir_session *s, choir_request_id id, const choir_key *key, void *value,
+                           void (*destroy)(void *value)) {
+    choiri_request *q = key ? choiri_request_find(s, id) : NULL;
+    if (!q) return CHOIR_ERR_NOT_FOUND;
+    return choiri_slots_set(s->env, &q->slots, key, value, destroy);
+}
+
+void *choir_request_slot(const choir_session *s, choir_request_id id, const choir_key *key) {
+    const choiri_request *q = s ? choiri_table_get(&s->requests, id.v) : NULL;
+    return q ? choiri_slots_get(q->slots, key) : NULL;
+}
+
 void *choir_request_alloc(choir_session *s, choir_request_id id, size_t size, size_t align) {
-    request *q = find(s, id);
+    choiri_request *q = choiri_request_find(s, id);
     if (!q || align == 0 || align > 16 || (align & (align - 1)) != 0) return NULL;
     /* The host's own wish is not bounded by what the peer sent, only by the quota. */
-    if (!charge(q, size)) return NULL;
-    q->arena.limit = SIZE_MAX;
+    uint64_t held = choiri_session_held(s), left = held < s->quota ? s->quota - held : 0;
+    size_t before = q->arena.used;
+    q->arena.limit = before + (left < SIZE_MAX / 2 ? (size_t)left : SIZE_MAX / 2);
     void *ptr = choiri_arena_alloc(&q->arena, size, align);
-    if (ptr) return ptr;
-    choiri_session_discharge(s, size);
-    q->charged -= size;
-    return NULL;
+    choiri_charge_anyway(&q->rpc->hot, q->arena.used - before);
+    q->charged += q->arena.used - before;
+    return ptr;
 }
-
-/* ---- reporting ---- */
-
-static void fill_event(const request *q, choir_event *event) {
-    event->conn = q->conn->handle;
-    event->request = q->handle;
-    event->user_data = q->user_data;
-    event->service = q->conn->serve->desc;
-    event->method = q->method;
-    event->value = q->value;
-    event->unit = q->value ? event->service->unit : NULL;
-    event->type = q->value ? q->conn->serve->methods[q->method].desc->args : 0;
-    event->payload = q->args;
-    event->metadata = q->metadata;
-}
-
-static bool report_request(choir_session *s, choiri_node *node, choir_event *event) {
-    request *q = CHOIRI_CONTAINER(node, request, node);
-    if (node->bits == 0) { /* ended before it was reported */
-        s->retired = node;
-        return false;
-    }
-    fill_event(q, event);
-    if (node->bits & REQUEST_NEW) {
-        node->bits &= ~(uint32_t)REQUEST_NEW;
-        event->kind = CHOIR_EVENT_REQUEST;
-        return true;
-    }
-    if (node->bits & REQUEST_CANCELLED) {
-        node->bits &= ~(uint32_t)REQUEST_CANCELLED;
-        event->kind = CHOIR_EVENT_REQUEST_CANCELLED;
-        return true;
-    }
-    node->bits = 0;
-    event->kind = CHOIR_EVENT_REQUEST_DONE;
-    event->outcome = q->outcome;
-    q->over = true;
-    if (q->finished) s->retired = node;
-    return true;
-}
-
-static void retire_request(choir_session *s, choiri_node *node) {
-    (void)s;
-    free_request(CHOIRI_CONTAINER(node, request, node));
-}
-
-static const choiri_reporter request_reporter = {report_request, retire_request};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls of methods that the caller has no types for: the answer is read by what the peer announced. */
 #include "choir/dynamic.h"
-#include "rpc/driver.h"
+#include "testing/inside.h"
 #include "testing/pair.h"
 #include "testing/peer.h"
 
@@ -47,7 +47,7 @@ static void open_dynamic(dynamic_peer *d, uint32_t method) {
                                     &d->service, NULL, 0),
                  CHOIR_OK);
     cr_assert_eq(choir_arena_new(d->p.env, 1 << 20, &d->arena), CHOIR_OK);
-    d->p.options.call = d->service;
+    d->p.root.call = d->service;
     test_peer_reopen(&d->p, TEST_STAGE_OPEN);
 }
 
@@ -182,14 +182,18 @@ Test(dynamic, can_only_be_called) {
     open_dynamic(&d, TRIAL_LOOKUP);
     choir_session_options o;
     choir_session *s = NULL;
+    choir_conn_options root;
     choir_session_options_init(&o);
-    o.serve = d.service;
+    choir_conn_options_init(&root);
+    root.serve = d.service;
+    o.root = &root;
     cr_assert_eq(choir_session_new(d.p.env, &o, &s, d.p.now), CHOIR_ERR_INVALID);
     cr_assert(!s);
     close_dynamic(&d);
 }
 
-/* Each allocation of a first answer fails once: the call ends, with the reason or the session with it; nothing leaks. */
+/* Each allocation of a first answer fails once: the call ends, with the reason or the session with it;
+ * nothing leaks. */
 Test(dynamic, failing_allocations) {
     uint64_t n = 0, failed;
     do {

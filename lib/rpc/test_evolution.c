@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Two programs with different versions of the same types: the plain Testbed calls the evolved one, and the other way
- * round, through a pair of sessions. What must come of it is in docs/protocol/schemas.md, with the choices it
- * recommends: a missing Option is none. */
-#include "rpc/driver.h"
+/* Two programs with different versions of the same types: the plain Testbed calls the evolved one, and the
+ * other way round, through a pair of sessions. What must come of it is in docs/protocol/schemas.md, with the
+ * choices it recommends: a missing Option is none. */
 #include "schema/test_schema.h"
 #include "schema_vectors.h"
+#include "testing/inside.h"
 #include "testing/pair.h"
 
 #include <criterion/criterion.h>
@@ -56,8 +56,8 @@ static void done(test_side *side, const choir_event *e) {
 static void world_open(world *w, const choir_service *client, const choir_service *server) {
     memset(w, 0, sizeof *w);
     test_pair_init(&w->p);
-    w->p.client_options.call = client;
-    w->p.server_options.serve = server;
+    w->p.client_root.call = client;
+    w->p.server_root.serve = server;
     w->p.client.on_event = done;
     w->p.server.on_event = echo;
     w->p.client.ctx = w->p.server.ctx = w;
@@ -184,8 +184,8 @@ Test(evolution, steady_state) {
     world_close(&w);
 }
 
-/* Without memory for a plan the session ends, as it does without memory for the schemas; nothing leaks, and every call
- * has its one end (which the list of events watches). */
+/* Without memory for a plan the session ends, as it does without memory for the schemas; nothing leaks, and
+ * every call has its one end (which the list of events watches). */
 Test(evolution, no_memory) {
     uint64_t n = 0, failed;
     do {
@@ -288,24 +288,30 @@ Test(evolution, plans_of_a_connection_are_limited) {
             .err = 3,
             .id = choiri_method_id(CHOIR_STR("Svc"), (choir_str){limit_strings + LIMIT_M0 + 3 * i, 2})};
     test_pair_init(&p);
-    p.server_options.serve = &service;
+    p.server_root.serve = &service;
     cr_assert(test_pair_open(&p));
-    choiri_conn *c = p.server.session->root;
+    choir_session *s = p.server.session;
+    choiri_conn *c = &s->conns.root;
+    const choiri_lasting *l = test_lasting(s);
+    const choiri_plan *first = NULL;
     test_bytes b = large_enum();
     for (uint32_t i = 0; i < METHODS; i++) {
-        const choiri_binding *bound = &c->serve_bound[i];
-        cr_assert(choiri_conn_bind(c, i, false, (choir_bytes){b.data, b.len}, p.now));
+        cr_assert(choiri_types_bind(s, c, i, false, (choir_bytes){b.data, b.len}, p.now));
+        test_check_charges(s);
+        const choiri_binding *bound = choiri_binding_peek(&l->served, i);
         if (bound->peer == CHOIRI_BOUND_OK) {
             cr_assert(bound->plan);
+            first = bound->plan;
             good++;
             continue;
         }
-        cr_assert(strstr(bound->text, "too many types of this peer differ from ours"), "%s", bound->text);
+        cr_assert(
+            test_find(bound->text.data, bound->text.len, "too many types of this peer differ from ours"));
         cr_assert_null(bound->plan);
     }
-    printf("plans of %zu bytes: %zu of %u\n", choiri_plan_size(c->serve_bound[0].plan), good, METHODS);
-    cr_assert_eq(good, CHOIRI_PLANS_MAX_BYTES / choiri_plan_size(c->serve_bound[0].plan));
-    cr_assert_eq(c->plan_bytes, good * choiri_plan_size(c->serve_bound[0].plan));
+    printf("plans of %zu bytes: %zu of %u\n", choiri_plan_size(first), good, METHODS);
+    cr_assert_eq(good, CHOIRI_PLANS_MAX_BYTES / choiri_plan_size(first));
+    cr_assert_eq(l->plan_bytes, good * choiri_plan_size(first));
     free(b.data);
     cr_assert_eq(test_pair_deinit(&p), 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every limit of a session's options and of the library's own, at N and at N + 1. */
-#include "rpc/driver.h"
+#include "testing/inside.h"
 #include "testing/peer.h"
 
 #include <criterion/criterion.h>
@@ -53,8 +53,8 @@ Test(limits, running_and_queued_requests) {
     test_peer p;
     static handlers h;
     begin(&p, &h);
-    p.options.max_concurrent_requests = 2;
-    p.options.max_queued_requests = 3;
+    p.root.max_concurrent_requests = 2;
+    p.root.max_queued_requests = 3;
     test_peer_open(&p, TEST_STAGE_OPEN);
     for (uint64_t i = 0; i < 5; i++)
         cr_assert_eq(test_peer_call(&p, 1 + 2 * i, TRIAL_LATER, "\x05", 1), CHOIR_OK);
@@ -74,8 +74,8 @@ Test(limits, no_queue_at_all) {
     test_peer p;
     static handlers h;
     begin(&p, &h);
-    p.options.max_concurrent_requests = 1;
-    p.options.max_queued_requests = 0;
+    p.root.max_concurrent_requests = 1;
+    p.root.max_queued_requests = 0;
     test_peer_open(&p, TEST_STAGE_OPEN);
     cr_assert_eq(test_peer_call(&p, 1, TRIAL_LATER, "\x05", 1), CHOIR_OK);
     cr_assert_eq(test_peer_call(&p, 3, TRIAL_LATER, "\x05", 1), CHOIR_OK);
@@ -87,27 +87,28 @@ Test(limits, bytes_of_queued_requests) {
     test_peer p;
     static handlers h;
     begin(&p, &h);
-    p.options.max_concurrent_requests = 1;
+    p.root.max_concurrent_requests = 1;
     test_peer_open(&p, TEST_STAGE_OPEN);
     uint8_t args[101] = {99};
     cr_assert_eq(test_peer_call(&p, 1, TRIAL_LATER, "\x05", 1), CHOIR_OK);
     args[0] = 59;
     cr_assert_eq(test_peer_call(&p, 3, TRIAL_ECHO_BYTES, args, 60), CHOIR_OK);
-    /* Whole frames are counted: what a peer puts beside the arguments is held as well. The first one brings schemas. */
-    uint64_t first = p.session->root->requests.queued_bytes;
+    /* Whole frames are counted: what a peer puts beside the arguments is held as well. The first one brings
+     * schemas. */
+    uint64_t first = test_rpc(p.session)->requests.queued_bytes;
     cr_assert_gt(first, 60);
     args[0] = 39;
     cr_assert_eq(test_peer_call(&p, 5, TRIAL_ECHO_BYTES, args, 40), CHOIR_OK);
-    uint64_t both = p.session->root->requests.queued_bytes, frame = both - first;
+    uint64_t both = test_rpc(p.session)->requests.queued_bytes, frame = both - first;
     cr_assert_gt(frame, 40);
-    p.session->root->requests.max_queued_bytes = both + frame;
+    p.session->conns.root.profile->limits.max_queued_request_bytes = both + frame;
     args[0] = 40;
     cr_assert_eq(test_peer_call(&p, 7, TRIAL_ECHO_BYTES, args, 41), CHOIR_OK);
     cr_assert_eq(next_outcome(&p, 7), CHOIR_OUTCOME_SEND_FAILED, "one byte too many");
     args[0] = 39;
     cr_assert_eq(test_peer_call(&p, 9, TRIAL_ECHO_BYTES, args, 40), CHOIR_OK);
     expect_no_answer(&p);
-    cr_assert_eq(p.session->root->requests.queued_bytes, both + frame);
+    cr_assert_eq(test_rpc(p.session)->requests.queued_bytes, both + frame);
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
@@ -157,7 +158,7 @@ Test(limits, queued_calls) {
     test_peer p;
     test_peer_init(&p);
     p.initiator = true;
-    p.options.max_queued_calls = 3;
+    p.root.max_queued_calls = 3;
     test_peer_open(&p, TEST_STAGE_PROLOGUE);
     for (uint32_t i = 0; i < 4; i++) {
         choir_call_id id;
@@ -221,43 +222,104 @@ Test(limits, size_of_a_message) {
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
-/* ---- glitches ---- */
+/* ---- what a peer does too often ---- */
 
-/* Odd but honest messages: `burst` at once, then `rate` per second. */
+/* An item of a channel that was never opened. */
+static int send_item(test_peer *p) {
+    return test_peer_message(
+        p, &(choiri_message){.kind = CHOIRI_MSG_CHANNEL, .body = CHOIRI_CHANNEL_ITEM, .id = 99});
+}
+
+/* Odd messages: `burst` at once, then `rate` per second; one more ends the session. */
 Test(limits, glitches) {
     test_peer p;
     test_peer_init(&p);
-    p.options.glitch_burst = 5;
-    p.options.glitch_rate = 2;
+    p.root.glitch_burst = 5;
+    p.root.glitch_rate = 2;
     p.options.keepalive_idle = p.options.keepalive_send = 0;
     test_peer_open(&p, TEST_STAGE_OPEN);
-    for (int i = 0; i < 5; i++) cr_assert_eq(test_peer_cancel(&p, 99), CHOIR_OK);
+    for (int i = 0; i < 5; i++) cr_assert_eq(send_item(&p), CHOIR_OK);
     test_peer_sleep(&p, 2001 * CHOIR_MILLISECOND);
-    for (int i = 0; i < 4; i++)
-        cr_assert_eq(test_peer_cancel(&p, 99), CHOIR_OK, "four more after two seconds");
-    cr_assert_eq(test_peer_cancel(&p, 99), CHOIR_ERR_PROTOCOL);
-    cr_assert(strstr(p.events.last_text, "too many late, cancelled or impossible requests"));
+    for (int i = 0; i < 4; i++) cr_assert_eq(send_item(&p), CHOIR_OK, "four more after two seconds");
+    cr_assert_eq(send_item(&p), CHOIR_ERR_PROTOCOL);
+    cr_assert(strstr(p.events.last_text, "too many odd messages"));
     choiri_message m;
     cr_assert(test_peer_next(&p, &m) && m.kind == CHOIRI_MSG_PROTOCOL_ERROR && m.conn == 0);
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
+/* Late cancels are what an overloaded caller sends: thousands are let through, not a flood. */
+Test(limits, nuisances) {
+    test_peer p;
+    test_peer_init(&p);
+    p.root.glitch_burst = p.root.glitch_rate = 0;
+    p.options.keepalive_idle = p.options.keepalive_send = 0;
+    test_peer_open(&p, TEST_STAGE_OPEN);
+    for (int i = 0; i < 65536; i++) cr_assert_eq(test_peer_cancel(&p, 99), CHOIR_OK);
+    test_peer_sleep(&p, CHOIR_SECOND);
+    for (int i = 0; i < 10000; i++) cr_assert_eq(test_peer_cancel(&p, 99), CHOIR_OK, "10,000 a second");
+    cr_assert_eq(test_peer_cancel(&p, 99), CHOIR_ERR_PROTOCOL);
+    cr_assert(strstr(p.events.last_text, "a flood of late messages or of requests over the limits"));
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
+/* Requests that are cancelled while they run cost a start each: when those are spent nothing starts until
+ * time has passed, and nobody is punished. Reliability cases A20 and F25. */
+Test(limits, starts_for_nothing) {
+    enum { BURST = 8 };
+    test_peer p;
+    static handlers h;
+    begin(&p, &h);
+    p.root.max_concurrent_requests = BURST;
+    p.root.glitch_burst = BURST;
+    p.root.glitch_rate = 2;
+    p.options.keepalive_idle = p.options.keepalive_busy = p.options.keepalive_send = 0;
+    test_peer_open(&p, TEST_STAGE_OPEN);
+    uint64_t id = 1;
+    for (uint32_t i = 0; i < BURST; i++, id += 2) {
+        cr_assert_eq(test_peer_call(&p, id, TRIAL_LATER, "\x05", 1), CHOIR_OK);
+        cr_assert_eq(test_peer_cancel(&p, id), CHOIR_OK);
+        (void)choir_request_drop(p.session, h.ids[i], NULL, p.now);
+    }
+    cr_assert_eq(h.count, BURST);
+    cr_assert_eq(test_peer_call(&p, id, TRIAL_LATER, "\x05", 1), CHOIR_OK);
+    cr_assert_eq(test_peer_call(&p, id + 2, TRIAL_LATER, "\x05", 1), CHOIR_OK);
+    cr_assert_eq(h.count, BURST, "they wait");
+    test_peer_sleep(&p, 499 * CHOIR_MILLISECOND);
+    cr_assert_eq(h.count, BURST);
+    test_peer_sleep(&p, 2 * CHOIR_MILLISECOND);
+    cr_assert_eq(h.count, BURST + 1);
+    test_peer_sleep(&p, 500 * CHOIR_MILLISECOND);
+    cr_assert_eq(h.count, BURST + 2);
+    /* What is answered gives its start back: then there is no limit. */
+    finish(&p, h.ids[BURST]);
+    finish(&p, h.ids[BURST + 1]);
+    for (id += 4; h.count < 100; id += 2) {
+        uint32_t before = h.count;
+        cr_assert_eq(test_peer_call(&p, id, TRIAL_LATER, "\x05", 1), CHOIR_OK);
+        cr_assert_eq(h.count, before + 1);
+        finish(&p, h.ids[before]);
+    }
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
 /* ---- the quota ---- */
 
-/* Requests are held up to the quota; beyond it they are refused in a way that may be tried again, and when one is
- * finished there is room again. */
+/* Requests are held up to the quota; beyond it they are refused in a way that may be tried again, and when
+ * one is finished there is room again. */
 Test(limits, quota_of_held_requests) {
     test_peer p;
     static handlers h;
     begin(&p, &h);
-    p.options.memory_quota = 30000;
+    p.options.memory_quota = 60000;
     test_peer_open(&p, TEST_STAGE_OPEN);
     static uint8_t args[9002] = {0xa8, 0x46}; /* 9000 */
     for (uint64_t i = 0; i < 6; i++)
         cr_assert_eq(test_peer_call(&p, 1 + 2 * i, TRIAL_ECHO_BYTES, args, sizeof args), CHOIR_OK);
-    cr_assert_eq(h.count, 3, "three times 9 KB and a little fit 30 KB, not four");
+    cr_assert_eq(h.count, 3, "three times 9 KB in blocks of 16 fit 60 KB, not four");
     for (uint64_t id = 7; id <= 11; id += 2) cr_assert_eq(next_outcome(&p, id), CHOIR_OUTCOME_SEND_FAILED);
-    cr_assert_leq(p.session->charged, 30000);
+    cr_assert_leq(choiri_session_held(p.session), 60000);
+    test_check_charges(p.session);
     choir_bytes none = {NULL, 0};
     cr_assert_eq(choir_reply(p.session, h.ids[1], &none, NULL, p.now), CHOIR_OK);
     test_peer_poll(&p);
@@ -294,7 +356,7 @@ Test(limits, quota_of_decoded_arguments) {
     cr_assert_lt(p.alloc.peak, held + 4 * len + 65536, "the 960 KB were never allocated");
     finish(&p, h.ids[0]);
     cr_assert_eq(next_outcome(&p, 1), CHOIR_OUTCOME_OK);
-    cr_assert_eq(p.session->charged, 0);
+    cr_assert_eq(test_requests_charged(p.session), 0);
     cr_assert_eq(test_peer_call(&p, 5, TRIAL_MEASURE, args, make_tree(args, 30000)), CHOIR_OK);
     cr_assert_eq(h.count, 2);
     cr_assert_eq(test_peer_deinit(&p), 0);
@@ -355,8 +417,11 @@ Test(limits, quota_of_the_environment) {
         choir_session *s = NULL;
         choir_attachment *a = NULL;
         choir_session_options so;
+        choir_conn_options root;
         choir_session_options_init(&so);
-        so.call = &trial_service;
+        choir_conn_options_init(&root);
+        root.call = &trial_service;
+        so.root = &root;
         o.memory_quota = quota;
         cr_assert_eq(choir_env_new(&o, &env), CHOIR_OK);
         int status = choir_session_new(env, &so, &s, 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory: none is asked for in the steady state, what is held is known and goes away again, and nothing that an event
- * points to goes away too early. */
-#include "rpc/driver.h"
+/* Memory: none is asked for in the steady state, what is held is known and goes away again, and nothing that
+ * an event points to goes away too early. */
+#include "testing/inside.h"
 #include "testing/pair.h"
 #include "testing/peer.h"
 
@@ -64,8 +64,8 @@ static void expect_steady(const load *l, int split) {
     test_pair_init(&p);
     p.split = split;
     p.client.events.quiet = p.server.events.quiet = true;
-    p.client_options.call = &trial_service;
-    p.server_options.serve = &trial_served;
+    p.client_root.call = &trial_service;
+    p.server_root.serve = &trial_served;
     p.server.on_event = serve;
     cr_assert(test_pair_open(&p));
     call_echo_and_lookup(&p, l, 2000);
@@ -109,8 +109,8 @@ Test(memory, steady_state_in_pieces) {
 Test(memory, sessions_come_and_go) {
     test_pair p;
     test_pair_init(&p);
-    p.client_options.call = &trial_service;
-    p.server_options.serve = &trial_served;
+    p.client_root.call = &trial_service;
+    p.server_root.serve = &trial_served;
     cr_assert(test_pair_open(&p));
     uint64_t flat = 0;
     for (int i = 0; i < 200; i++) {
@@ -152,8 +152,8 @@ Test(memory, sessions_come_and_go) {
 Test(memory, charges_go_back_to_nothing) {
     test_pair p;
     test_pair_init(&p);
-    p.client_options.call = &trial_service;
-    p.server_options.serve = &trial_served;
+    p.client_root.call = &trial_service;
+    p.server_root.serve = &trial_served;
     p.server.on_event = serve;
     cr_assert(test_pair_open(&p));
     static uint8_t bytes[300000];
@@ -163,17 +163,17 @@ Test(memory, charges_go_back_to_nothing) {
         if (i % 5 == 4) test_pair_pump(&p);
     }
     cr_assert_eq(p.client.events.done, 20);
-    cr_assert_eq(p.server.session->charged, 0);
-    cr_assert_eq(p.client.session->charged, 0);
-    cr_assert_eq(p.client.session->root->calls.queued_bytes, 0);
-    cr_assert_eq(choiri_session_output(p.client.session), 0);
+    cr_assert_eq(test_requests_charged(p.server.session), 0);
+    cr_assert_eq(test_requests_charged(p.client.session), 0);
+    cr_assert_eq(test_rpc(p.client.session)->calls.queued_bytes, 0);
+    cr_assert_eq(choir_attachment_pending(p.client.attachment), 0);
     cr_assert_eq(test_pair_deinit(&p), 0);
 }
 
 /* ---- what events point to ---- */
 
-/* An answer that arrived in pieces lies in a buffer of the link; it is reported although the link was freed before the
- * host polled. */
+/* An answer that arrived in pieces lies in a buffer of the link; it is reported although the link was freed
+ * before the host polled. */
 Test(memory, answer_outlives_its_link) {
     for (int split = 0; split <= 1; split++) {
         test_peer p;

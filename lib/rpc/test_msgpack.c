@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Msgpack mode of a session: what a peer in another language may say and leave out, what is refused and how far the
- * damage goes, hostile input, what it costs. The peer is hand-made: every byte it says is spelled here. */
+/* Msgpack mode of a session: what a peer in another language may say and leave out, what is refused and how
+ * far the damage goes, hostile input, what it costs. The peer is hand-made: every byte it says is spelled
+ * here. */
 #include "protocol/message_msgpack.h"
-#include "rpc/driver.h"
+#include "testing/inside.h"
 #include "testing/pair.h"
 #include "testing/peer.h"
 #include "wire/msgpack.h"
@@ -53,7 +54,7 @@ static void on_event(test_peer *p, const choir_event *e) {
     else if (e->method == TRIAL_LATER) /* answers how many metadata entries came */
         choir_reply(p->session, e->request, &number, NULL, p->now);
     else if (e->method == TRIAL_MEASURE)
-        choir_request_drop(p->session, e->request, p->now);
+        choir_request_drop(p->session, e->request, NULL, p->now);
     else if (e->method == TRIAL_NOTHING)
         choir_reply(p->session, e->request, NULL, NULL, p->now);
 }
@@ -236,7 +237,8 @@ Test(msgpack, a_peer_that_refuses_the_mode_is_named) {
     cr_assert_eq(test_pair_deinit(&p), 0);
 }
 
-/* As peers of vox 0.4 do: they hang up without a word. In postcard, or once the peer has said something, it is a lost link. */
+/* As peers of vox 0.4 do: they hang up without a word. In postcard, or once the peer has said something, it
+ * is a lost link. */
 static void expect_hung_up_on(uint32_t codec, const char *said, int status, const char *text) {
     test_peer p;
     test_peer_init(&p);
@@ -383,7 +385,8 @@ Test(msgpack, A11_bad_arguments_end_the_call_alone) {
     close_peer(&p);
 }
 
-/* A16, A15: the deepest value that is read, and deeper ones, on a small stack. A tree takes two levels for each of its own. */
+/* A16, A15: the deepest value that is read, and deeper ones, on a small stack. A tree takes two levels for
+ * each of its own. */
 #if defined(__SANITIZE_ADDRESS__)
 #define STACK (1024 * KIB) /* frames are several times larger */
 #elif defined(__has_feature)
@@ -531,8 +534,8 @@ static recording record(void) {
     trial_divide_args by_zero = {7, 0};
     test_pair_init(&p);
     p.client_options.codec = CHOIR_CODEC_MSGPACK;
-    p.client_options.call = &trial_service;
-    p.server_options.serve = &trial_served;
+    p.client_root.call = &trial_service;
+    p.server_root.serve = &trial_served;
     cr_assert(test_pair_open(&p));
     test_side_call(&p.client, TRIAL_ECHO, &hello, NULL, NULL);
     test_side_call(&p.client, TRIAL_DIVIDE, &by_zero, NULL, NULL);
@@ -616,7 +619,7 @@ Test(msgpack, a_call_in_steady_state_allocates_nothing) {
     choir_str hello = CHOIR_STR("hello");
     test_pair_init(&p);
     p.client_options.codec = CHOIR_CODEC_MSGPACK;
-    p.client_options.call = p.server_options.serve = &trial_service;
+    p.client_root.call = p.server_root.serve = &trial_service;
     p.server.on_event = echo;
     cr_assert(test_pair_open(&p));
     uint64_t calls = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Requests that the peer makes: what handlers are told, what goes over the wire, how requests end. */
-#include "rpc/driver.h"
+#include "testing/inside.h"
 #include "testing/peer.h"
 
 #include <criterion/criterion.h>
@@ -98,6 +98,8 @@ Test(request, fields_of_the_event) {
     int64_t result = -3;
     cr_assert_eq(choir_reply(p.session, id, &result, NULL, p.now), CHOIR_OK);
     test_peer_poll(&p);
+    cr_assert_eq(h.last.kind, CHOIR_EVENT_REQUEST, "the answer has not left yet");
+    test_peer_take(&p);
     cr_assert_eq(h.last.kind, CHOIR_EVENT_REQUEST_DONE);
     cr_assert_eq(h.last.user_data, &h);
     cr_assert_eq(h.last.request.v, id.v);
@@ -109,7 +111,8 @@ Test(request, fields_of_the_event) {
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
-/* The arguments are the request's own: they stay when the link's buffers are used for other things, until the end. */
+/* The arguments are the request's own: they stay when the link's buffers are used for other things, until the
+ * end. */
 Test(request, arguments_live_as_long_as_the_request) {
     test_peer p;
     handlers h;
@@ -141,12 +144,12 @@ Test(request, arguments_live_as_long_as_the_request) {
     uint32_t *memory = choir_request_alloc(p.session, events[0].request, 4, 4);
     cr_assert_not_null(memory, "it may still build its answer");
     *memory = 11;
-    size_t charged = (size_t)p.session->charged;
+    size_t charged = (size_t)test_requests_charged(p.session);
     reply(&p, events[0].request, 11, CHOIR_ERR_NOT_FOUND);
     cr_assert_eq(choir_session_held_requests(p.session), 2);
-    cr_assert_lt(p.session->charged, charged, "what it held is free");
+    cr_assert_lt(test_requests_charged(p.session), charged, "what it held is free");
     reply(&p, events[0].request, 11, CHOIR_ERR_NOT_FOUND);
-    cr_assert_eq(choir_request_drop(p.session, events[1].request, p.now), CHOIR_ERR_NOT_FOUND);
+    cr_assert_eq(choir_request_drop(p.session, events[1].request, NULL, p.now), CHOIR_ERR_NOT_FOUND);
     cr_assert_eq(choir_session_held_requests(p.session), 1, "the third is freed with the session");
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
@@ -177,7 +180,7 @@ Test(request, answers_on_the_wire) {
     cr_assert_eq(choir_reply(p.session, h.ids[0], &bob, NULL, p.now), CHOIR_OK);
     cr_assert_eq(choir_reply_error(p.session, h.ids[1], &denied, NULL, p.now), CHOIR_OK);
     cr_assert_eq(choir_reply_invalid(p.session, h.ids[2], CHOIR_STR("no such page"), p.now), CHOIR_OK);
-    cr_assert_eq(choir_request_drop(p.session, h.ids[3], p.now), CHOIR_OK);
+    cr_assert_eq(choir_request_drop(p.session, h.ids[3], NULL, p.now), CHOIR_OK);
     test_peer_poll(&p);
     cr_assert_gt(EXPECT_RESPONSE(&p, 1,
                                  "\x00\x03"
@@ -205,14 +208,15 @@ Test(request, answers_on_the_wire) {
         cr_assert_eq(choir_reply(p.session, h.ids[i], &bob, NULL, p.now), CHOIR_ERR_NOT_FOUND);
         cr_assert_eq(choir_reply_error(p.session, h.ids[i], &denied, NULL, p.now), CHOIR_ERR_NOT_FOUND);
         cr_assert_eq(choir_reply_invalid(p.session, h.ids[i], CHOIR_STR(""), p.now), CHOIR_ERR_NOT_FOUND);
-        cr_assert_eq(choir_request_drop(p.session, h.ids[i], p.now), CHOIR_ERR_NOT_FOUND);
+        cr_assert_eq(choir_request_drop(p.session, h.ids[i], NULL, p.now), CHOIR_ERR_NOT_FOUND);
         cr_assert_null(choir_request_alloc(p.session, h.ids[i], 1, 1));
     }
     cr_assert_eq(choir_reply(NULL, h.ids[0], &bob, NULL, p.now), CHOIR_ERR_NOT_FOUND);
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
-/* The true root goes with the first answer, whatever that says: also when it is an error or a refusal of ours. */
+/* The true root goes with the first answer, whatever that says: also when it is an error or a refusal of
+ * ours. */
 Test(request, root_goes_with_the_first_answer_of_any_kind) {
     for (int kind = 0; kind < 4; kind++) {
         test_peer p;
@@ -220,7 +224,7 @@ Test(request, root_goes_with_the_first_answer_of_any_kind) {
         open_peer(&p, &h);
         cr_assert_eq(test_peer_call(&p, 1, TRIAL_LOOKUP, kind == 0 ? "" : "\x05", kind == 0 ? 0 : 1),
                      CHOIR_OK);
-        if (kind == 1) cr_assert_eq(choir_request_drop(p.session, h.ids[0], p.now), CHOIR_OK);
+        if (kind == 1) cr_assert_eq(choir_request_drop(p.session, h.ids[0], NULL, p.now), CHOIR_OK);
         if (kind == 2)
             cr_assert_eq(choir_reply_invalid(p.session, h.ids[0], CHOIR_STR("x"), p.now), CHOIR_OK);
         if (kind == 3) cr_assert_eq(test_peer_cancel(&p, 1), CHOIR_OK);
@@ -262,7 +266,8 @@ Test(request, answer_over_the_message_limit) {
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
-/* A Rust caller sees UnknownMethod only under an announced root, a TypeScript caller only without inline schemas. */
+/* A Rust caller sees UnknownMethod only under an announced root, a TypeScript caller only without inline
+ * schemas. */
 Test(request, unknown_method) {
     test_peer p;
     handlers h;
@@ -307,7 +312,7 @@ Test(request, a_session_that_serves_nothing) {
     test_peer p;
     handlers h;
     begin(&p, &h);
-    p.options.serve = NULL;
+    p.root.serve = NULL;
     test_peer_open(&p, TEST_STAGE_OPEN);
     cr_assert_eq(test_peer_call(&p, 1, TRIAL_ECHO, "\x01x", 2), CHOIR_OK);
     test_peer_skip(&p);
@@ -330,7 +335,7 @@ static void expect_refusal(uint32_t method, const void *args, size_t len, const 
     cr_assert(test_find(why.data, why.len, text), "\"%.*s\" does not say \"%s\"", (int)why.len, why.data,
               text);
     cr_assert_str_eq(p.events.log, "established\n");
-    cr_assert_eq(p.session->charged, 0);
+    cr_assert_eq(test_requests_charged(p.session), 0);
     h.auto_reply = true;
     cr_assert_eq(test_peer_call(&p, 3, TRIAL_ECHO, "\x01x", 2), CHOIR_OK);
     EXPECT_RESPONSE(&p, 3, "\x00\x01x");
@@ -413,7 +418,7 @@ Test(request, drop_after_cancel) {
     cr_assert_eq(test_peer_call(&p, 1, TRIAL_LATER, "\x05", 1), CHOIR_OK);
     cr_assert_eq(test_peer_cancel(&p, 1), CHOIR_OK);
     EXPECT_RESPONSE(&p, 1, "\x01\x03");
-    cr_assert_eq(choir_request_drop(p.session, h.ids[0], p.now), CHOIR_OK);
+    cr_assert_eq(choir_request_drop(p.session, h.ids[0], NULL, p.now), CHOIR_OK);
     test_peer_poll(&p);
     expect_nothing(&p);
     cr_assert_eq(choir_session_held_requests(p.session), 0);
@@ -424,20 +429,20 @@ Test(request, cancel_of_an_undispatched_request) {
     test_peer p;
     handlers h;
     begin(&p, &h);
-    p.options.max_concurrent_requests = 1;
+    p.root.max_concurrent_requests = 1;
     test_peer_open(&p, TEST_STAGE_OPEN);
     for (uint64_t i = 0; i < 3; i++)
         cr_assert_eq(test_peer_call(&p, 1 + 2 * i, TRIAL_LATER, "\x05", 1), CHOIR_OK);
-    cr_assert_eq(p.session->root->requests.queued, 2);
+    cr_assert_eq(test_rpc(p.session)->requests.queued, 2);
     cr_assert_eq(test_peer_cancel(&p, 3), CHOIR_OK);
     EXPECT_RESPONSE(&p, 3, "\x01\x03");
-    cr_assert_eq(p.session->root->requests.queued, 1);
+    cr_assert_eq(test_rpc(p.session)->requests.queued, 1);
     cr_assert_str_eq(p.events.log, "established\nrequest later 05\n", "nobody knew of it");
     reply(&p, h.ids[0], 1, CHOIR_OK);
     EXPECT_RESPONSE(&p, 1, "\x00\x01");
     reply(&p, h.ids[1], 2, CHOIR_OK);
     EXPECT_RESPONSE(&p, 5, "\x00\x02");
-    cr_assert_eq(p.session->charged, 0);
+    cr_assert_eq(test_requests_charged(p.session), 0);
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
@@ -510,7 +515,7 @@ Test(request, undispatched_requests_keep_their_order) {
     test_peer p;
     handlers h;
     begin(&p, &h);
-    p.options.max_concurrent_requests = 3;
+    p.root.max_concurrent_requests = 3;
     test_peer_open(&p, TEST_STAGE_OPEN);
     for (uint8_t i = 0; i < 50; i++)
         cr_assert_eq(test_peer_call(&p, 1 + 2u * i, TRIAL_LATER, &i, 1), CHOIR_OK);
@@ -520,8 +525,8 @@ Test(request, undispatched_requests_keep_their_order) {
         uint8_t ret[2] = {0, (uint8_t)i};
         expect_response(&p, 1 + 2u * i, (const char *)ret, 2);
     }
-    cr_assert_eq(p.session->root->requests.queued_bytes, 0);
-    cr_assert_eq(p.session->charged, 0);
+    cr_assert_eq(test_rpc(p.session)->requests.queued_bytes, 0);
+    cr_assert_eq(test_requests_charged(p.session), 0);
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
@@ -530,7 +535,7 @@ Test(request, bad_ones_in_the_queue) {
     test_peer p;
     handlers h;
     begin(&p, &h);
-    p.options.max_concurrent_requests = 1;
+    p.root.max_concurrent_requests = 1;
     test_peer_open(&p, TEST_STAGE_OPEN);
     cr_assert_eq(test_peer_call(&p, 1, TRIAL_LATER, "\x01", 1), CHOIR_OK);
     cr_assert_eq(test_peer_call(&p, 3, TRIAL_LATER, "\x80", 1), CHOIR_OK);
@@ -544,7 +549,7 @@ Test(request, bad_ones_in_the_queue) {
         cr_assert(test_peer_next(&p, &m) && m.id == id && memcmp(m.payload.data, "\x01\x02", 2) == 0);
     reply(&p, h.ids[1], 2, CHOIR_OK);
     EXPECT_RESPONSE(&p, 7, "\x00\x02");
-    cr_assert_eq(p.session->root->requests.running, 0);
+    cr_assert_eq(test_rpc(p.session)->requests.running, 0);
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
@@ -574,7 +579,8 @@ Test(request, alloc) {
     cr_assert_null(choir_request_alloc(s, h.ids[0], 5000, 8), "together over the quota");
     cr_assert_eq(*(const uint32_t *)h.last.value, 5, "the arguments are where they were");
     reply(&p, h.ids[0], 1, CHOIR_OK);
-    cr_assert_eq(s->charged, 0);
+    test_peer_take(&p);
+    cr_assert_eq(test_requests_charged(s), 0);
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
@@ -659,8 +665,8 @@ Test(request, any_id_of_the_peers_parity) {
 
 /* ---- no memory ---- */
 
-/* Whatever cannot be allocated while a request comes in and is answered: it is refused, or the session ends and says
- * so; it is never left without an answer. */
+/* Whatever cannot be allocated while a request comes in and is answered: it is refused, or the session ends
+ * and says so; it is never left without an answer. */
 Test(request, failing_allocations) {
     uint64_t n = 1;
     for (;; n++) {
@@ -674,7 +680,7 @@ Test(request, failing_allocations) {
         bool failed = p.alloc.failed > 0;
         for (uint32_t i = 0; i < h.count; i++) {
             bool closed = choir_session_is_closed(p.session);
-            int status = choir_request_drop(p.session, h.ids[i], p.now);
+            int status = choir_request_drop(p.session, h.ids[i], NULL, p.now);
             cr_assert_eq(status, closed ? CHOIR_ERR_NOT_FOUND : CHOIR_OK);
         }
         test_peer_poll(&p);
@@ -701,7 +707,7 @@ Test(request, drop_without_memory_ends_the_session) {
     uint32_t number = 1;
     cr_assert_eq(choir_reply(p.session, h.ids[0], &number, NULL, p.now), CHOIR_ERR_NO_MEMORY);
     cr_assert(choir_session_is_established(p.session), "it still waits for an answer");
-    cr_assert_eq(choir_request_drop(p.session, h.ids[0], p.now), CHOIR_OK);
+    cr_assert_eq(choir_request_drop(p.session, h.ids[0], NULL, p.now), CHOIR_OK);
     test_peer_poll(&p);
     cr_assert_eq(choir_session_status(p.session), CHOIR_ERR_OUT_OF_MEMORY);
     cr_assert_str_eq(

@@ -36,6 +36,14 @@ void choiri_recv_tracker_deinit(choiri_recv_tracker *t) {
     t->bytes = 0;
 }
 
+size_t choiri_recv_tracker_held(const choiri_recv_tracker *t) {
+    return choiri_map_held(&t->schemas) + t->schemas.count * sizeof(struct choiri_stored_schema) + t->bytes;
+}
+
+size_t choiri_recv_tracker_held_by(const choiri_stored_schema *s) {
+    return sizeof *s + s->len;
+}
+
 choir_bytes choiri_recv_tracker_find(const choiri_recv_tracker *t, uint64_t id) {
     const choiri_stored_schema *s = choiri_map_get(&t->schemas, id);
     return s ? (choir_bytes){s->cbor, s->len} : (choir_bytes){NULL, 0};

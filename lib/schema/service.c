@@ -15,7 +15,7 @@
 #define METHODS_MAX 4096u
 #define NAME_MAX    1024u              /* of a service made at run time */
 #define ARENA_MAX   ((size_t)64 << 20) /* far above any real service; a guard against a broken descriptor */
-#define KNOWN_FLAGS (CHOIR_METHOD_IDEM | CHOIR_METHOD_PERSIST | CHOIR_METHOD_DYNAMIC)
+#define KNOWN_FLAGS (CHOIR_METHOD_IDEM | CHOIR_METHOD_PERSIST | CHOIR_METHOD_DYNAMIC | CHOIR_METHOD_RAW)
 
 typedef struct prepared {
     choiri_service service; /* first, so that one is the other */

@@ -365,7 +365,7 @@ Test(extract, broken_services) {
     b.methods[0].id++;
     broken_check(&b, CHOIR_ERR_INVALID, "method \"a_b\": the descriptor has the id 0x");
     b.methods[0].id--;
-    b.methods[0].flags = 8;
+    b.methods[0].flags = 16;
     broken_check(&b, CHOIR_ERR_INVALID, "flags");
     b.methods[0].flags = CHOIR_METHOD_IDEM | CHOIR_METHOD_PERSIST;
     b.methods[0].err = 4;

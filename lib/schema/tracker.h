@@ -51,6 +51,9 @@ void choiri_recv_tracker_deinit(choiri_recv_tracker *t);
 int choiri_recv_tracker_add(choiri_recv_tracker *t, choir_bytes cbor, choir_bytes *ret_root,
                             choiri_text *ret_text);
 
+/* Memory that it holds, for accounts. */
+size_t choiri_recv_tracker_held(const choiri_recv_tracker *t);
+
 /* For the handshake: is this list of schemas (a CBOR array, last one `Message`) the 0.4.0 layout? An empty
  * list is. OK · ERR_LAYOUT · ERR_MALFORMED · ERR_TOO_LARGE · ERR_NO_MEMORY. */
 int choiri_message_schema_match(choir_env *env, choir_bytes list, choiri_text *ret_text);

@@ -1,27 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* One link's life: stages prologue → handshake → open → finished, framing, output, the link's deadlines.
  *
- * Invariants: only this file changes `stage`; `frame_started` is set exactly while a frame is partial and input is wanted;
- * `output_moved` exactly while output waits. The queue holds every payload with its u32 length in front, whatever the
- * framing, so that both framings share one path and a boundary is never lost.
- *
- * Rejected: a lane of its own for pongs. One queue keeps the order of messages trivially true; the number of pongs in it
- * is bounded instead (choiri_session_write_pongs). */
+ * Invariants: `stage` changes in choiri_attachment_set_stage only, along legal edges; `frame_started` is set
+ * exactly while a frame is partial and input is wanted; `output_due` exactly while output waits. The queue
+ * holds every payload with its u32 length in front, whatever the framing, so that both framings share one
+ * path and a boundary is never lost. */
+#include "session/attachment.h"
+
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "base/time.h"
 #include "link/prologue.h"
-#include "session/internal.h"
+#include "session/session.h"
 
-/* Limit of the first frame: a prologue has 8 bytes, everything else is another protocol's and named at once. */
-#define PROLOGUE_MAX 64u
 /* An advance that comes so much later than its deadline means that the process slept. */
-#define SLEPT (5 * CHOIR_SECOND)
-/* A bit for each codec that there is. */
-#define CODECS ((1u << CHOIRI_CODECS) - 1)
-/* So long a link may take none of our answers before we read on all the same: see choiri_attachment_answered. Longer than an
- * honest peer is busy with one message, much shorter than the time after which calls in flight make it count as dead. */
-#define ANSWERS_PATIENCE CHOIR_SECOND
+#define SLEPT  (5 * CHOIR_SECOND)
+#define CODECS ((1u << CHOIR_CODEC_POSTCARD) | (1u << CHOIR_CODEC_MSGPACK))
 
 static const choir_attachment_options defaults = {
     .size = sizeof defaults,
@@ -29,10 +25,10 @@ static const choir_attachment_options defaults = {
     .max_payload = 16u << 20,
     .max_handshake = 1u << 20,
     .min_rate = 32u << 10,
+    .min_output_rate = 1u << 10,
     .handshake_timeout = 10 * CHOIR_SECOND,
     .frame_timeout = 30 * CHOIR_SECOND,
     .write_stall_timeout = 30 * CHOIR_SECOND,
-    .max_output = 1u << 20,
     .codecs = CODECS,
 };
 
@@ -40,112 +36,107 @@ void choir_attachment_options_init_sized(choir_attachment_options *o, size_t siz
     choiri_options_give(o, size, &defaults, sizeof defaults);
 }
 
-static choir_time later(choir_time t, choir_duration d) {
-    return t > CHOIR_TIME_NEVER - d ? CHOIR_TIME_NEVER : t + d;
+static bool is_legal(choiri_stage from, choiri_stage to) {
+    switch (to) {
+    case CHOIRI_STAGE_PROLOGUE: return false;
+    case CHOIRI_STAGE_HELLO: return from == CHOIRI_STAGE_PROLOGUE;
+    case CHOIRI_STAGE_DECIDE: return from == CHOIRI_STAGE_HELLO;
+    case CHOIRI_STAGE_LETSGO: return from == CHOIRI_STAGE_DECIDE;
+    case CHOIRI_STAGE_OPEN: return from == CHOIRI_STAGE_HELLO || from == CHOIRI_STAGE_LETSGO;
+    case CHOIRI_STAGE_FINISHED: return from != CHOIRI_STAGE_FINISHED;
+    }
+    return false;
 }
 
-/* ---- output ---- */
-
-void choiri_attachment_pause(choir_attachment *a, uint8_t reason) {
-    if (a->stage != CHOIRI_STAGE_OPEN) return;
-    a->paused |= reason;
-    a->frame_started = CHOIR_TIME_NEVER;
+void choiri_attachment_set_stage(choir_attachment *a, choiri_stage to) {
+    CHOIRI_ASSERT(is_legal(a->stage, to));
+    a->stage = to;
 }
 
-static void resume(choir_attachment *a, choir_time now) {
-    a->paused = 0;
-    if (choiri_framer_is_partial(&a->framer)) a->frame_started = now;
-    /* Silence while we did not listen is not the peer's. */
-    if (a->session) choiri_session_alive(a->session, now);
-}
-
-/* Only answers hold input back. If our own calls did, a caller with large arguments and its callee would both stop reading
- * and wait for each other; calls have a budget of their own (choir_call answers BLOCKED).
- * Two ends that owe each other more answers than that, each behind calls which the other does not read, would still wait for
- * each other. So when nothing has moved for a while we read on and hold new requests back: what the peer writes gets
- * through, and then so does what we write (reliability case F15). */
-void choiri_attachment_answered(choir_attachment *a, uint64_t bytes) {
-    a->answers += bytes;
-    a->answers_end = a->written + a->out.bytes;
-    if (a->answers > a->max_output && !a->holding) choiri_attachment_pause(a, CHOIRI_PAUSED_ANSWERS);
-}
-
-void choiri_attachment_wrote(choir_attachment *a, choir_time now) {
-    if (a->output_moved == CHOIR_TIME_NEVER) a->output_moved = now;
+static void wake(choir_attachment *a) {
     if (a->woken) return;
     a->woken = true;
     if (a->wake) a->wake(a->wake_ctx, a);
 }
 
-/* Handshake payloads are written by the attachment itself: begin, let `write` fill it, end. */
-static int send_payload(choir_attachment *a, void (*write)(choiri_writer *w, const void *ctx),
-                        const void *ctx, choir_time now) {
-    choiri_writer w;
-    choiri_outq_mark mark = choiri_outq_get_mark(&a->out);
-    choiri_writer_init(&w, &a->out, NULL);
-    choiri_hole frame = choiri_write_hole(&w);
-    write(&w, ctx);
-    choiri_fill_hole(&w, frame);
-    int status = choiri_writer_finish(&w);
-    if (status != CHOIR_OK) {
-        choiri_outq_rollback(&a->out, mark);
-        return status;
+/* ---- output ---- */
+
+void choiri_attachment_wrote(choir_attachment *a, choir_time now) {
+    if (a->output_due == CHOIR_TIME_NEVER && a->stall_timeout > 0)
+        a->output_due = choiri_time_later(now, a->stall_timeout);
+    a->alive.last_tx = now;
+    wake(a);
+}
+
+static bool has_output(const choir_attachment *a) {
+    return a->out.bytes > 0 || (a->session && !choiri_list_is_empty(&a->session->ring));
+}
+
+bool choiri_attachment_is_flushed(const choir_attachment *a) {
+    return !has_output(a);
+}
+
+static bool pongs_may_leave(const choir_attachment *a) {
+    return a->stage == CHOIRI_STAGE_OPEN && a->pongs.count > 0 && a->written >= a->pongs.mark;
+}
+
+/* Pongs are written when the link takes output, and only when the ones before have left: however many pings
+ * come, at most CHOIRI_PONGS_MAX answers wait. rule: session.ping */
+static void write_pongs(choir_attachment *a) {
+    choir_session *s = a->session;
+    uint32_t done = 0;
+    if (!pongs_may_leave(a)) return;
+    for (; done < a->pongs.count; done++) {
+        choiri_sending m;
+        if (!choiri_egress_begin(s, NULL, &m, NULL)) break;
+        s->codec->encode(&m.writer, &(choiri_message){.kind = CHOIRI_MSG_PONG, .id = a->pongs.nonces[done]},
+                         NULL, 0);
+        if (choiri_egress_end(&m, CHOIRI_FRAME_OTHER, NULL, s->now) != CHOIR_OK) break; /* for memory */
     }
-    choiri_attachment_wrote(a, now);
-    return CHOIR_OK;
+    if (done == 0) {
+        /* Nothing is under way that would make the host come back. */
+        if (a->out.bytes == 0) choiri_session_fail(s, CHOIR_ERR_OUT_OF_MEMORY, NULL, s->now);
+        return;
+    }
+    a->pongs.count -= done;
+    memmove(a->pongs.nonces, a->pongs.nonces + done, a->pongs.count * sizeof a->pongs.nonces[0]);
+    a->pongs.mark = a->written + a->out.bytes;
 }
 
-/* The writers of handshake payloads make CBOR; the codec may spell it in another way. */
-typedef struct spelling {
-    const choiri_codec *codec;
-    choiri_cbor_fn *write;
-    const void *ctx;
-} spelling;
-
-static void write_in_codec(choiri_writer *w, const void *ctx) {
-    const spelling *s = ctx;
-    s->codec->write_cbor(w, s->write, s->ctx);
+void choiri_attachment_ping(choir_attachment *a, uint64_t nonce) {
+    uint32_t at = a->pongs.count < CHOIRI_PONGS_MAX ? a->pongs.count++ : CHOIRI_PONGS_MAX - 1;
+    a->pongs.nonces[at] = nonce;
+    /* Behind output that the link does not take: a peer that floods and does not read is not read either
+     * (reliability case A23). */
+    if (a->pongs.count == CHOIRI_PONGS_MAX && a->out.bytes > 0) {
+        a->paused = true;
+        a->frame_started = CHOIR_TIME_NEVER;
+    }
+    wake(a);
 }
 
-static int send_handshake(choir_attachment *a, choiri_cbor_fn *write, const void *ctx, choir_time now) {
-    return send_payload(a, write_in_codec, &(spelling){a->codec, write, ctx}, now);
+bool choiri_attachment_pong(choir_attachment *a, uint64_t nonce) {
+    if (a->alive.host_nonce == 0 || nonce != a->alive.host_nonce) return false;
+    a->alive.host_nonce = 0;
+    return true;
 }
 
-static void write_prologue(choiri_writer *w, const void *ctx) {
-    choiri_write_raw(w, ctx, CHOIRI_PROLOGUE_LEN);
-}
-static void write_lets_go(choiri_writer *w, const void *ctx) {
-    (void)ctx;
-    choiri_handshake_write_lets_go(w);
-}
-static void write_sorry(choiri_writer *w, const void *ctx) {
-    choiri_handshake_write_sorry(w, *(const choir_str *)ctx);
-}
-static void write_hello(choiri_writer *w, const void *ctx) {
-    const choir_session *s = ctx;
-    choiri_settings settings = {s->parity, s->max_concurrent_requests};
-    choiri_handshake_write_hello(w, !s->initiator, s->codec, settings, s->metadata, s->call_name);
+static void resume(choir_attachment *a, choir_time now) {
+    a->paused = false;
+    if (choiri_framer_is_partial(&a->framer)) a->frame_started = now;
+    choiri_keepalive_heard(a, now); /* silence while we did not listen is not the peer's */
 }
 
 /* In framing NONE a peek offers one payload: where it starts is behind its length. */
 static uint32_t first_payload(const choir_attachment *a) {
     choir_iov head;
-    uint32_t len;
     if (a->out.bytes < CHOIRI_FRAME_HEAD) return 0;
     size_t n = choiri_outq_peek(&a->out, 0, CHOIRI_FRAME_HEAD, &head, 1);
     CHOIRI_ASSERT(n == 1 && head.len == CHOIRI_FRAME_HEAD); /* a hole never straddles blocks */
-    const uint8_t *p = head.base;
-    len = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-    return len;
+    return choiri_load_le32(head.base);
 }
 
-size_t choir_attachment_peek(choir_attachment *a, choir_iov *ret_iov, size_t max) {
-    if (!a || !ret_iov) return 0;
-    a->woken = true; /* the host is here: writing pongs need not call it */
-    if (a->stage == CHOIRI_STAGE_OPEN) choiri_session_write_pongs(a->session, a->session->now);
-    a->woken = false;
-    if (a->out.bytes == 0) return 0;
-    if (!a->none_framing) return choiri_outq_peek(&a->out, 0, UINT64_MAX, ret_iov, max);
+static size_t peek_whole(choir_attachment *a, choir_iov *ret_iov, size_t max) {
     size_t len = first_payload(a), n = choiri_outq_peek(&a->out, CHOIRI_FRAME_HEAD, len, ret_iov, max),
            total = 0;
     for (size_t i = 0; i < n; i++) total += ret_iov[i].len;
@@ -155,9 +146,39 @@ size_t choir_attachment_peek(choir_attachment *a, choir_iov *ret_iov, size_t max
     return choiri_outq_peek(&a->out, CHOIRI_FRAME_HEAD, len, ret_iov, max);
 }
 
+size_t choir_attachment_peek(choir_attachment *a, choir_iov *ret_iov, size_t max) {
+    if (!a || !ret_iov) return 0;
+    a->woken = true; /* the host is here: what is written now need not call it */
+    write_pongs(a);
+    if (a->session && !choiri_list_is_empty(&a->session->ring) && !choiri_egress_refill(a) &&
+        a->out.bytes == 0)
+        choiri_session_fail(a->session, CHOIR_ERR_OUT_OF_MEMORY, NULL, a->session->now);
+    a->woken = false;
+    if (a->out.bytes == 0) return 0;
+    return a->none_framing ? peek_whole(a, ret_iov, max)
+                           : choiri_outq_peek(&a->out, 0, UINT64_MAX, ret_iov, max);
+}
+
+/* Each byte that is taken earns time, but no more than a silent link has. */
+static void earn(choir_attachment *a, uint64_t taken, choir_time now) {
+    a->output_moved = now;
+    if (!has_output(a) || a->stall_timeout == 0) {
+        a->output_due = CHOIR_TIME_NEVER;
+        return;
+    }
+    choir_time most = choiri_time_later(now, a->stall_timeout);
+    uint64_t rate = a->min_output_rate;
+    if (rate == 0 || taken >= UINT64_MAX / CHOIR_SECOND) {
+        a->output_due = most;
+        return;
+    }
+    a->output_due = choiri_time_earlier(choiri_time_later(a->output_due, taken * CHOIR_SECOND / rate), most);
+}
+
 int choir_attachment_consume(choir_attachment *a, size_t bytes, choir_time now) {
     if (!a) return CHOIR_ERR_INVALID;
     uint64_t taken = bytes;
+    choir_session *s = a->session;
     if (a->none_framing) {
         if (a->out.bytes == 0 || bytes != first_payload(a)) return CHOIR_ERR_INVALID;
         taken += CHOIRI_FRAME_HEAD;
@@ -166,33 +187,26 @@ int choir_attachment_consume(choir_attachment *a, size_t bytes, choir_time now) 
     if (taken == 0) return CHOIR_OK; /* no progress */
     choiri_outq_consume(&a->out, taken);
     a->written += taken;
-    if (a->session) now = choiri_session_time(a->session, now);
-    a->output_moved = a->out.bytes > 0 ? now : CHOIR_TIME_NEVER;
-    /* Answers and calls leave in one order, so this is the most of answers that can still wait: what stands before the
-     * end of the last one, whatever calls are behind it. */
-    uint64_t left = a->answers_end > a->written ? a->answers_end - a->written : 0;
-    if (a->answers > left) a->answers = left;
-    if (a->answers <= a->max_output / 2 && (a->paused || a->holding)) {
-        bool was_full = choiri_attachment_is_full(a);
-        a->holding = false;
-        if (a->paused) resume(a, now);
-        if (was_full && a->stage == CHOIRI_STAGE_OPEN) a->session->driver->released(a->session->root, now);
-    }
-    if (a->session && a->stage == CHOIRI_STAGE_OPEN) choiri_session_drained(a->session, now);
-    if (a->session) choiri_session_wake_if_ready(a->session); /* a host does not expect events here */
+    if (s) now = choiri_session_time(s, now);
+    earn(a, taken, now);
+    if (a->paused && a->out.bytes == 0) resume(a, now);
+    if (s) choiri_session_taken(s, now);
     return CHOIR_OK;
 }
 
 uint64_t choir_attachment_pending(const choir_attachment *a) {
-    return a ? a->out.bytes : 0;
+    return a ? a->out.bytes + (a->session ? choiri_session_queued(a->session) : 0) : 0;
+}
+
+void choir_attachment_progress(choir_attachment *a, choir_time now) {
+    if (!a || a->stage != CHOIRI_STAGE_OPEN) return;
+    a->alive.carried = choiri_session_time(a->session, now);
 }
 
 uint32_t choir_attachment_interest(const choir_attachment *a) {
     if (!a) return CHOIR_FINISHED;
     uint32_t interest = 0;
-    bool pongs =
-        a->stage == CHOIRI_STAGE_OPEN && a->session->pongs.count > 0 && a->written >= a->session->pongs.mark;
-    if (a->out.bytes > 0 || pongs) interest |= CHOIR_HAS_OUTPUT;
+    if (has_output(a) || pongs_may_leave(a)) interest |= CHOIR_HAS_OUTPUT;
     if (a->stage == CHOIRI_STAGE_FINISHED)
         interest |= CHOIR_FINISHED;
     else if (!a->paused && a->stage != CHOIRI_STAGE_DECIDE)
@@ -204,33 +218,40 @@ uint32_t choir_attachment_interest(const choir_attachment *a) {
 
 void choiri_attachment_finish(choir_attachment *a, int status, const choiri_text *text) {
     if (a->stage == CHOIRI_STAGE_FINISHED) return;
-    a->stage = CHOIRI_STAGE_FINISHED;
+    choiri_attachment_set_stage(a, CHOIRI_STAGE_FINISHED);
     a->status = status;
-    if (text) a->text = *text;
+    if (text) a->text = choiri_text_keep(a->env, text);
     a->frame_started = a->handshake_deadline = CHOIR_TIME_NEVER;
     if (choiri_log_is_on(a->env, CHOIR_LOG_INFO)) {
         choiri_text line;
         choiri_text_init(&line);
         choiri_text_add(choiri_text_add(&line, "finished: "), choir_status_text(status));
-        if (a->text.len > 0) choiri_text_str(choiri_text_add(&line, ": "), choiri_text_get(&a->text));
+        if (a->text.len > 0) choiri_text_str(choiri_text_add(&line, ": "), a->text);
         choiri_log(a->env, CHOIR_LOG_INFO, "attachment", &line);
     }
-    if (!a->woken) {
-        a->woken = true;
-        if (a->wake) a->wake(a->wake_ctx, a);
-    }
+    wake(a);
+}
+
+/* What ends with the link, and leaves a session that can be resumed alive. */
+static bool is_of_the_link(int status) {
+    return status == CHOIR_ERR_LINK_LOST || status == CHOIR_ERR_PEER_UNRESPONSIVE ||
+           status == CHOIR_ERR_WRITE_STALLED || status == CHOIR_ERR_FRAME_TIMEOUT;
 }
 
 void choiri_attachment_fail(choir_attachment *a, int status, const choiri_text *text, choir_time now) {
-    if (a->stage == CHOIRI_STAGE_FINISHED) return;
-    if (a->session) {
-        choiri_session_fail(a->session, status, text, now); /* finishes this attachment */
-        return;
+    choir_session *s = a->session;
+    if (s && a->stage == CHOIRI_STAGE_FINISHED) {
+        choiri_session_cut(s); /* it was closing, and waited for output that will not leave any more */
+    } else if (s && is_of_the_link(status)) {
+        choiri_session_link_failed(s, status, text, now);
+    } else if (s) {
+        choiri_session_fail(s, status, text, now); /* finishes this attachment */
+    } else {
+        choiri_attachment_finish(a, status, text);
     }
-    choiri_attachment_finish(a, status, text);
 }
 
-static int fail_with(choir_attachment *a, int status, const char *what, choir_time now) {
+int choiri_attachment_fail_with(choir_attachment *a, int status, const char *what, choir_time now) {
     choiri_text text;
     choiri_text_init(&text);
     choiri_text_add(&text, what);
@@ -238,15 +259,16 @@ static int fail_with(choir_attachment *a, int status, const char *what, choir_ti
     return status;
 }
 
+/* Nothing can be written any more. */
 static void drop_output(choir_attachment *a) {
     choiri_outq_consume(&a->out, a->out.bytes);
-    a->output_moved = CHOIR_TIME_NEVER;
+    a->output_due = CHOIR_TIME_NEVER;
 }
 
 static void closed(choir_attachment *a, int status, const choiri_text *why, choir_time now) {
     if (a->session) now = choiri_session_time(a->session, now);
     choiri_attachment_fail(a, status, why, now);
-    drop_output(a); /* nothing can be written any more */
+    drop_output(a);
 }
 
 void choir_attachment_closed(choir_attachment *a, int status, choir_str text, choir_time now) {
@@ -258,8 +280,8 @@ void choir_attachment_closed(choir_attachment *a, int status, choir_str text, ch
     if (a->initiator && a->stage == CHOIRI_STAGE_PROLOGUE && !a->codec->is_vox &&
         status == CHOIR_ERR_LINK_LOST) {
         status = CHOIR_ERR_REJECTED;
-        choiri_text_add(choiri_text_add(&why, "no answer to conduit mode "), a->codec->name);
-        choiri_text_add(&why, ", which the peer may not know: ");
+        choiri_text_add(&why, "no answer to conduit mode ");
+        choiri_text_add(choiri_text_add(&why, a->codec->name), ", which the peer may not know: ");
     }
     choiri_text_str(&why, text);
     closed(a, status, &why, now);
@@ -272,185 +294,55 @@ void choir_attachment_free(choir_attachment *a, choir_time now) {
         choiri_text_init(&why);
         choiri_text_add(&why, "the host let go of the link");
         closed(a, CHOIR_ERR_LINK_LOST, &why, now);
-        a->session->attachment = NULL;
-        if (a->framer.delivered) { /* an answer that was not polled yet borrows from it */
-            a->session->last_payload = a->framer.partial;
-            a->framer.partial = NULL;
-        }
+        /* Events that were not polled yet borrow from the newest payload. */
+        choir_chunk *payload = a->framer.delivered ? a->framer.partial : NULL;
+        if (payload) a->framer.partial = NULL;
+        choiri_session_detach(a->session, payload);
     }
-    choiri_handshake_free(a->env, a->hello);
+    choiri_attachment_forget_hello(a);
+    choiri_greeting_forget(a);
     choiri_framer_deinit(&a->framer);
     choiri_outq_deinit(&a->out);
+    choiri_text_release(a->env, a->text);
+    choiri_evidence_free(a->env, a->evidence);
     choir_env *env = a->env;
     env->objects--;
     choiri_free(env, a, sizeof *a);
 }
 
+void choiri_attachment_forget_hello(choir_attachment *a) {
+    choiri_handshake_free(a->env, a->hello);
+    a->hello = NULL;
+}
+
 /* ---- input ---- */
 
-static void expect_hello(choir_attachment *a) {
-    a->stage = CHOIRI_STAGE_HELLO;
-    a->framer.limit = a->max_handshake;
-}
-
-static int on_prologue(choir_attachment *a, choir_bytes payload, choir_time now) {
-    choiri_text text;
-    choiri_text_init(&text);
-    if (a->initiator) {
-        int status = choiri_prologue_judge_answer(payload, choiri_prologue_mode_of(a->codec->id), &text);
-        if (status != CHOIR_OK) choiri_attachment_fail(a, status, &text, now);
-        if (status == CHOIR_OK) expect_hello(a);
-        return status;
-    }
-    uint8_t answer[CHOIRI_PROLOGUE_LEN], mode;
-    choiri_prologue_verdict verdict = choiri_prologue_judge_hello(payload, a->modes, answer, &mode, &text);
-    if (verdict == CHOIRI_PROLOGUE_CLOSE) {
-        choiri_attachment_fail(a, CHOIR_ERR_PROLOGUE, &text, now);
-        return CHOIR_ERR_PROLOGUE;
-    }
-    if (send_payload(a, write_prologue, answer, now) != CHOIR_OK)
-        return fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for the prologue", now);
-    if (verdict == CHOIRI_PROLOGUE_REJECT) {
-        choiri_attachment_fail(a, CHOIR_ERR_PROLOGUE, &text, now);
-        return CHOIR_ERR_PROLOGUE;
-    }
-    a->codec = choiri_codec_of(choiri_prologue_codec_of(mode));
-    expect_hello(a);
-    return CHOIR_OK;
-}
-
-static void open(choir_attachment *a) {
-    a->stage = CHOIRI_STAGE_OPEN;
-    a->handshake_deadline = CHOIR_TIME_NEVER;
-    a->framer.limit = a->max_payload;
-}
-
-static const char *kind_name(choiri_handshake_kind kind) {
-    switch (kind) {
-    case CHOIRI_HELLO: return "Hello";
-    case CHOIRI_HELLO_YOURSELF: return "HelloYourself";
-    case CHOIRI_LETS_GO: return "LetsGo";
-    case CHOIRI_SORRY: return "Sorry";
-    }
-    return "?";
-}
-
-static int unexpected(choir_attachment *a, choiri_handshake *h, const char *wanted, choir_time now) {
-    choiri_text text;
-    choiri_text_init(&text);
-    choiri_text_add(choiri_text_add(choiri_text_add(&text, kind_name(h->kind)), " instead of "), wanted);
-    choiri_handshake_free(a->env, h);
-    choiri_attachment_fail(a, CHOIR_ERR_HANDSHAKE, &text, now);
-    return CHOIR_ERR_HANDSHAKE;
-}
-
-static int on_sorry(choir_attachment *a, choiri_handshake *h, choir_time now) {
-    choiri_text text;
-    choiri_text_init(&text);
-    choiri_text_add(&text, "the peer said Sorry: ");
-    choiri_text_quoted(&text, (choir_bytes){(const uint8_t *)h->reason.data, h->reason.len}, 160);
-    choiri_handshake_free(a->env, h);
-    choiri_attachment_fail(a, CHOIR_ERR_REFUSED, &text, now);
-    return CHOIR_ERR_REFUSED;
-}
-
-/* Initiator: HelloYourself is answered with LetsGo and the session is established. rule: handshake.initiator */
-static int on_hello_yourself(choir_attachment *a, choiri_handshake *h, choir_time now) {
-    if (h->settings.parity == a->session->parity) {
-        choiri_handshake_free(a->env, h);
-        return fail_with(a, CHOIR_ERR_HANDSHAKE, "the peer answered with our own parity, ids would collide",
-                         now);
-    }
-    if (send_handshake(a, write_lets_go, NULL, now) != CHOIR_OK) {
-        choiri_handshake_free(a->env, h);
-        return fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for LetsGo", now);
-    }
-    open(a);
-    choiri_session_established(a->session, h, now); /* takes h */
-    return a->status;
-}
-
-/* What is decoded is kept apart from the payload, so what was translated is needed no longer. */
-static int decode_handshake(choir_attachment *a, choir_bytes payload, choiri_handshake **ret,
-                            choiri_text *ret_text) {
-    choir_bytes cbor;
-    int status = a->codec->to_cbor(a->env, payload, SIZE_MAX, &cbor);
-    if (status == CHOIR_ERR_NO_MEMORY) return status;
-    if (status != CHOIR_OK) {
-        choiri_text_init(ret_text);
-        choiri_text_add(choiri_text_add(ret_text, "a handshake message must be "), a->codec->name);
-        choiri_text_quoted(choiri_text_add(ret_text, ", not "), payload, 16);
-        return CHOIR_ERR_HANDSHAKE;
-    }
-    status = choiri_handshake_decode(a->env, cbor, a->stage == CHOIRI_STAGE_HELLO, a->codec, ret, ret_text);
-    choiri_codec_free_cbor(a->env, payload, cbor);
-    return status;
-}
-
-static int on_handshake(choir_attachment *a, choir_bytes payload, choir_time now) {
-    choiri_handshake *h;
-    choiri_text text;
-    int status = decode_handshake(a, payload, &h, &text);
-    if (status == CHOIR_ERR_NO_MEMORY)
-        return fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for the handshake", now);
-    if (status != CHOIR_OK) {
-        choiri_attachment_fail(a, status, &text, now);
-        return status;
-    }
-    if (h->kind == CHOIRI_SORRY) return on_sorry(a, h, now);
-    if (a->initiator)
-        return h->kind == CHOIRI_HELLO_YOURSELF ? on_hello_yourself(a, h, now)
-                                                : unexpected(a, h, "HelloYourself", now);
-    if (a->stage == CHOIRI_STAGE_HELLO) {
-        if (h->kind != CHOIRI_HELLO) return unexpected(a, h, "Hello", now);
-        a->hello = h;
-        a->stage = CHOIRI_STAGE_DECIDE;
-        return CHOIR_OK;
-    }
-    if (h->kind != CHOIRI_LETS_GO) return unexpected(a, h, "LetsGo", now);
-    choiri_handshake_free(a->env, h);
-    open(a);
-    choiri_session_established(a->session, NULL, now);
-    return CHOIR_OK;
-}
-
 static int on_payload(choir_attachment *a, const choiri_frame *frame, choir_time now) {
-    switch (a->stage) {
-    case CHOIRI_STAGE_PROLOGUE: return on_prologue(a, frame->payload, now);
-    case CHOIRI_STAGE_HELLO:
-    case CHOIRI_STAGE_LETSGO: return on_handshake(a, frame->payload, now);
-    case CHOIRI_STAGE_OPEN: choiri_session_payload(a->session, frame, now); return a->status;
-    case CHOIRI_STAGE_DECIDE:
-    case CHOIRI_STAGE_FINISHED: break;
+    if (__builtin_expect(a->stage == CHOIRI_STAGE_OPEN, 1)) {
+        choiri_session_payload(a->session, frame, now);
+        return a->status;
     }
-    return CHOIR_ERR_STATE;
+    return choiri_greeting_payload(a, frame->payload, now);
 }
 
-/* A length over the limit. Before the prologue is through the four bytes are most likely another protocol's. */
+/* A length over the limit. Before the prologue is through the four bytes are most likely another
+ * protocol's. */
 static int frame_too_large(choir_attachment *a, choir_bytes input, choir_time now) {
     choiri_text text;
     choiri_text_init(&text);
     if (a->stage == CHOIRI_STAGE_PROLOGUE) {
         uint8_t seen[16];
-        size_t n = CHOIRI_FRAME_HEAD;
+        size_t n = CHOIRI_FRAME_HEAD, more = input.len < sizeof seen - n ? input.len : sizeof seen - n;
         memcpy(seen, a->framer.head, n);
-        if (input.len <= sizeof seen - n && input.len > 0) {
-            memcpy(seen + n, input.data, input.len);
-            n += input.len;
-        } else if (input.len > 0) {
-            memcpy(seen + n, input.data, sizeof seen - n);
-            n = sizeof seen;
-        }
+        if (more > 0) memcpy(seen + n, input.data, more);
         choiri_text what;
-        choiri_prologue_describe((choir_bytes){seen, n}, &what);
+        choiri_prologue_describe((choir_bytes){seen, n + more}, &what);
         choiri_text_add(&text, "the peer does not speak vox: saw ");
         choiri_text_str(&text, choiri_text_get(&what));
         choiri_attachment_fail(a, CHOIR_ERR_PROLOGUE, &text, now);
         return CHOIR_ERR_PROLOGUE;
     }
-    const uint8_t *p = a->framer.head;
-    uint32_t len = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-    choiri_text_u64(choiri_text_add(&text, "a frame of "), len);
+    choiri_text_u64(choiri_text_add(&text, "a frame of "), choiri_load_le32(a->framer.head));
     choiri_text_u64(choiri_text_add(&text, " bytes, the limit is "), a->framer.limit);
     choiri_attachment_fail(a, CHOIR_ERR_FRAME_TOO_LARGE, &text, now);
     return CHOIR_ERR_FRAME_TOO_LARGE;
@@ -458,21 +350,25 @@ static int frame_too_large(choir_attachment *a, choir_bytes input, choir_time no
 
 static int feed(choir_attachment *a, choir_bytes input, choir_chunk *chunk, size_t *ret_used,
                 choir_time now) {
-    choiri_frame frame;
+    size_t used;
     bool done;
-    size_t used = 0, head_before = a->framer.delivered ? 0 : a->framer.head_len;
+    choiri_frame frame;
+    uint8_t head_before = a->framer.head_len;
     int status = choiri_framer_feed(&a->framer, input, chunk, &used, &done, &frame);
     if (status == CHOIR_ERR_FRAME_TOO_LARGE) {
         size_t head = CHOIRI_FRAME_HEAD - head_before; /* bytes of this input that went into the length */
         return frame_too_large(a, (choir_bytes){input.data + head, input.len - head}, now);
     }
-    if (status != CHOIR_OK) return fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for a frame", now);
+    if (status != CHOIR_OK)
+        return choiri_attachment_fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for a frame", now);
+    bool greeting = a->stage != CHOIRI_STAGE_OPEN;
+    if (greeting && !choiri_greeting_remember(a, (choir_bytes){input.data, used}))
+        return choiri_attachment_fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for the handshake", now);
     *ret_used = used;
     if (done) {
         a->frame_started = CHOIR_TIME_NEVER;
-        bool handshake = a->stage != CHOIRI_STAGE_OPEN;
         status = on_payload(a, &frame, now);
-        if (handshake) choiri_framer_drop(&a->framer); /* what is kept of a handshake has been copied */
+        if (greeting) choiri_framer_drop(&a->framer); /* what is kept of a handshake has been copied */
         return status;
     }
     if (!a->paused && a->frame_started == CHOIR_TIME_NEVER && choiri_framer_is_partial(&a->framer))
@@ -491,6 +387,8 @@ static int feed_whole(choir_attachment *a, choir_bytes input, choir_chunk *chunk
         return CHOIR_ERR_FRAME_TOO_LARGE;
     }
     choiri_frame frame = {input, chunk};
+    if (a->stage != CHOIRI_STAGE_OPEN && !choiri_greeting_remember(a, input))
+        return choiri_attachment_fail_with(a, CHOIR_ERR_OUT_OF_MEMORY, "no memory for the handshake", now);
     *ret_used = input.len;
     return on_payload(a, &frame, now);
 }
@@ -504,7 +402,7 @@ int choir_attachment_receive(choir_attachment *a, const void *bytes, size_t len,
     if (a->session) {
         if (!choiri_session_is_idle(a->session)) return CHOIR_ERR_BUSY;
         now = choiri_session_time(a->session, now);
-        if (len > 0) choiri_session_alive(a->session, now);
+        if (len > 0) choiri_keepalive_heard(a, now);
     }
     *ret_used = 0;
     if (a->none_framing) return feed_whole(a, input, chunk, ret_used, now);
@@ -517,49 +415,35 @@ static choir_time frame_deadline(const choir_attachment *a) {
     if (a->frame_started == CHOIR_TIME_NEVER || a->frame_timeout == 0) return CHOIR_TIME_NEVER;
     choir_duration earned =
         a->min_rate > 0 ? (uint64_t)choiri_framer_received(&a->framer) * CHOIR_SECOND / a->min_rate : 0;
-    return later(later(a->frame_started, a->frame_timeout), earned);
-}
-
-static choir_time stall_deadline(const choir_attachment *a) {
-    if (a->output_moved == CHOIR_TIME_NEVER || a->stall_timeout == 0) return CHOIR_TIME_NEVER;
-    return later(a->output_moved, a->stall_timeout);
-}
-
-/* When input goes on although our answers do not. Who floods us with pings gets no such chance. */
-static choir_time resume_deadline(const choir_attachment *a) {
-    if (a->paused != CHOIRI_PAUSED_ANSWERS || a->output_moved == CHOIR_TIME_NEVER) return CHOIR_TIME_NEVER;
-    return later(a->output_moved, ANSWERS_PATIENCE);
-}
-
-static choir_time earlier(choir_time a, choir_time b) {
-    return a < b ? a : b;
+    return choiri_time_later(choiri_time_later(a->frame_started, a->frame_timeout), earned);
 }
 
 choir_time choir_attachment_deadline(const choir_attachment *a) {
     if (!a) return CHOIR_TIME_NEVER;
-    choir_time t = earlier(a->handshake_deadline, frame_deadline(a));
-    return earlier(t, earlier(stall_deadline(a), resume_deadline(a)));
+    return choiri_time_earlier(choiri_time_earlier(a->handshake_deadline, frame_deadline(a)), a->output_due);
 }
 
 void choir_attachment_advance(choir_attachment *a, choir_time now) {
     if (!a) return;
-    if (a->stage == CHOIRI_STAGE_FINISHED) {
-        if (now >= stall_deadline(a)) drop_output(a); /* nobody takes our last words */
-        return;
-    }
     if (a->session) now = choiri_session_time(a->session, now);
-    if (now >= a->handshake_deadline)
-        fail_with(a, CHOIR_ERR_HANDSHAKE_TIMEOUT, "the handshake was not finished in time", now);
-    else if (now >= frame_deadline(a))
-        fail_with(a, CHOIR_ERR_FRAME_TIMEOUT, "a frame took too long to arrive", now);
-    else if (now >= stall_deadline(a) && now - stall_deadline(a) > SLEPT)
-        a->output_moved = now; /* nobody tried to write in that time */
-    else if (now >= stall_deadline(a)) {
-        a->output_moved = now; /* the last words have their own time */
-        fail_with(a, CHOIR_ERR_WRITE_STALLED, "the peer took nothing off our output for too long", now);
-    } else if (now >= resume_deadline(a)) {
-        a->holding = true;
-        resume(a, now);
+    bool stalled = now >= a->output_due;
+    if (stalled && now - a->output_due > SLEPT) { /* nobody tried to write in that time */
+        a->output_due = choiri_time_later(now, a->stall_timeout);
+        stalled = false;
+    }
+    if (a->stage == CHOIRI_STAGE_FINISHED) {
+        if (!stalled) return;
+        drop_output(a); /* nobody takes our last words */
+        if (a->session) choiri_session_cut(a->session);
+    } else if (now >= a->handshake_deadline) {
+        choiri_attachment_fail_with(a, CHOIR_ERR_HANDSHAKE_TIMEOUT, "the handshake was not finished in time",
+                                    now);
+    } else if (now >= frame_deadline(a)) {
+        choiri_attachment_fail_with(a, CHOIR_ERR_FRAME_TIMEOUT, "a frame took too long to arrive", now);
+    } else if (stalled) {
+        a->output_due = choiri_time_later(now, a->stall_timeout); /* the last words have their own time */
+        choiri_attachment_fail_with(a, CHOIR_ERR_WRITE_STALLED,
+                                    "the peer took too little of our output for too long", now);
     }
 }
 
@@ -567,8 +451,8 @@ void choir_attachment_advance(choir_attachment *a, choir_time now) {
 
 static uint32_t modes_of(uint32_t codecs) {
     uint32_t modes = 0;
-    for (uint32_t i = 0; i < CHOIRI_CODECS; i++)
-        if ((codecs >> i & 1) && choiri_codec_of(i)) modes |= 1u << choiri_prologue_mode_of(i);
+    for (uint32_t codec = 0; codec < CHOIRI_CODECS; codec++)
+        if ((codecs & 1u << codec) && choiri_codec_of(codec)) modes |= 1u << choiri_prologue_mode_of(codec);
     return modes;
 }
 
@@ -577,30 +461,35 @@ static int new_attachment(choir_env *env, const choir_attachment_options *option
     choir_attachment_options o = defaults;
     if (!env || !ret || (options && choiri_options_copy(&o, sizeof o, options) != CHOIR_OK))
         return CHOIR_ERR_INVALID;
-    if (o.framing > CHOIR_FRAMING_NONE || o.max_payload < 64 || o.max_handshake < 64)
+    if (o.framing > CHOIR_FRAMING_NONE || o.max_payload < 64 || o.max_payload > CHOIRI_EGRESS_PAYLOAD_MAX ||
+        o.max_handshake < 64 || o.codecs == 0 || (o.codecs & ~CODECS) || o.resumed_input > 1)
         return CHOIR_ERR_INVALID;
-    if (o.codecs == 0 || (o.codecs & ~CODECS) || o.reserved != 0) return CHOIR_ERR_INVALID;
     choir_attachment *a = choiri_alloc(env, sizeof *a); /* long-lived: not rounded up to a pool class */
     if (!a) return CHOIR_ERR_NO_MEMORY;
     memset(a, 0, sizeof *a);
+    if (o.evidence && !choiri_evidence_copy(env, o.evidence, &a->evidence)) {
+        choiri_free(env, a, sizeof *a);
+        return CHOIR_ERR_NO_MEMORY;
+    }
     a->env = env;
     a->initiator = initiator;
-    a->stage = CHOIRI_STAGE_PROLOGUE;
     a->modes = modes_of(o.codecs);
     a->none_framing = o.framing == CHOIR_FRAMING_NONE;
+    a->resumed_input = o.resumed_input;
     a->max_payload = o.max_payload;
     a->max_handshake = o.max_handshake;
     a->min_rate = o.min_rate;
-    a->max_output = o.max_output;
+    a->min_output_rate = o.min_output_rate;
     a->frame_timeout = o.frame_timeout;
     a->stall_timeout = o.write_stall_timeout;
-    a->handshake_deadline = o.handshake_timeout ? later(now, o.handshake_timeout) : CHOIR_TIME_NEVER;
-    a->frame_started = a->output_moved = CHOIR_TIME_NEVER;
+    a->handshake_deadline =
+        o.handshake_timeout ? choiri_time_later(now, o.handshake_timeout) : CHOIR_TIME_NEVER;
+    a->frame_started = a->output_due = CHOIR_TIME_NEVER;
     a->wake = o.wake;
     a->wake_ctx = o.wake_ctx;
     a->user_data = o.user_data;
-    choiri_text_init(&a->text);
-    choiri_framer_init(&a->framer, env, PROLOGUE_MAX);
+    choiri_list_init(&a->leaving);
+    choiri_framer_init(&a->framer, env, CHOIRI_PROLOGUE_MAX);
     choiri_outq_init(&a->out, env);
     env->objects++;
     *ret = a;
@@ -616,60 +505,45 @@ int choir_attachment_new_initiator(choir_env *env, const choir_attachment_option
                                    choir_session *session, choir_attachment **ret_attachment,
                                    choir_time now) {
     if (!session || session->env != env) return CHOIR_ERR_INVALID;
-    if (session->had_attachment || !session->initiator || session->state != CHOIRI_SESSION_NEW)
-        return CHOIR_ERR_STATE;
+    if (!session->initiator || !choiri_session_may_attach(session)) return CHOIR_ERR_STATE;
     choir_attachment *a;
     int status = new_attachment(env, options, true, &a, now);
     if (status != CHOIR_OK) return status;
-    uint8_t prologue[CHOIRI_PROLOGUE_LEN];
-    a->codec = session->codec;
-    choiri_prologue_hello(choiri_prologue_mode_of(a->codec->id), prologue);
-    a->woken = true; /* the host does not know it yet */
     now = choiri_session_time(session, now);
-    status = send_payload(a, write_prologue, prologue, now);
-    if (status == CHOIR_OK) status = send_handshake(a, write_hello, session, now);
+    a->codec = session->codec;
+    a->woken = true; /* the host does not know it yet */
+    a->session = session;
+    status = choiri_greeting_start(a, now);
     if (status != CHOIR_OK) {
+        a->session = NULL;
         choir_attachment_free(a, now);
         return status;
     }
-    a->session = session;
-    session->attachment = a;
-    session->had_attachment = true;
-    choiri_session_alive(session, now);
+    choiri_session_attach(session, a);
+    choiri_keepalive_start(a, now);
     *ret_attachment = a;
     if (a->wake) a->wake(a->wake_ctx, a);
     return CHOIR_OK;
 }
 
 const choir_hello *choir_attachment_hello(choir_attachment *a) {
-    return a && a->stage == CHOIRI_STAGE_DECIDE ? &a->hello->hello : NULL;
+    if (!a || a->stage != CHOIRI_STAGE_DECIDE) return NULL;
+    a->hello->hello.evidence = a->evidence;
+    return &a->hello->hello;
 }
 
-int choiri_attachment_accept(choir_attachment *a, choir_session *s, choir_time now) {
-    CHOIRI_ASSERT(a->stage == CHOIRI_STAGE_DECIDE);
-    s->parity = a->hello->parity == CHOIRI_PARITY_ODD ? CHOIRI_PARITY_EVEN : CHOIRI_PARITY_ODD;
-    s->peer = (choiri_settings){a->hello->parity, a->hello->settings.max_concurrent_requests};
-    s->retry = a->hello->retry;
-    s->announces = a->hello->announces;
-    s->codec = a->codec;
-    int status = send_handshake(a, write_hello, s, now);
-    if (status != CHOIR_OK) return status;
-    a->session = s;
-    s->attachment = a;
-    s->had_attachment = true;
-    s->peer_hello = a->hello;
-    a->hello = NULL;
-    a->stage = CHOIRI_STAGE_LETSGO;
-    choiri_session_alive(s, now);
-    return CHOIR_OK;
+choir_bytes choir_attachment_received(const choir_attachment *a) {
+    if (!a || a->stage != CHOIRI_STAGE_DECIDE) return (choir_bytes){NULL, 0};
+    return (choir_bytes){a->seen.bytes, a->seen.len};
 }
 
-int choir_attachment_refuse(choir_attachment *a, choir_str reason, choir_time now) {
+int choir_attachment_refuse(choir_attachment *a, const choir_reason *reason, choir_time now) {
     if (!a || a->stage != CHOIRI_STAGE_DECIDE) return CHOIR_ERR_STATE;
-    int status = send_handshake(a, write_sorry, &reason, now);
+    choir_str why = reason ? reason->text : CHOIR_STR("");
+    int status = choiri_greeting_sorry(a, why, now);
     choiri_text text;
     choiri_text_init(&text);
-    choiri_text_str(choiri_text_add(&text, "refused: "), reason);
+    choiri_text_str(choiri_text_add(&text, "refused: "), why);
     choiri_attachment_finish(a, CHOIR_ERR_SHUTDOWN, &text);
     return status;
 }
@@ -678,7 +552,7 @@ int choir_attachment_status(const choir_attachment *a) {
     return a ? a->status : CHOIR_ERR_INVALID;
 }
 choir_str choir_attachment_text(const choir_attachment *a) {
-    return a ? choiri_text_get(&a->text) : (choir_str){"", 0};
+    return a && a->text.data ? a->text : (choir_str){"", 0};
 }
 choir_session *choir_attachment_session(const choir_attachment *a) {
     return a ? a->session : NULL;

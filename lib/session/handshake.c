@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Handshake payloads. Decoding follows what vox 0.4.0 decoders accept: any field order, unknown keys skipped, defaults
- * where the protocol lists them, a later duplicate key overwrites. Metadata is turned into postcard form at once, so
- * that the host sees one kind of list everywhere and the payload need not be kept. */
+/* Handshake payloads. Decoding follows what vox 0.4.0 decoders accept: any field order, unknown keys skipped,
+ * defaults where the protocol lists them, a later duplicate key overwrites. Metadata is turned into postcard
+ * form at once, so that the host sees one kind of list everywhere and the payload need not be kept. */
 #include "session/handshake.h"
 
 #include "schema/tracker.h"
@@ -294,7 +294,8 @@ static bool read_body(decoder *d) {
     return bad(d, "unknown handshake message");
 }
 
-/* vox 0.9 and later do not start their handshake with a CBOR map. A peer whose first message was one speaks 0.4. */
+/* vox 0.9 and later do not start their handshake with a CBOR map. A peer whose first message was one speaks
+ * 0.4. */
 static int check_first_byte(choir_bytes payload, bool newer, choiri_text *ret_text) {
     choiri_text_init(ret_text);
     if (payload.len > 0 && payload.data[0] >> 5 == CHOIRI_CBOR_MAP) return CHOIR_OK;

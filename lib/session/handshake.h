@@ -3,7 +3,7 @@
  * It is CBOR here; the attachment translates where the codec has another spelling. What codecs say
  * differently they tell: how an enum's unit variant is written, and whether message_payload_schema may be
  * left out (unless it is needed, having it means to want our schemas).
- * rule: handshake.* (protocol page 03). */
+ * rule: handshake.* */
 #ifndef CHOIRI_HANDSHAKE_H
 #define CHOIRI_HANDSHAKE_H
 

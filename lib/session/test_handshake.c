@@ -545,7 +545,8 @@ Test(handshake, metadata_limits) {
         if (count == 65) cr_assert(strstr(r.text.data, "more than 64 entries"));
         drop(&r);
     }
-    /* One entry whose postcard form has exactly 16 KiB, and one byte more: key 2, type 1, length 2, flags 1. */
+    /* One entry whose postcard form has exactly 16 KiB, and one byte more: key 2, type 1, length 2, flags
+     * 1. */
     for (size_t extra = 0; extra <= 1; extra++) {
         static char value[16384];
         size_t len = CHOIRI_HANDSHAKE_METADATA - 6 + extra;

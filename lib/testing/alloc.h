@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Counting and failing allocator for tests: fails the n-th allocation on request and knows what is still held.
- * Every block has guards around it, which are checked when it is freed; freed blocks are overwritten, and a realloc
- * always moves. A wrong size at free, a damaged guard or a pointer that is not ours ends the process with a text.
- * Not thread-safe. */
+/* Counting and failing allocator for tests: fails the n-th allocation on request and knows what is still
+ * held. Every block has guards around it, which are checked when it is freed; freed blocks are overwritten,
+ * and a realloc always moves. A wrong size at free, a damaged guard or a pointer that is not ours ends the
+ * process with a text. Not thread-safe. */
 #ifndef CHOIRI_TESTING_ALLOC_H
 #define CHOIRI_TESTING_ALLOC_H
 
@@ -20,8 +20,8 @@ typedef struct test_alloc {
 } test_alloc;
 
 choir_allocator test_allocator(test_alloc *state);
-/* An env on that allocator with a seeded (reproducible) random source; asserts success unless the allocator was
- * told to fail, then returns NULL. */
+/* An env on that allocator with a seeded (reproducible) random source; asserts success unless the allocator
+ * was told to fail, then returns NULL. */
 choir_env *test_env(test_alloc *state);
 
 #endif

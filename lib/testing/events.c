@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Handles are kept for ever in open-addressing sets: they are never given twice, so a second terminal event of one is
- * seen however late it comes. */
+/* Handles are kept for ever in open-addressing sets: they are never given twice, so a second terminal event
+ * of one is seen however late it comes. */
 #include "testing/events.h"
 
 #include <stdarg.h>

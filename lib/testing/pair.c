@@ -25,6 +25,8 @@ void test_pair_init(test_pair *p) {
     p->seed = 1;
     choir_session_options_init(&p->client_options);
     choir_session_options_init(&p->server_options);
+    choir_conn_options_init(&p->client_root);
+    choir_conn_options_init(&p->server_root);
     choir_attachment_options_init(&p->client_link);
     choir_attachment_options_init(&p->server_link);
 }
@@ -32,6 +34,8 @@ void test_pair_init(test_pair *p) {
 bool test_pair_open(test_pair *p) {
     p->env = test_env(&p->alloc);
     if (!p->env) return false;
+    p->client_options.root = &p->client_root;
+    p->server_options.root = &p->server_root;
     if (p->whole_payloads) p->client_link.framing = p->server_link.framing = CHOIR_FRAMING_NONE;
     if (choir_session_new(p->env, &p->client_options, &p->client.session, p->now) != CHOIR_OK) return false;
     if (choir_attachment_new_initiator(p->env, &p->client_link, p->client.session, &p->client.attachment,
@@ -71,7 +75,7 @@ static void decide(test_side *side) {
     int status = choir_attachment_accept(side->attachment, &p->server_options, &side->session, p->now);
     if (status == CHOIR_OK) return;
     test_events_note(&side->events, "accept %s", choir_status_name(status));
-    choir_attachment_refuse(side->attachment, CHOIR_STR("not accepted"), p->now);
+    choir_attachment_refuse(side->attachment, NULL, p->now);
 }
 
 int test_side_feed(test_side *side, const void *bytes, size_t len) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Two sessions joined in memory, with a virtual clock and a log of events on each side. Moves bytes between them in
- * pieces of a chosen size, polls after each receive as a host must, and records what each side has written. */
+/* Two sessions joined in memory, with a virtual clock and a log of events on each side. Moves bytes between
+ * them in pieces of a chosen size, polls after each receive as a host must, and records what each side has
+ * written. */
 #ifndef CHOIRI_TESTING_PAIR_H
 #define CHOIRI_TESTING_PAIR_H
 
@@ -35,16 +36,19 @@ typedef struct test_pair {
     bool whole_payloads; /* framing NONE on both ends */
     size_t hanging;      /* calls that had not ended when the scenario was over */
     choir_session_options client_options, server_options;
+    choir_conn_options client_root, server_root;
     choir_attachment_options client_link, server_link;
 } test_pair;
 
 /* Defaults everywhere; time starts at one second. `split` and the options may be changed before open. */
 void test_pair_init(test_pair *p);
-/* Creates both ends and moves bytes until nothing moves. false when something could not be created (allocation). */
+/* Creates both ends and moves bytes until nothing moves. false when something could not be created
+ * (allocation). */
 bool test_pair_open(test_pair *p);
 /* Moves bytes and polls until nothing moves. */
 void test_pair_pump(test_pair *p);
-/* choir_call on the root, watched; a failure is a line "call ERR_...". `options` and `ret_call` may be NULL. */
+/* choir_call on the root, watched; a failure is a line "call ERR_...". `options` and `ret_call` may be
+ * NULL. */
 int test_side_call(test_side *side, uint32_t method, const void *args, const choir_call_options *options,
                    choir_call_id *ret_call);
 /* Polls one side's events. */

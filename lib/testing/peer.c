@@ -2,6 +2,7 @@
 #include "testing/peer.h"
 
 #include "base/bytes.h"
+#include "base/pool.h"
 #include "link/prologue.h"
 #include "session/handshake.h"
 
@@ -21,9 +22,10 @@ void test_peer_init(test_peer *p) {
     test_events_init(&p->events, "session");
     choir_env_options_init(&p->env_options);
     choir_session_options_init(&p->options);
+    choir_conn_options_init(&p->root);
     choir_attachment_options_init(&p->link);
-    p->options.serve = &trial_served;
-    p->options.call = &trial_service;
+    p->root.serve = &trial_served;
+    p->root.call = &trial_service;
 }
 
 /* ---- output ---- */
@@ -44,8 +46,8 @@ static void store_le32(uint8_t *to, size_t n) {
     for (size_t i = 0; i < 4; i++) to[i] = (uint8_t)(n >> 8 * i);
 }
 
-/* A link that keeps boundaries takes all that a peek offers, which is one payload. It is kept with its length in
- * front, as a stream would have brought it. */
+/* A link that keeps boundaries takes all that a peek offers, which is one payload. It is kept with its length
+ * in front, as a stream would have brought it. */
 size_t test_peer_take_part(test_peer *p, size_t max) {
     choir_iov iov[16];
     bool whole = p->link.framing == CHOIR_FRAMING_NONE;
@@ -110,7 +112,7 @@ static void decide(test_peer *p) {
     int status = choir_attachment_accept(p->attachment, &p->options, &p->session, p->now);
     if (status == CHOIR_OK) return;
     check(status == CHOIR_ERR_UNSUPPORTED || status == CHOIR_ERR_NO_MEMORY, "accept");
-    choir_attachment_refuse(p->attachment, CHOIR_STR("not accepted"), p->now);
+    choir_attachment_refuse(p->attachment, NULL, p->now);
 }
 
 int test_peer_raw(test_peer *p, const void *bytes, size_t len) {
@@ -276,6 +278,7 @@ static void create_session(test_peer *p) {
 static void bring_to(test_peer *p, test_stage stage) {
     p->is_open = true;
     p->gave_up = false;
+    p->options.root = &p->root;
     create_session(p);
     if (stage >= TEST_STAGE_PROLOGUE) {
         uint8_t prologue[CHOIRI_PROLOGUE_LEN];

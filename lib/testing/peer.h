@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A peer made by hand: tells one session of ours exactly the bytes that a test wants, and reads what it writes. The
- * session under test has an allocator of its own, so that its memory can be watched; what the peer needs comes from
- * another. */
+/* A peer made by hand: tells one session of ours exactly the bytes that a test wants, and reads what it
+ * writes. The session under test has an allocator of its own, so that its memory can be watched; what the
+ * peer needs comes from another. */
 #ifndef CHOIRI_TESTING_PEER_H
 #define CHOIRI_TESTING_PEER_H
 
@@ -16,7 +16,7 @@
 typedef enum test_stage {
     TEST_STAGE_START,    /* nothing was fed */
     TEST_STAGE_PROLOGUE, /* prologues are exchanged */
-    TEST_STAGE_HELLO, /* acceptor under test: the Hello was accepted, LetsGo must follow; not for initiators */
+    TEST_STAGE_HELLO,    /* for acceptors: the Hello was accepted, LetsGo must follow */
     TEST_STAGE_OPEN,
 } test_stage;
 
@@ -25,7 +25,8 @@ typedef struct test_peer {
     choir_env *env;
     choir_env_options env_options; /* a log may be put here before open */
     bool initiator;                /* the session under test is the initiator */
-    choir_session_options options; /* defaults; serves trial_served and calls trial_service */
+    choir_session_options options; /* defaults */
+    choir_conn_options root;       /* the same; serves trial_served and calls trial_service */
     choir_attachment_options link; /* the peer follows its framing */
     choir_attachment *attachment;
     choir_session *session;
@@ -52,14 +53,15 @@ void test_peer_init(test_peer *peer);
 void test_peer_open(test_peer *peer, test_stage stage);
 /* Ends the session that is there, which is polled before, and frees it. Harmless when there is none. */
 void test_peer_close(test_peer *peer);
-/* Closes, and opens once more in the same environments; what the peer under test holds must then be what it held before.
- * Much cheaper than a new peer. */
+/* Closes, and opens once more in the same environments; what the peer under test holds must then be what it
+ * held before. Much cheaper than a new peer. */
 void test_peer_reopen(test_peer *peer, test_stage stage);
-/* Frees everything and returns the bytes that are left allocated. A session that ends here is polled before. */
+/* Frees everything and returns the bytes that are left allocated. A session that ends here is polled
+ * before. */
 uint64_t test_peer_deinit(test_peer *peer);
 
-/* Input. Each feeds, polls, decides about a waiting Hello, takes the output (unless deaf), and answers the status
- * of receive. Raw bytes are what the link brings: where it keeps boundaries, one payload. */
+/* Input. Each feeds, polls, decides about a waiting Hello, takes the output (unless deaf), and answers the
+ * status of receive. Raw bytes are what the link brings: where it keeps boundaries, one payload. */
 int test_peer_raw(test_peer *peer, const void *bytes, size_t len);
 int test_peer_frame(test_peer *peer, const void *payload, size_t len);
 int test_peer_message(test_peer *peer, const choiri_message *msg);
@@ -87,7 +89,8 @@ void test_peer_poll(test_peer *peer);
 void test_peer_take(test_peer *peer);
 size_t test_peer_take_part(test_peer *peer, size_t max);
 
-/* Output: the next payload, or the next message; false when there is none. A message borrows until the next input. */
+/* Output: the next payload, or the next message; false when there is none. A message borrows until the next
+ * input. */
 bool test_peer_next_frame(test_peer *peer, choir_bytes *ret_payload);
 bool test_peer_next(test_peer *peer, choiri_message *ret_msg);
 /* Drops what was written and not read. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The server's handlers answer at once, except for `later` and `keep`, which wait until the scenario says so. Whatever a
- * function answers that is not OK becomes a line of the event list, so that nothing fails unseen. */
+/* The server's handlers answer at once, except for `later` and `keep`, which wait until the scenario says so.
+ * Whatever a function answers that is not OK becomes a line of the event list, so that nothing fails
+ * unseen. */
 #include "testing/scenarios.h"
 
 #include <stdlib.h>
@@ -29,7 +30,7 @@ static void note_status(test_side *side, const char *what, int status) {
 static void after_answer(test_side *side, choir_request_id id, int status) {
     note_status(side, "reply", status);
     if (status == CHOIR_ERR_NO_MEMORY)
-        note_status(side, "drop", choir_request_drop(side->session, id, side->pair->now));
+        note_status(side, "drop", choir_request_drop(side->session, id, NULL, side->pair->now));
 }
 
 static void reply(test_side *side, choir_request_id id, const void *value) {
@@ -110,7 +111,7 @@ static void drop(test_pair *p) {
     world *w = world_of(&p->server);
     if (w->waiting_len == 0) return;
     note_status(&p->server, "drop",
-                choir_request_drop(p->server.session, w->waiting[--w->waiting_len], p->now));
+                choir_request_drop(p->server.session, w->waiting[--w->waiting_len], NULL, p->now));
     test_pair_pump(p);
 }
 
@@ -133,7 +134,7 @@ static choir_call_id later(test_pair *p, uint32_t number) {
 }
 
 static void cancel(test_pair *p, choir_call_id call) {
-    note_status(&p->client, "cancel", choir_cancel(p->client.session, call, p->now));
+    note_status(&p->client, "cancel", choir_cancel(p->client.session, call, NULL, p->now));
 }
 
 /* ---- conversations ---- */
@@ -173,7 +174,7 @@ static void do_unknown(test_pair *p) {
 }
 
 static void set_other(test_pair *p) {
-    p->client_options.call = &trial_other;
+    p->client_root.call = &trial_other;
 }
 
 /* Both other layouts: the server refuses the arguments, the client the answer. */
@@ -187,7 +188,7 @@ static void do_other_layouts(test_pair *p) {
 }
 
 static void set_one_request(test_pair *p) {
-    p->server_options.max_concurrent_requests = 1;
+    p->server_root.max_concurrent_requests = 1;
 }
 
 static void do_cancel_queued(test_pair *p) {
@@ -252,7 +253,7 @@ static void do_deadline_queued(test_pair *p) {
 }
 
 static void set_two_requests(test_pair *p) {
-    p->server_options.max_concurrent_requests = 2;
+    p->server_root.max_concurrent_requests = 2;
 }
 
 static void do_queueing(test_pair *p) {
@@ -262,8 +263,8 @@ static void do_queueing(test_pair *p) {
 }
 
 static void set_short_queue(test_pair *p) {
-    p->server_options.max_concurrent_requests = 1;
-    p->client_options.max_queued_calls = 1;
+    p->server_root.max_concurrent_requests = 1;
+    p->client_root.max_queued_calls = 1;
 }
 
 static void do_blocked(test_pair *p) {
@@ -278,8 +279,8 @@ static void do_blocked(test_pair *p) {
 }
 
 static void set_no_queue(test_pair *p) {
-    p->server_options.max_concurrent_requests = 1;
-    p->client_options.max_queued_calls = 0;
+    p->server_root.max_concurrent_requests = 1;
+    p->client_root.max_queued_calls = 0;
 }
 
 static void do_blocked_without_queue(test_pair *p) {
@@ -368,7 +369,7 @@ static void do_odd_answers(test_pair *p) {
     note_status(&p->server, "error", choir_reply_error(s, w->waiting[0], &error, NULL, p->now));
     after_answer(&p->server, w->waiting[0], choir_reply_invalid(s, w->waiting[0], CHOIR_STR("no"), p->now));
     note_status(&p->server, "again", choir_reply_invalid(s, w->waiting[0], CHOIR_STR("no"), p->now));
-    after_answer(&p->server, w->waiting[1], choir_request_drop(s, w->waiting[1], p->now));
+    after_answer(&p->server, w->waiting[1], choir_request_drop(s, w->waiting[1], NULL, p->now));
     w->waiting_len = 0;
     test_pair_pump(p);
 }
@@ -384,11 +385,11 @@ static const choir_metadata_entry call_metadata[] = {
     {.key = {"", 0}, .type = CHOIR_METADATA_U64, .u64 = 300, .flags = UINT64_MAX}};
 
 static void set_metadata(test_pair *p) {
-    p->client_options.metadata = hello_metadata;
-    p->client_options.metadata_len = 2;
-    p->server_options.metadata = yourself_metadata;
-    p->server_options.metadata_len = 1;
-    p->server_options.max_concurrent_requests = 1;
+    p->client_root.metadata = hello_metadata;
+    p->client_root.metadata_len = 2;
+    p->server_root.metadata = yourself_metadata;
+    p->server_root.metadata_len = 1;
+    p->server_root.max_concurrent_requests = 1;
     world_of(&p->client)->show_metadata = world_of(&p->server)->show_metadata = true;
 }
 
@@ -432,7 +433,8 @@ static void do_busy_dead(test_pair *p) {
     test_pair_sleep(p, 10 * CHOIR_SECOND);
 }
 
-/* Nobody ran for a minute, with a question on the way: nobody is dead for that, but the deadline has passed. */
+/* Nobody ran for a minute, with a question on the way: nobody is dead for that, but the deadline has
+ * passed. */
 static void do_slept(test_pair *p) {
     p->client.hold = p->server.hold = true;
     call_number(p, TRIAL_LATER, 1, p->now + 20 * CHOIR_SECOND);
@@ -459,8 +461,8 @@ static void do_large(test_pair *p) {
 
 bool test_scenario_run(const test_scenario *sc, test_pair *p) {
     world client = {.again = NULL}, server = {.again = NULL};
-    p->client_options.call = &trial_service;
-    p->server_options.serve = &trial_served;
+    p->client_root.call = &trial_service;
+    p->server_root.serve = &trial_served;
     p->client.on_event = call_again;
     p->server.on_event = serve;
     p->client.ctx = &client;
@@ -576,16 +578,16 @@ const test_scenario test_scenarios[] = {
                    "conn-closed ERR_SHUTDOWN\nclosed ERR_SHUTDOWN\n"},
     {.name = "client closes",
      .run = do_client_closes,
-     .client = EST "detached ERR_SHUTDOWN\ncall-done later session shut down ERR_SHUTDOWN\n"
+     .client = EST "call-done later session shut down ERR_SHUTDOWN\ndetached ERR_SHUTDOWN\n"
                    "conn-closed ERR_SHUTDOWN\nclosed ERR_SHUTDOWN\n",
      .server = EST "request later 01\ndetached ERR_LINK_LOST\nrequest-done later connection closed\n"
                    "conn-closed ERR_LINK_LOST\nclosed ERR_LINK_LOST\nreply ERR_NOT_FOUND\n"},
     {.name = "close with a queue",
      .setup = set_one_request,
      .run = do_close_with_queue,
-     .client = EST "detached ERR_SHUTDOWN\ncall-done later session shut down ERR_SHUTDOWN\n"
-                   "call-done later send failed ERR_SHUTDOWN\nconn-closed ERR_SHUTDOWN\n"
-                   "closed ERR_SHUTDOWN\n",
+     .client = EST "call-done later session shut down ERR_SHUTDOWN\n"
+                   "call-done later send failed ERR_SHUTDOWN\ndetached ERR_SHUTDOWN\n"
+                   "conn-closed ERR_SHUTDOWN\nclosed ERR_SHUTDOWN\n",
      .server = EST "request later 01\ndetached ERR_LINK_LOST\nrequest-done later connection closed\n"
                    "conn-closed ERR_LINK_LOST\nclosed ERR_LINK_LOST\n"},
     {.name = "cut under running handlers",

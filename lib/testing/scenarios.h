@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Conversations of two sessions over the Trial service, from the first byte to the end of the link, each with the list of
- * events that both ends must report. Tests run them in pieces of any size, with failing allocations, with other framing. */
+/* Conversations of two sessions over the Trial service, from the first byte to the end of the link, each with
+ * the list of events that both ends must report. Tests run them in pieces of any size, with failing
+ * allocations, with other framing. */
 #ifndef CHOIRI_TESTING_SCENARIOS_H
 #define CHOIRI_TESTING_SCENARIOS_H
 
@@ -18,8 +19,8 @@ typedef struct test_scenario {
 extern const test_scenario test_scenarios[];
 extern const size_t test_scenarios_len;
 
-/* Runs one in a pair that was initialised (allocator, split, framing), and cuts the link at the end unless the sessions
- * have closed it. false when the sessions could not be made. */
+/* Runs one in a pair that was initialised (allocator, split, framing), and cuts the link at the end unless
+ * the sessions have closed it. false when the sessions could not be made. */
 bool test_scenario_run(const test_scenario *scenario, test_pair *pair);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Written by hand, unlike every other service here: tests with it are the proof that units need no generator. */
+/* Written by hand, unlike every other service here: tests with it are the proof that units need no
+ * generator. */
 #include "testing/trial.h"
 
 enum {
@@ -29,8 +30,8 @@ enum {
     TYPES
 };
 
-/* Names, each with a NUL behind it. The offsets below repeat them; preparing the services checks them, because the
- * hash of a wrong name is another method id. */
+/* Names, each with a NUL behind it. The offsets below repeat them; preparing the services checks them,
+ * because the hash of a wrong name is another method id. */
 static const char strings[] =
     "\0Trial\0echo\0divide\0lookup\0echo_bytes\0nothing\0later\0keep\0measure\0flags\0grow\0watch\0absent\0"
     "Person\0name\0age\0email\0MathError\0DivisionByZero\0Overflow\0LookupError\0NotFound\0AccessDenied\0"

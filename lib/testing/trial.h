@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The Trial service: what the tests of the core call and serve. Written by hand and small, with one method for each
- * thing that a call can be: text, bytes, nothing, an answer with an error, one that comes later, one that outlives its
- * caller's cancel, a value that nests. */
+/* The Trial service: what the tests of the core call and serve. Written by hand and small, with one method
+ * for each thing that a call can be: text, bytes, nothing, an answer with an error, one that comes later, one
+ * that outlives its caller's cancel, a value that nests. */
 #ifndef CHOIRI_TESTING_TRIAL_H
 #define CHOIRI_TESTING_TRIAL_H
 
@@ -48,8 +48,8 @@ typedef struct trial_tree {
 
 /* What callers know, and the same without `absent`. */
 extern const choir_service trial_service, trial_served;
-/* The same names and ids with other layouts: echo takes a number, lookup answers one. Only these two methods, in
- * this order. */
+/* The same names and ids with other layouts: echo takes a number, lookup answers one. Only these two methods,
+ * in this order. */
 extern const choir_service trial_other;
 enum { TRIAL_OTHER_ECHO, TRIAL_OTHER_LOOKUP };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptor-driven msgpack codec: C values to bytes and back, by names. It is to msgpack mode what
- * value/value.h is to postcard, with the same bounds. docs/protocol-msgpack.md says how each type is spelled.
+ * value/value.h is to postcard, with the same bounds. docs/protocol/msgpack.md says how each type is spelled.
  * */
 #ifndef CHOIRI_SCHEMA_MSGPACK_H
 #define CHOIRI_SCHEMA_MSGPACK_H

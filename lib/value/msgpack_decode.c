@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* msgpack to C values, driven by descriptors. rule: msgpack.value (docs/protocol/msgpack.md)
  *
- * The pre-scan has seen all of the input, so nesting, lengths and counts are known to be honest; what is left to check is
- * the type, which nobody has announced: values of a peer in another language are taken as generously as they are clear.
- * Every refusal names the place and what was found there. A value announces no more items than it has bytes, and memory is
- * the arena's, so its limit bounds both. */
+ * The pre-scan has seen all of the input, so nesting, lengths and counts are known to be honest; what is left
+ * to check is the type, which nobody has announced: values of a peer in another language are taken as
+ * generously as they are clear. Every refusal names the place and what was found there. A value announces no
+ * more items than it has bytes, and memory is the arena's, so its limit bounds both. */
 #include "value/bind.h"
 #include "value/msgpack.h"
 #include "value/path.h"

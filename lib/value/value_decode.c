@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Postcard to C values, driven by descriptors. rule: postcard.value
  *
- * The mirror of value_encode.c. Everything a peer can choose is bounded: nesting by a fixed depth, a list's count by
- * the bytes that are left (or a constant for elements without bytes), memory by the arena's limit; text and bytes
- * take none, they point into the input. Failures are kept in the reader; which type failed and where is noted on the
- * way out, so a good value pays nothing for it. Duplicate map keys are kept as they came. */
+ * The mirror of value_encode.c. Everything a peer can choose is bounded: nesting by a fixed depth, a list's
+ * count by the bytes that are left (or a constant for elements without bytes), memory by the arena's limit;
+ * text and bytes take none, they point into the input. Failures are kept in the reader; which type failed and
+ * where is noted on the way out, so a good value pays nothing for it. Duplicate map keys are kept as they
+ * came. */
 #include "value/bind.h"
 #include "value/decoder.h"
 #include "value/unit.h"

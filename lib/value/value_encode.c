@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* C values to postcard, driven by descriptors. rule: postcard.value
  *
- * One recursive function with one switch: a field costs a call, a jump and its bytes. Options, boxes and results go
- * round the loop instead of recursing, since what they hold is the last thing they write. What the program hands in
- * is checked where a peer would choke on it (tags, text, chars); that descriptors are right was checked when the
- * service was prepared. Rejected: compiling each type to a list of steps first; that is twice the code and saves
- * little, because the time goes into copying bytes and checking text. */
+ * One recursive function with one switch: a field costs a call, a jump and its bytes. Options, boxes and
+ * results go round the loop instead of recursing, since what they hold is the last thing they write. What the
+ * program hands in is checked where a peer would choke on it (tags, text, chars); that descriptors are right
+ * was checked when the service was prepared. Rejected: compiling each type to a list of steps first; that is
+ * twice the code and saves little, because the time goes into copying bytes and checking text. */
 #include "value/bind.h"
 #include "value/unit.h"
 #include "value/value.h"

@@ -113,6 +113,7 @@ int main(int argc, char **argv) {
     choir_env *env;
     choir_env_options env_options;
     choir_session_options options;
+    choir_conn_options root;
     struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
     if (argc != 2) return 2;
@@ -127,7 +128,9 @@ int main(int argc, char **argv) {
     env_options.random = host_random;
     check(choir_env_new(&env_options, &env), "environment");
     choir_session_options_init(&options);
-    options.call = &calculator_service;
+    choir_conn_options_init(&root);
+    root.call = &calculator_service;
+    options.root = &root;
     check(choir_session_new(env, &options, &h.session, now()), "session");
     check(choir_attachment_new_initiator(env, NULL, h.session, &h.link, now()), "attachment");
     check(calculator_call_add(h.session, choir_session_root(h.session), 2, 3, NULL, NULL, now()), "call");

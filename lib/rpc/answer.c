@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* Answers: encode, seal, send; and the host's side of a request.
+ *
+ * Without a seal hook an answer is encoded straight into the output. With one it is encoded apart, shown to
+ * the hook, and sent when the hook, or later choir_request_sealed, says so. */
+#include "base/assert.h"
+#include "base/options.h"
+#include "rpc/request.h"
+#include "value/unit.h"
+#include "wire/utf8.h"
+
+static const choir_reply_options defaults = {.size = sizeof defaults};
+
+void choir_reply_options_init_sized(choir_reply_options *o, size_t size) {
+    choiri_options_give(o, size, &defaults, sizeof defaults);
+}
+
+/* ---- encode ---- */
+
+static void write_result(choiri_writer *w, const choiri_rpc *r, const choiri_answer *a) {
+    const choiri_codec *codec = r->hot.session->codec;
+    if (__builtin_expect(a->encoded.data != NULL, 0)) {
+        choiri_write_span(w, a->encoded.data, a->encoded.len);
+        return;
+    }
+    choiri_codec_begin_result(codec, w, a->outcome, a->text);
+    if (a->outcome > CHOIR_OUTCOME_USER_ERROR) return;
+    const choiri_service *service = r->hot.conn->profile->serve;
+    const choir_method *m = service->methods[a->method].desc;
+    choiri_codec_write_value(codec, w, service->unit, a->outcome == CHOIR_OUTCOME_OK ? m->ok : m->err,
+                             a->value);
+}
+
+/* ---- send ---- */
+
+int choiri_answer_send(choiri_rpc *r, const choiri_answer *a, choiri_leaving *leaving, choir_time now) {
+    choir_session *s = r->hot.session;
+    const choiri_codec *codec = s->codec;
+    choiri_conn *c = r->hot.conn;
+    const choiri_service *service = c->profile->serve;
+    choiri_sending m;
+    choiri_lasting *l = choiri_lasting_get(s, c);
+    choiri_binding *b =
+        l && a->method != CHOIR_METHOD_NONE ? choiri_binding_get(s, c, false, a->method) : NULL;
+    if (!l || (!b && a->method != CHOIR_METHOD_NONE)) return CHOIR_ERR_NO_MEMORY;
+    if (!choiri_egress_begin(s, &r->hot, &m, a->chunk)) return CHOIR_ERR_CLOSED;
+    choiri_hole ret = choiri_codec_begin_response(codec, &m.writer, c->wire_id, a->wire_id, a->metadata,
+                                                  a->metadata_len, b && choiri_types_will_announce(s, b));
+    write_result(&m.writer, r, a);
+    choiri_codec_fill_hole(codec, &m.writer, ret);
+    if (!b) {
+        choiri_codec_write_schemas(codec, &m.writer, &l->sent, NULL);
+        return choiri_egress_end(&m, CHOIRI_FRAME_ANSWER, leaving, now);
+    }
+    /* The true root goes with the first answer of a method, errors included. rule: schema.response-root */
+    const choiri_announcement *root = &service->methods[a->method].response;
+    int status = choiri_types_announce(s, l, b, root, &m.writer);
+    if (status != CHOIR_OK) choiri_writer_fail(&m.writer, status);
+    status = choiri_egress_end(&m, CHOIRI_FRAME_ANSWER, leaving, now);
+    if (status == CHOIR_OK) choiri_types_announced(s, l, b, root);
+    return status;
+}
+
+void choiri_answer_refuse(choiri_rpc *r, uint64_t wire_id, uint32_t method, uint32_t outcome, choir_str text,
+                          choir_time now) {
+    choiri_answer a = {.wire_id = wire_id, .method = method, .outcome = outcome, .text = text};
+    if (choiri_answer_send(r, &a, NULL, now) != CHOIR_OK)
+        choiri_conn_fail(r->hot.session, r->hot.conn, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
+}
+
+void choiri_answer_left(choir_session *s, choiri_leaving *leaving, bool taken) {
+    choiri_request *q = CHOIRI_CONTAINER(leaving, choiri_request, leaving);
+    q->is_leaving = false;
+    if (!taken) q->outcome = CHOIR_OUTCOME_CONNECTION_CLOSED;
+    choiri_ready_add(s, &q->node, CHOIRI_REQUEST_DONE);
+}
+
+/* The answer of a handler leaves now. */
+static int send_final(choiri_request *q, const choiri_answer *a, choir_time now) {
+    int status = choiri_answer_send(q->rpc, a, &q->leaving, now);
+    if (status != CHOIR_OK) return status;
+    q->is_leaving = true;
+    choiri_request_set_answered(q, a->outcome);
+    choiri_request_finish(q, now);
+    return CHOIR_OK;
+}
+
+/* ---- seal ---- */
+
+static void free_sealed(choiri_request *q) {
+    if (!q->sealed) return;
+    choiri_outq_deinit(q->sealed);
+    choiri_free(choiri_request_session(q)->env, q->sealed, sizeof *q->sealed);
+    q->sealed = NULL;
+    q->sealing = false;
+}
+
+/* Encodes the answer apart and shows it to the hook. OK: it was sent, or waits; else what failed, with
+ * nothing changed. */
+static int seal(choiri_request *q, const choiri_answer *a, const choir_hooks *hooks, choir_time now) {
+    choir_session *s = choiri_request_session(q);
+    choiri_writer w;
+    choir_iov iov = {NULL, 0};
+    q->sealed = choiri_alloc(s->env, sizeof *q->sealed);
+    if (!q->sealed) return CHOIR_ERR_NO_MEMORY;
+    choiri_outq_init(q->sealed, s->env);
+    choiri_writer_init(&w, q->sealed, NULL);
+    write_result(&w, q->rpc, a);
+    int status = choiri_writer_finish(&w);
+    if (status == CHOIR_OK && q->sealed->bytes > 0 && !choiri_outq_flatten(q->sealed, q->sealed->bytes))
+        status = CHOIR_ERR_NO_MEMORY;
+    if (status == CHOIR_OK) choiri_outq_peek(q->sealed, 0, UINT64_MAX, &iov, 1);
+    if (status != CHOIR_OK) {
+        free_sealed(q);
+        return status;
+    }
+    q->outcome = a->outcome;
+    q->sealing = true;
+    choir_bytes bytes = {iov.base, iov.len};
+    if (hooks->seal(hooks->ctx, s, q->handle, a->outcome, bytes) == CHOIR_VERDICT_PEND) return CHOIR_OK;
+    if (!q->sealing) return CHOIR_OK; /* the hook has completed it itself */
+    choiri_answer sealed = *a;
+    sealed.encoded = bytes;
+    status = send_final(q, &sealed, now);
+    free_sealed(q);
+    return status;
+}
+
+int choir_request_sealed(choir_session *s, choir_request_id id, int verdict, choir_time now) {
+    if (!s || (verdict != CHOIR_VERDICT_RUN && verdict != CHOIR_VERDICT_REFUSE)) return CHOIR_ERR_INVALID;
+    choiri_request *q = choiri_request_find(s, id);
+    if (!q) return CHOIR_ERR_NOT_FOUND;
+    if (!q->sealing) return CHOIR_ERR_STATE;
+    now = choiri_session_time(s, now);
+    if (q->answered) { /* it was cancelled, or its connection ended, meanwhile */
+        free_sealed(q);
+        choiri_request_finish(q, now);
+        return CHOIR_ERR_CANCELLED;
+    }
+    choir_iov iov = {NULL, 0};
+    if (q->sealed->bytes > 0) choiri_outq_peek(q->sealed, 0, UINT64_MAX, &iov, 1);
+    choiri_answer a = {.wire_id = q->wire_id, .method = q->method, .outcome = q->outcome};
+    if (verdict == CHOIR_VERDICT_RUN)
+        a.encoded = (choir_bytes){iov.base, iov.len};
+    else
+        a.outcome = CHOIR_OUTCOME_INDETERMINATE;
+    int status = send_final(q, &a, now);
+    if (status == CHOIR_OK) free_sealed(q);
+    return status;
+}
+
+/* ---- the host's side ---- */
+
+static int check_options(const choir_reply_options *in, const void *value, choir_reply_options *ret) {
+    *ret = defaults;
+    if (!in) return CHOIR_OK;
+    if (choiri_options_copy(ret, sizeof *ret, in) != CHOIR_OK || ret->metadata_len > CHOIRI_REQUEST_ENTRIES ||
+        (ret->metadata_len > 0 && !ret->metadata) || (ret->encoded.data && value))
+        return CHOIR_ERR_INVALID;
+    return CHOIR_OK;
+}
+
+static int answer(choir_session *s, choir_request_id id, choiri_answer *a, choir_time now) {
+    choiri_request *q = choiri_request_find(s, id);
+    if (!q || q->sealing) return CHOIR_ERR_NOT_FOUND;
+    now = choiri_session_time(s, now);
+    if (q->answered) {
+        int status = q->outcome == CHOIR_OUTCOME_CANCELLED ? CHOIR_ERR_CANCELLED : CHOIR_ERR_NOT_FOUND;
+        choiri_request_finish(q, now);
+        return status;
+    }
+    a->wire_id = q->wire_id;
+    a->method = q->method;
+    if (!a->chunk) a->chunk = q->chunk;
+    const choir_hooks *hooks = &choiri_request_profile(q)->hooks;
+    return hooks->seal ? seal(q, a, hooks, now) : send_final(q, a, now);
+}
+
+static int reply(choir_session *s, choir_request_id id, uint32_t outcome, const void *value,
+                 const choir_reply_options *options, choir_time now) {
+    choir_reply_options o;
+    if (check_options(options, value, &o) != CHOIR_OK) return CHOIR_ERR_INVALID;
+    choiri_answer a = {.outcome = outcome,
+                       .value = value,
+                       .chunk = o.chunk,
+                       .encoded = o.encoded,
+                       .metadata = o.metadata,
+                       .metadata_len = o.metadata_len};
+    return answer(s, id, &a, now);
+}
+
+int choir_reply(choir_session *s, choir_request_id id, const void *value, const choir_reply_options *options,
+                choir_time now) {
+    return reply(s, id, CHOIR_OUTCOME_OK, value, options, now);
+}
+
+int choir_reply_error(choir_session *s, choir_request_id id, const void *error,
+                      const choir_reply_options *options, choir_time now) {
+    choiri_request *q = choiri_request_find(s, id);
+    if (!q) return CHOIR_ERR_NOT_FOUND;
+    const choiri_service *service = choiri_request_profile(q)->serve;
+    uint32_t err = service->methods[q->method].desc->err;
+    if (choiri_unit_type(service->unit, err)->kind == CHOIR_KIND_NEVER) return CHOIR_ERR_INVALID;
+    return reply(s, id, CHOIR_OUTCOME_USER_ERROR, error, options, now);
+}
+
+int choir_reply_invalid(choir_session *s, choir_request_id id, choir_str text, choir_time now) {
+    if (!text.data && text.len > 0) return CHOIR_ERR_INVALID;
+    if (text.len > 0 && !choiri_utf8_is_valid((const uint8_t *)text.data, text.len)) return CHOIR_ERR_INVALID;
+    choiri_answer a = {.outcome = CHOIR_OUTCOME_INVALID_PAYLOAD, .text = text};
+    return answer(s, id, &a, now);
+}
+
+int choir_request_drop(choir_session *s, choir_request_id id, const choir_reason *reason, choir_time now) {
+    choir_metadata_entry entries[CHOIRI_REQUEST_ENTRIES];
+    choiri_answer a = {.outcome = CHOIR_OUTCOME_CANCELLED, .metadata = entries};
+    if (choiri_reason_entries(reason, entries, &a.metadata_len) != CHOIR_OK) return CHOIR_ERR_INVALID;
+    int status = answer(s, id, &a, now);
+    if (status == CHOIR_ERR_CANCELLED || status == CHOIR_OK) return CHOIR_OK;
+    choiri_request *q = choiri_request_find(s, id);
+    if (!q || q->sealing || status == CHOIR_ERR_INVALID) return status;
+    /* No memory for five bytes: the connection cannot keep its promise of one answer each, so it ends. */
+    choiri_conn_fail(s, q->rpc->hot.conn, CHOIR_ERR_OUT_OF_MEMORY, NULL, s->now);
+    choiri_request_finish(q, s->now);
+    return CHOIR_OK;
+}
