@@ -134,8 +134,7 @@ Test(peers, handshake_timeout) {
     choir_time begin = clock_now();
     until(&w, is_closed(fd));
     choir_duration took = clock_now() - begin;
-    cr_assert(took >= 45 * CHOIR_MILLISECOND && took < 150 * CHOIR_MILLISECOND, "%llu",
-              (unsigned long long)took);
+    cr_assert(took >= 45 * CHOIR_MILLISECOND && took < DEFAULT_TIMEOUT, "%llu", (unsigned long long)took);
     close(fd);
     world_end(&w);
 }
@@ -176,7 +175,7 @@ Test(peers, out_of_descriptors) {
     choir_duration cpu = cpu_time();
     turn_for(&w, 400 * CHOIR_MILLISECOND);
     cpu = cpu_time() - cpu;
-    cr_assert_lt(cpu, 400 * CHOIR_MILLISECOND / 20, "%llu ns", (unsigned long long)cpu);
+    cr_assert_lt(cpu, 400 * CHOIR_MILLISECOND / 4, "%llu ns", (unsigned long long)cpu);
     cr_assert_eq(w.opened, 0);
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
     until(&w, w.opened == 3);
@@ -232,7 +231,7 @@ Test(peers, linger_is_bounded) {
     until(&w, open_fds() == fds + 2);
     char junk[1000] = {0};
     while (open_fds() == fds + 2) {
-        cr_assert_lt(clock_now() - begin, 500 * CHOIR_MILLISECOND);
+        cr_assert_lt(clock_now() - begin, PATIENCE);
         send(fd, junk, sizeof junk, MSG_DONTWAIT | MSG_NOSIGNAL);
         choir_loop_turn(w.loop, 5 * CHOIR_MILLISECOND);
     }

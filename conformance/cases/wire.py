@@ -11,6 +11,9 @@ import socket
 import struct
 import time
 
+# How long to wait for what must come: far longer than a busy machine needs.
+PATIENCE = 30.0
+
 PROLOGUE = b"VOTH\x09\0\0\0"
 ACCEPTED = b"VOTA\x09\0\0\0"
 REJECTED = b"VOTR\x09\1\0\0"
@@ -207,7 +210,7 @@ class Link:
 
     def send_bytes(self, data):
         self.sent_at = time.monotonic()
-        self.sock.settimeout(10)
+        self.sock.settimeout(PATIENCE)
         try:
             self.sock.sendall(data)
         except TimeoutError:
@@ -245,33 +248,34 @@ class Link:
     def take_all(self):
         return list(iter(self.take, None))
 
-    def receive(self, timeout=5):
+    def receive(self, timeout=PATIENCE):
         end = time.monotonic() + timeout
         while (payload := self.take()) is None:
             if not self.read(end - time.monotonic()):
                 raise Closed(bytes(self.input))
         return payload
 
-    def wait_end(self, timeout):
-        """Waits for the end of the stream; what comes until then is in input. Seconds since the last bytes were sent."""
-        end = time.monotonic() + timeout
-        while self.read(end - time.monotonic()):
+    def wait_end(self, timeout=PATIENCE):
+        """Waits for the end of the stream, as long as something comes; it is in input. Seconds since the last bytes
+        were sent."""
+        while self.read(timeout):
             pass
         return time.monotonic() - self.sent_at
 
-    def flood(self, data, timeout, until=None):
-        """Sends and receives at once, until all is sent and until() is true (None: until the other end has closed).
-        Returns how many bytes could be sent."""
+    def flood(self, data, until=None):
+        """Sends and receives at once, until all is sent and until() is true (None: until the other end has closed), as
+        long as something moves. Returns how many bytes could be sent."""
         self.sent_at = time.monotonic()
-        data, at, end = memoryview(data), 0, self.sent_at + timeout
+        data, at, end = memoryview(data), 0, self.sent_at + PATIENCE
         poll = select.poll()  # select() cannot name a descriptor over 1,023
         self.sock.setblocking(False)
         while not self.ended and not (at == len(data) and until and until()):
             left = end - time.monotonic()
             if left <= 0:
-                raise Late(f"after {at} bytes sent: no end in time")
+                raise Late(f"after {at} bytes sent: nothing moves and no end")
             poll.register(self.sock, select.POLLIN | (select.POLLOUT if at < len(data) else 0))
             can = dict(poll.poll(left * 1000)).get(self.sock.fileno(), 0)
+            end = time.monotonic() + PATIENCE if can else end
             try:
                 if can & ~select.POLLOUT:
                     self.read(0)
@@ -286,7 +290,7 @@ class Link:
 
 
 def connect(port):
-    return Link(socket.create_connection(("127.0.0.1", port), timeout=10))
+    return Link(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
 
 
 class Peer(Link):
@@ -296,9 +300,9 @@ class Peer(Link):
         super().__init__(connect(port).sock)
         self.next_id, self.bound = 1, set()
         self.send(PROLOGUE, hello(), LETS_GO)
-        if (got := self.receive(10)) != ACCEPTED:
+        if (got := self.receive()) != ACCEPTED:
             raise ValueError(f"a prologue was answered with {got!r}")
-        if b"HelloYourself" not in (got := self.receive(10)):
+        if b"HelloYourself" not in (got := self.receive()):
             raise ValueError(f"Hello was answered with {got!r}")
 
     def new_id(self):
@@ -313,7 +317,7 @@ class Peer(Link):
         request = self.new_id()
         return request, call(request, method, args, schemas if new else b"")
 
-    def answer(self, request, timeout=10):
+    def answer(self, request, timeout=PATIENCE):
         """The result of a request; other answers are passed over, pings are answered."""
         end = time.monotonic() + timeout
         while True:
@@ -325,9 +329,9 @@ class Peer(Link):
             elif m.kind == REQUEST and m.body == RESPONSE and m.id == request:
                 return m.ret
 
-    def echo(self, words, timeout=10):
+    def echo(self, words):
         request, payload = self.request("echo", text(words))
         self.send(payload)
-        ret = self.answer(request, timeout)
+        ret = self.answer(request)
         if ret != OK + text(words):
             raise ValueError(f"echo({words!r}) was answered with {ret!r}")
