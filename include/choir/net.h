@@ -65,7 +65,8 @@ static inline void choir_loop_options_init(choir_loop_options *options) {
  * choir_loop_free). */
 CHOIR_API int choir_loop_new(const choir_loop_options *options, choir_loop **ret_loop);
 /* Frees the loop with its servers and clients; their remaining callbacks run first, and can make nothing new.
- * Not from a callback of this loop, where it does nothing. In another process than the one that made the loop
+ * Not from a callback of this loop, where it does nothing. What handlers on other threads hold goes as well:
+ * wait for them first. In another process than the one that made the loop
  * it closes and frees, without a callback and without a word to any peer (with the host's base: after the
  * event_reinit that libevent asks for), and all other functions there answer ERR_STATE or do nothing. */
 CHOIR_API void choir_loop_free(choir_loop *loop);
@@ -160,7 +161,8 @@ typedef struct choir_server_options {
      * At the bound nobody is accepted until one ends (the backlog waits). */
     uint32_t max_sessions;
     /* max_handshakes: links that have not finished their handshake; 1,024. At the bound nobody is accepted
-     * until one ends. A link that has been silent for a second then makes way, and the log says so. */
+     * until one ends. A link that has said nothing for 200 ms, or nothing more for a second, then makes way,
+     * and the log says so. */
     uint32_t max_handshakes;
     /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. Service
      * fields, framing and wakes are set by the server. What session->metadata points to is borrowed as long
@@ -189,7 +191,8 @@ CHOIR_API const char *choir_server_url(const choir_server *server);
 /* Stops listening and closes its sessions in order. */
 CHOIR_API void choir_server_close(choir_server *server);
 /* Closes and frees; the remaining callbacks of its sessions still come, at the end of the turn at the latest.
- * What is on its way to the peers has 250 ms to leave. */
+ * What is on its way to the peers has 250 ms to leave. A session of which handlers hold requests stays until
+ * they have answered or dropped the last one. */
 CHOIR_API void choir_server_free(choir_server *server);
 CHOIR_API size_t choir_server_sessions(const choir_server *server);
 /* True when no peer is left and none will come: it was closed, or its address was the one of a single peer
