@@ -17,7 +17,8 @@ choir_client *open_client(const choir_service *service) {
     char url[128];
     choir_client_options_init(&options);
     options.service = service;
-    snprintf(url, sizeof url, "tcp://%s", client_checks.address);
+    bool is_url = choir_address_scheme(client_checks.address) != NULL;
+    snprintf(url, sizeof url, "%s%s", is_url ? "" : "tcp://", client_checks.address);
     int status = choir_connect(loop, url, &options, &client);
     if (status == CHOIR_OK) status = choir_client_wait_open(client);
     if (status == CHOIR_OK) return client;

@@ -3,7 +3,7 @@
  * names, and prints the outcomes in the same words (Rust's debug format, driven by the type descriptors), so
  * that the lines can be compared.
  *
- *   client HOST:PORT SCENARIO... | client HOST:PORT all | client --list
+ *   client ADDRESS SCENARIO...   |   client ADDRESS all   |   client --list
  * Exit status: 0 all well, 1 a check failed, 2 no connection or a wrong command line. */
 #include "interop/checks.h"
 #include "interop/evolution.h"

@@ -15,6 +15,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 EXPECTED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers", "vox-rust", "expected.txt")
@@ -65,7 +66,9 @@ SAYS = {
     ("caller", "c"): r"^Testbed\.\w+ answer: ",
 }
 SPECIAL = ("cancel c-to-rust", "cancel c-to-c", "deadline c-to-rust", "killed c-to-rust", "killed rust-to-c",
-           "killed c-to-c", "stopped server c-to-rust", "stopped server c-to-c", "stopped client rust-to-c")
+           "killed c-to-c", "stopped server c-to-rust", "stopped server c-to-c", "stopped client rust-to-c",
+           "unix socket rust-to-c", "unix socket c-to-rust", "one lock, held by rust", "one lock, held by c",
+           "socket that rust left", "socket that c left")
 
 
 def parse(text):
@@ -119,9 +122,9 @@ class Tap:
 class Server:
     """A server of one of the two kinds, and of the first version of the service or of the evolved one."""
 
-    def __init__(self, kind, a, version="v1"):
-        command = ([a.vox, "serve", "127.0.0.1:0", "--nodelay"] if kind == "rust"
-                   else [a.choir, "serve", "--test-hooks", "tcp://127.0.0.1:0"])
+    def __init__(self, kind, a, version="v1", address="127.0.0.1:0"):
+        command = ([a.vox, "serve", address, "--nodelay"] if kind == "rust"
+                   else [a.choir, "serve", "--test-hooks", address])
         if version == "evolved":
             command.append("--evolved")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -129,7 +132,7 @@ class Server:
         if "listening on" not in line:
             self.process.kill()
             raise RuntimeError(f"{command[0]} did not start: {line!r} {self.process.stderr.read()[-300:]!r}")
-        self.address = "127.0.0.1:" + line.strip().rsplit(":", 1)[1]
+        self.address = ("127.0.0.1:" + line.strip().rsplit(":", 1)[1]) if address.startswith("127.") else address
 
     def __enter__(self):
         return self
@@ -301,6 +304,45 @@ def stop_client(a):
         server.kill()
 
 
+def over_unix_socket(a, client, server):
+    """All checks once more, over a unix socket."""
+    with tempfile.TemporaryDirectory() as folder, Server(server, a, address=f"local://{folder}/s") as s:
+        found, why = run_client(client, a, s.address, "all")
+    reference = recorded()
+    problems = [f"{name}: {problem}" for name, want in reference.items()
+                if (problem := judge(name, f"{client}-to-{server}", found.get(name), want))]
+    return f"{len(problems)} of {len(reference)}, first {problems[0]} ({why})" if problems else None
+
+
+def second_listener(a, first, second):
+    """Whoever comes second is refused, and the first goes on."""
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"local://{folder}/s"
+        with Server(first, a, address=address):
+            command = [a.vox, "serve", address] if second == "rust" else [a.choir, "serve", address]
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=LIMIT)
+            if done.returncode == 0 or not re.search("in use|InUse|already", done.stderr):
+                return f"exit {done.returncode}: {done.stderr[-300:]!r}"
+            found, why = run_client(second, a, address, "reverse")
+            if not found or any(verdict != "ok" for _, verdict in found.values()):
+                return f"the first does not answer any more: {found} {why}"
+    return None
+
+
+def left_socket(a, first, second):
+    """The first is killed and leaves socket and lock; the second takes the place over."""
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"local://{folder}/s"
+        with Server(first, a, address=address):
+            pass
+        if not os.path.exists(f"{folder}/s"):
+            return "a server that is killed leaves no socket, so there is nothing to try"
+        with Server(second, a, address=address):
+            found, why = run_client(first, a, address, "reverse")
+    bad = not found or any(verdict != "ok" for _, verdict in found.values())
+    return f"{found} {why}" if bad else None
+
+
 def special(a, tap):
     work = {
         "cancel c-to-rust": lambda: run_scenario(a, "c", "rust", "cancel"),
@@ -312,6 +354,12 @@ def special(a, tap):
         "stopped server c-to-rust": lambda: stop_server(a, "rust"),
         "stopped server c-to-c": lambda: stop_server(a, "c"),
         "stopped client rust-to-c": lambda: stop_client(a),
+        "unix socket rust-to-c": lambda: over_unix_socket(a, "rust", "c"),
+        "unix socket c-to-rust": lambda: over_unix_socket(a, "c", "rust"),
+        "one lock, held by rust": lambda: second_listener(a, "rust", "c"),
+        "one lock, held by c": lambda: second_listener(a, "c", "rust"),
+        "socket that rust left": lambda: left_socket(a, "rust", "c"),
+        "socket that c left": lambda: left_socket(a, "c", "rust"),
     }
     for name in SPECIAL:
         try:

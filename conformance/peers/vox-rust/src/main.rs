@@ -17,12 +17,13 @@ use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
 const USAGE: &str = "\
-usage: vox-peer serve HOST:PORT [--evolved | --sketch] [--nodelay] [--single] [--pin CORE]
-       vox-peer client HOST:PORT SCENARIO...
-       vox-peer client HOST:PORT all
+usage: vox-peer serve ADDRESS [--evolved | --sketch] [--nodelay] [--single] [--pin CORE]
+       vox-peer client ADDRESS SCENARIO...
+       vox-peer client ADDRESS all
        vox-peer client --list
        vox-peer bench HOST:PORT INFLIGHT SECONDS [--pin CORE]
-       vox-peer codec FILE SECONDS [--pin CORE]";
+       vox-peer codec FILE SECONDS [--pin CORE]
+An ADDRESS is HOST:PORT, or local://PATH for a unix socket.";
 
 /// Exit status when the program could not do its work at all. A script must be
 /// able to tell that from the 1 of a failed check.
