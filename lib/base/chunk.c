@@ -2,7 +2,7 @@
 /* Payload chunks: an atomic reference count in front of bytes, or beside bytes of the host.
  *
  * A chunk is the only object that crosses threads, so it must not touch the plain counters of an env when it
- * is released. A chunk made by choiri_chunk_new is therefore charged to env->shared_memory, which is atomic:
+ * is released. A chunk made by choiri_chunk_alloc is therefore charged to env->shared_memory, which is atomic:
  * taken at creation, on the env's thread, and given back by the last release, on any thread. That word also
  * keeps the env's struct in memory, so a chunk that the host retained may outlive the env
  * (choiri_env_unshare). Rejected: charging the holder instead of the env (a chunk held three times would
@@ -62,7 +62,7 @@ int choir_chunk_wrap(const choir_allocator *allocator, void *data, size_t len,
     return CHOIR_OK;
 }
 
-int choiri_chunk_new(choir_env *env, size_t len, choir_chunk **ret_chunk) {
+int choiri_chunk_alloc(choir_env *env, size_t len, choir_chunk **ret_chunk) {
     if (len > SIZE_MAX - sizeof(choir_chunk)) return CHOIR_ERR_NO_MEMORY;
     if (!choiri_quota_allows(env, sizeof(choir_chunk) + len)) return CHOIR_ERR_NO_MEMORY;
     env->allocations++;
@@ -76,7 +76,7 @@ int choiri_chunk_new(choir_env *env, size_t len, choir_chunk **ret_chunk) {
 
 int choir_env_chunk_new(choir_env *env, size_t len, choir_chunk **ret_chunk) {
     if (!env || !ret_chunk) return CHOIR_ERR_INVALID;
-    return choiri_chunk_new(env, len, ret_chunk);
+    return choiri_chunk_alloc(env, len, ret_chunk);
 }
 
 static size_t spare_size(uint32_t class) {
@@ -85,8 +85,8 @@ static size_t spare_size(uint32_t class) {
 
 int choiri_chunk_take(choir_env *env, size_t len, choir_chunk **ret_chunk) {
     uint32_t class = len > CHOIRI_SPARE_SMALL;
-    if (!CHOIRI_POOLS || len > CHOIRI_SPARE_LARGE) return choiri_chunk_new(env, len, ret_chunk);
-    if (env->spares.counts[class] == 0) return choiri_chunk_new(env, spare_size(class), ret_chunk);
+    if (!CHOIRI_POOLS || len > CHOIRI_SPARE_LARGE) return choiri_chunk_alloc(env, len, ret_chunk);
+    if (env->spares.counts[class] == 0) return choiri_chunk_alloc(env, spare_size(class), ret_chunk);
     *ret_chunk = env->spares.chunks[class][--env->spares.counts[class]];
     return CHOIR_OK;
 }

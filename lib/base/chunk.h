@@ -20,7 +20,7 @@ typedef struct choiri_spares {
 
 /* A chunk whose memory counts against the env until its last release, on whatever thread and however late:
  * also after choir_env_free (see chunk.c). To be called on the env's own thread. OK or ERR_NO_MEMORY. */
-int choiri_chunk_new(choir_env *env, size_t len, choir_chunk **ret_chunk);
+int choiri_chunk_alloc(choir_env *env, size_t len, choir_chunk **ret_chunk);
 /* The same with at least `len` bytes, from the spares if there is one. */
 int choiri_chunk_take(choir_env *env, size_t len, choir_chunk **ret_chunk);
 /* Releases a chunk of choiri_chunk_take, on the env's thread: becomes a spare if nobody else holds it. NULL

@@ -22,7 +22,7 @@ struct choir_env {
     uint32_t log_level;
     uint32_t objects; /* sessions and attachments alive, asserted 0 at free */
     uint64_t memory;  /* bytes held now, without this struct and without chunks */
-    /* Bytes of the chunks made by choiri_chunk_new, which any thread may release, plus the size of this
+    /* Bytes of the chunks made by choiri_chunk_alloc, which any thread may release, plus the size of this
      * struct until choir_env_free. Who brings it to 0 frees the struct: a chunk may outlive its env. */
     _Atomic size_t shared_memory;
     uint64_t quota;       /* of both together; 0 is none */

@@ -98,7 +98,7 @@ Test(chunk, counts_against_the_env) {
     choir_env *env = test_env(&alloc);
     uint64_t before = choir_env_memory(env), calls = choir_env_allocations(env);
     choir_chunk *chunk;
-    cr_assert_eq(choiri_chunk_new(env, 1000, &chunk), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(env, 1000, &chunk), CHOIR_OK);
     cr_assert_eq(choir_chunk_len(chunk), 1000);
     cr_assert_geq(choir_env_memory(env), before + 1000);
     cr_assert_eq(choir_env_memory(env), alloc.bytes);
@@ -106,7 +106,7 @@ Test(chunk, counts_against_the_env) {
     choir_chunk_release(chunk);
     cr_assert_eq(choir_env_memory(env), before);
     alloc.fail_at = alloc.calls + 1;
-    cr_assert_eq(choiri_chunk_new(env, 1000, &chunk), CHOIR_ERR_NO_MEMORY);
+    cr_assert_eq(choiri_chunk_alloc(env, 1000, &chunk), CHOIR_ERR_NO_MEMORY);
     cr_assert_eq(choir_env_memory(env), before);
     choir_env_free(env);
     cr_assert_eq(alloc.bytes, 0);
@@ -141,8 +141,8 @@ Test(chunk, outlives_its_env) {
     test_alloc alloc = {0};
     choir_env *env = test_env(&alloc);
     choir_chunk *first, *second;
-    cr_assert_eq(choiri_chunk_new(env, 10, &first), CHOIR_OK);
-    cr_assert_eq(choiri_chunk_new(env, 10, &second), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(env, 10, &first), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(env, 10, &second), CHOIR_OK);
     choir_env_free(env);
     memset(choir_chunk_data(first), 1, 10);
     choir_chunk_release(first);
@@ -197,7 +197,7 @@ Test(chunk, released_by_many_threads_after_their_env) {
     choir_env *env;
     cr_assert_eq(choir_env_new(&o, &env), CHOIR_OK);
     for (size_t i = 0; i < CHUNKS; i++) {
-        cr_assert_eq(choiri_chunk_new(env, LEN, &shared[i]), CHOIR_OK);
+        cr_assert_eq(choiri_chunk_alloc(env, LEN, &shared[i]), CHOIR_OK);
         memset(choir_chunk_data(shared[i]), (uint8_t)i, LEN);
         for (int t = 1; t < THREADS; t++) choir_chunk_retain(shared[i]);
     }
@@ -206,7 +206,7 @@ Test(chunk, released_by_many_threads_after_their_env) {
     /* The env's own thread goes on allocating meanwhile, then ends the env at any moment. */
     for (int i = 0; i < 1000; i++) {
         choir_chunk *own;
-        cr_assert_eq(choiri_chunk_new(env, 16, &own), CHOIR_OK);
+        cr_assert_eq(choiri_chunk_alloc(env, 16, &own), CHOIR_OK);
         choiri_free(env, choiri_alloc(env, 32), 32);
         choir_chunk_release(own);
         cr_assert_geq(choir_env_memory(env), sizeof(choir_env));

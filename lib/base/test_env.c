@@ -226,8 +226,8 @@ Test(env, quota_at_n_and_one_more) {
     cr_assert_null(choiri_alloc(env, 1001));
     cr_assert_null(choiri_alloc(env, SIZE_MAX));
     choir_chunk *chunk;
-    cr_assert_eq(choiri_chunk_new(env, 1000, &chunk), CHOIR_ERR_NO_MEMORY);
-    cr_assert_eq(choiri_chunk_new(env, SIZE_MAX, &chunk), CHOIR_ERR_NO_MEMORY);
+    cr_assert_eq(choiri_chunk_alloc(env, 1000, &chunk), CHOIR_ERR_NO_MEMORY);
+    cr_assert_eq(choiri_chunk_alloc(env, SIZE_MAX, &chunk), CHOIR_ERR_NO_MEMORY);
     cr_assert_eq(alloc.calls, calls, "the allocator is not asked when the quota is full");
     void *p = choiri_alloc(env, 1000);
     cr_assert_not_null(p);
@@ -236,7 +236,7 @@ Test(env, quota_at_n_and_one_more) {
     p = choiri_realloc(env, p, 1000, 400);
     cr_assert_not_null(p);
     /* Chunks and everything else share the quota. */
-    cr_assert_eq(choiri_chunk_new(env, 300, &chunk), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(env, 300, &chunk), CHOIR_OK);
     uint64_t left = o.memory_quota - choir_env_memory(env);
     cr_assert_null(choiri_alloc(env, (size_t)left + 1));
     void *rest = choiri_alloc(env, (size_t)left);

@@ -140,7 +140,7 @@ Test(outq, splice_retains_until_consumed) {
     fixture f;
     start(&f);
     choir_chunk *chunk;
-    cr_assert_eq(choiri_chunk_new(f.env, 100, &chunk), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(f.env, 100, &chunk), CHOIR_OK);
     uint8_t *data = choir_chunk_data(chunk);
     for (int i = 0; i < 100; i++) data[i] = (uint8_t)i;
     cr_assert(choiri_outq_splice(&f.q, chunk, data, 0));
@@ -173,7 +173,7 @@ Test(outq, rollback_to_empty) {
     fixture f;
     start(&f);
     choir_chunk *chunk;
-    cr_assert_eq(choiri_chunk_new(f.env, 100, &chunk), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(f.env, 100, &chunk), CHOIR_OK);
     choiri_outq_mark mark = choiri_outq_get_mark(&f.q);
     size_t room;
     cr_assert_not_null(choiri_outq_reserve(&f.q, 10, &room));
@@ -199,7 +199,7 @@ Test(outq, memory_out_changes_nothing) {
     fixture f;
     start(&f);
     choir_chunk *chunk;
-    cr_assert_eq(choiri_chunk_new(f.env, 100, &chunk), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(f.env, 100, &chunk), CHOIR_OK);
     f.alloc.fail_at = f.alloc.calls + 1;
     f.alloc.fail_after = true;
     size_t room = 5;
@@ -247,7 +247,7 @@ Test(outq, random_against_flat_bytes) {
     fixture f;
     start(&f);
     choir_chunk *chunk;
-    cr_assert_eq(choiri_chunk_new(f.env, 50000, &chunk), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(f.env, 50000, &chunk), CHOIR_OK);
     for (size_t i = 0; i < 50000; i++) choir_chunk_data(chunk)[i] = (uint8_t)(i * 7);
     static uint8_t model[MODEL_MAX], out[MODEL_MAX];
     size_t len = 0;
@@ -319,8 +319,8 @@ Test(outq, held_counts_blocks_and_whole_chunks) {
     fixture f;
     start(&f);
     choir_chunk *chunk, *other;
-    cr_assert_eq(choiri_chunk_new(f.env, 50000, &chunk), CHOIR_OK);
-    cr_assert_eq(choiri_chunk_new(f.env, 7000, &other), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(f.env, 50000, &chunk), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(f.env, 7000, &other), CHOIR_OK);
     const uint8_t *data = choir_chunk_data(chunk);
     cr_assert_eq(f.q.held, 0);
     put(&f.q, "x", 1);
@@ -368,7 +368,7 @@ Test(outq, transfer_moves_what_is_large_and_copies_what_is_small) {
     fixture f;
     start(&f);
     choir_chunk *chunk;
-    cr_assert_eq(choiri_chunk_new(f.env, 50000, &chunk), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(f.env, 50000, &chunk), CHOIR_OK);
     uint8_t *data = choir_chunk_data(chunk), out[60000];
     for (size_t i = 0; i < 50000; i++) data[i] = (uint8_t)(i * 7 + i / 251);
     choiri_outq to;
@@ -470,7 +470,7 @@ static void transfer_at_random(size_t step_max, int steps) {
     choir_chunk *chunk;
     choiri_outq to;
     choiri_outq_init(&to, f.env);
-    cr_assert_eq(choiri_chunk_new(f.env, 50000, &chunk), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(f.env, 50000, &chunk), CHOIR_OK);
     for (size_t i = 0; i < 50000; i++) choir_chunk_data(chunk)[i] = (uint8_t)(i * 7);
     static uint8_t model[MODEL_MAX], moved[MODEL_MAX], out[MODEL_MAX];
     size_t len = 0, moved_len = 0;
@@ -532,7 +532,7 @@ Test(outq, transfer_with_failing_allocation_changes_nothing) {
         choir_chunk *chunk;
         choiri_outq to;
         choiri_outq_init(&to, f.env);
-        cr_assert_eq(choiri_chunk_new(f.env, 50000, &chunk), CHOIR_OK);
+        cr_assert_eq(choiri_chunk_alloc(f.env, 50000, &chunk), CHOIR_OK);
         memcpy(choir_chunk_data(chunk), bytes, sizeof bytes);
         /* Room for one run at the target; then copied, moved, copied behind what moved, and a piece of a
          * chunk. */

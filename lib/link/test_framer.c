@@ -213,7 +213,7 @@ Test(framer, where_payloads_lie) {
     setup s;
     open_framer(&s, LIMIT);
     choir_chunk *block;
-    cr_assert_eq(choiri_chunk_new(s.env, 4096, &block), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(s.env, 4096, &block), CHOIR_OK);
     size_t len, used;
     uint8_t *stream = make_stream(two, 2, &len);
     memcpy(choir_chunk_data(block), stream, len);

@@ -119,18 +119,18 @@ static int fail(choiri_plan_builder *b, const frame *f, int status) {
 
 /* --- nodes --- */
 
-choiri_node *choiri_plan_new_node(choiri_plan_builder *b, const choiri_shape *remote,
-                                  const choiri_shape *local, int *status) {
+choiri_draft_node *choiri_plan_new_node(choiri_plan_builder *b, const choiri_shape *remote,
+                                        const choiri_shape *local, int *status) {
     *status = choiri_shapes_charge(&b->shapes, 1);
-    choiri_node *n = *status == CHOIR_OK ? choiri_shapes_alloc(&b->shapes, 1, sizeof *n, status) : NULL;
+    choiri_draft_node *n = *status == CHOIR_OK ? choiri_shapes_alloc(&b->shapes, 1, sizeof *n, status) : NULL;
     if (!n) return NULL;
-    *n = (choiri_node){.remote = remote, .local = local};
+    *n = (choiri_draft_node){.remote = remote, .local = local};
     *b->end = n;
     b->end = &n->next;
     return n;
 }
 
-static int new_cases(choiri_plan_builder *b, choiri_node *n, uint32_t count) {
+static int new_cases(choiri_plan_builder *b, choiri_draft_node *n, uint32_t count) {
     int status = CHOIR_OK;
     n->cases = choiri_shapes_alloc(&b->shapes, count, sizeof *n->cases, &status);
     if (!n->cases) return status;
@@ -157,12 +157,12 @@ static int too_deep(choiri_plan_builder *b) {
 }
 
 /* A map is a list of pairs. */
-static int new_pair(choiri_plan_builder *b, choiri_node *map, const choiri_shape *local,
+static int new_pair(choiri_plan_builder *b, choiri_draft_node *map, const choiri_shape *local,
                     choiri_plan_case **ret) {
     int status = new_cases(b, map, 1);
     if (status == CHOIR_OK) status = new_parts(b, &map->cases[0], 1);
     if (status != CHOIR_OK) return status;
-    choiri_node *pair = choiri_plan_new_node(b, NULL, local, &status);
+    choiri_draft_node *pair = choiri_plan_new_node(b, NULL, local, &status);
     if (!pair) return status;
     map->cases[0].parts[0].node = pair;
     status = new_cases(b, pair, 1);
@@ -172,7 +172,7 @@ static int new_pair(choiri_plan_builder *b, choiri_node *map, const choiri_shape
 }
 
 static int skip(choiri_plan_builder *b, const frame *f, choiri_shape *remote, uint32_t depth,
-                choiri_node **ret);
+                choiri_draft_node **ret);
 
 static int skip_case(choiri_plan_builder *b, const frame *f, const choiri_shape_variant *v, uint32_t depth,
                      choiri_plan_case *c) {
@@ -186,14 +186,14 @@ static int skip_case(choiri_plan_builder *b, const frame *f, const choiri_shape_
 }
 
 static int skip(choiri_plan_builder *b, const frame *f, choiri_shape *remote, uint32_t depth,
-                choiri_node **ret) {
+                choiri_draft_node **ret) {
     if (remote->skip) {
         *ret = remote->skip;
         return CHOIR_OK;
     }
     if (depth > CHOIRI_SCHEMA_DEPTH) return too_deep(b);
     int status = choiri_shape_read(&b->shapes, remote);
-    choiri_node *n = status == CHOIR_OK ? choiri_plan_new_node(b, remote, NULL, &status) : NULL;
+    choiri_draft_node *n = status == CHOIR_OK ? choiri_plan_new_node(b, remote, NULL, &status) : NULL;
     if (!n) return fail(b, f, status);
     *ret = remote->skip = n;
     n->differs = true;
@@ -214,7 +214,7 @@ static int skip(choiri_plan_builder *b, const frame *f, choiri_shape *remote, ui
 
 /* --- comparing --- */
 
-static int compare(choiri_plan_builder *b, frame *f, choiri_node **ret);
+static int compare(choiri_plan_builder *b, frame *f, choiri_draft_node **ret);
 
 /* The announced form of a part of this frame's type, as far as it goes along. */
 static const choiri_shape *part_beside(const frame *f, uint32_t variant, uint32_t part) {
@@ -227,7 +227,7 @@ static const choiri_shape *part_beside(const frame *f, uint32_t variant, uint32_
 /* Compares part `from` of the peer's variant `theirs` with part `to` of our variant `ours`. `next` says how
  * it is reached. */
 static int descend(choiri_plan_builder *b, const frame *f, frame *next, uint32_t theirs, uint32_t from,
-                   uint32_t ours, uint32_t to, choiri_node **ret) {
+                   uint32_t ours, uint32_t to, choiri_draft_node **ret) {
     next->outer = f;
     next->depth = f->depth + 1;
     next->remote = f->remote->variants[theirs].parts[from].shape;
@@ -251,7 +251,7 @@ static int find_field(choiri_plan_builder *b, const choiri_shape_variant *ours, 
 }
 
 static int missing_fields(choiri_plan_builder *b, const frame *f, const choiri_shape_variant *ours,
-                          const bool *is_matched, choiri_node *n, choiri_plan_case *c) {
+                          const bool *is_matched, choiri_draft_node *n, choiri_plan_case *c) {
     for (uint32_t i = 0; i < ours->parts_len; i++) {
         if (is_matched[i]) continue;
         if (!ours->parts[i].optional)
@@ -264,7 +264,7 @@ static int missing_fields(choiri_plan_builder *b, const frame *f, const choiri_s
 
 /* Fields of a struct, or of an enum's variant: by name. */
 static int compare_fields(choiri_plan_builder *b, const frame *f, uint32_t theirs, uint32_t ours,
-                          choiri_node *n, choiri_plan_case *c) {
+                          choiri_draft_node *n, choiri_plan_case *c) {
     const choiri_shape_variant *remote = &f->remote->variants[theirs], *local = &f->local->variants[ours];
     int status = new_parts(b, c, remote->parts_len + local->parts_len);
     bool *is_matched =
@@ -334,7 +334,7 @@ static int find_variant(choiri_plan_builder *b, const choiri_shape *ours, choir_
 }
 
 /* A variant that we do not have. Its payload is not looked at: the value is an error whatever follows. */
-static void note_unknown(choiri_plan_builder *b, const frame *f, choiri_node *n, choiri_plan_case *c,
+static void note_unknown(choiri_plan_builder *b, const frame *f, choiri_draft_node *n, choiri_plan_case *c,
                          uint32_t number) {
     if (!b->is_wire || number < f->local->variants_len) n->differs = true;
     c->variant = CHOIRI_PLAN_NONE;
@@ -345,7 +345,7 @@ static void note_unknown(choiri_plan_builder *b, const frame *f, choiri_node *n,
     say_name(&b->facts->unknown, c->name, false);
 }
 
-static int compare_variants(choiri_plan_builder *b, const frame *f, choiri_node *n) {
+static int compare_variants(choiri_plan_builder *b, const frame *f, choiri_draft_node *n) {
     int status = new_cases(b, n, f->remote->variants_len);
     if (status != CHOIR_OK) return fail(b, f, status);
     for (uint32_t i = 0; i < f->remote->variants_len && status == CHOIR_OK; i++) {
@@ -371,7 +371,7 @@ static int compare_variants(choiri_plan_builder *b, const frame *f, choiri_node 
     return status;
 }
 
-static int compare_map(choiri_plan_builder *b, const frame *f, choiri_node *n) {
+static int compare_map(choiri_plan_builder *b, const frame *f, choiri_draft_node *n) {
     choiri_shape *pair_type = f->local;
     choiri_plan_case *pair;
     int status = CHOIR_OK;
@@ -389,7 +389,7 @@ static int compare_map(choiri_plan_builder *b, const frame *f, choiri_node *n) {
     return status == CHOIR_OK ? descend(b, f, &value, 0, 1, 0, 1, &pair->parts[1].node) : status;
 }
 
-static int compare_parts(choiri_plan_builder *b, const frame *f, choiri_node *n) {
+static int compare_parts(choiri_plan_builder *b, const frame *f, choiri_draft_node *n) {
     if (f->remote->form != f->local->form || !choiri_wire_equal(f->remote->name, f->local->name)) {
         /* Lists have a name only for texts. */
         if (f->remote->form != CHOIRI_WIRE_LIST || f->local->form != CHOIRI_WIRE_LIST) return differ(b, f);
@@ -420,13 +420,13 @@ static bool is_tolerated(const choiri_plan_builder *b, const frame *f) {
     return is_lenient && f->place == OK_VALUE && choiri_wire_is(f->remote->name, "unit");
 }
 
-static int compare(choiri_plan_builder *b, frame *f, choiri_node **ret) {
+static int compare(choiri_plan_builder *b, frame *f, choiri_draft_node **ret) {
     if (f->depth > CHOIRI_SCHEMA_DEPTH) return too_deep(b);
     int status = CHOIR_OK;
     bool is_same = f->beside && f->beside->side == CHOIRI_SHAPE_ANNOUNCED && f->beside->is_same &&
                    f->beside->twin == f->remote;
     size_t hops = 0;
-    for (choiri_node *n = is_same ? NULL : f->remote->nodes; n; n = n->sibling, hops++) {
+    for (choiri_draft_node *n = is_same ? NULL : f->remote->nodes; n; n = n->sibling, hops++) {
         if (n->local != f->local) continue;
         *ret = n;
         return CHOIR_OK;
@@ -465,12 +465,12 @@ static bool is_ours_by_default(const choiri_plan_input *in) {
 
 /* Result and VoxError of a response are read by the driver, by our numbers: they are the same in all versions
  * of the protocol. What is inside Ok and User is what a plan is for. */
-static int open_response(choiri_plan_builder *b, const frame *f, const choiri_node *result,
-                         choiri_node *roots[2]) {
-    const choiri_node *level = result;
+static int open_response(choiri_plan_builder *b, const frame *f, const choiri_draft_node *result,
+                         choiri_draft_node *roots[2]) {
+    const choiri_draft_node *level = result;
     roots[0] = roots[1] = NULL;
     for (int which = 0; which < 2 && level; which++) {
-        const choiri_node *err = NULL;
+        const choiri_draft_node *err = NULL;
         for (uint32_t i = 0; i < level->cases_len; i++) {
             const choiri_plan_case *c = &level->cases[i];
             if (c->variant != i && (c->variant != CHOIRI_PLAN_NONE || i < level->local->variants_len)) {
@@ -504,10 +504,10 @@ static void open_builder(choiri_plan_builder *b, const choiri_plan_input *in, ch
     choiri_shapes_init(&b->shapes);
 }
 
-static int compare_roots(choiri_plan_builder *b, choiri_node *roots[2]) {
+static int compare_roots(choiri_plan_builder *b, choiri_draft_node *roots[2]) {
     const choiri_plan_input *in = b->in;
     choiri_shape *beside;
-    choiri_node *root;
+    choiri_draft_node *root;
     frame f = {.step = ROOT};
     int status = choiri_shapes_find_twins(&b->shapes, &beside);
     if (status == CHOIR_OK)
@@ -537,7 +537,7 @@ int choiri_plan_make(const choiri_plan_input *in, choiri_plan **ret_plan, choiri
     if (is_identical(in->tracker, in->remote_root, in->announcement) || is_ours_by_default(in))
         return CHOIR_OK;
     choiri_plan_builder b;
-    choiri_node *roots[2];
+    choiri_draft_node *roots[2];
     open_builder(&b, in, ret_facts, ret_text);
     int status = compare_roots(&b, roots);
     if (status == CHOIR_OK) {
@@ -554,7 +554,7 @@ int choiri_plan_check_same(choir_env *env, const choiri_recv_tracker *tracker, c
                            const choiri_announcement *ours, choiri_text *ret_text) {
     choiri_plan_input in = {.env = env, .tracker = tracker, .remote_root = remote_root, .announcement = ours};
     choiri_plan_builder b;
-    choiri_node *roots[2];
+    choiri_draft_node *roots[2];
     choiri_text_init(ret_text);
     if (is_identical(tracker, remote_root, ours)) return CHOIR_OK;
     open_builder(&b, &in, NULL, ret_text);

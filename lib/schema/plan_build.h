@@ -11,12 +11,12 @@
 
 /* --- while it is being made --- */
 
-typedef struct choiri_node choiri_node;
+typedef struct choiri_draft_node choiri_draft_node;
 
 /* One part of a value, in the order of the wire. */
 typedef struct choiri_plan_part {
-    uint32_t field;    /* of ours; CHOIRI_PLAN_NONE: skipped */
-    choiri_node *node; /* NULL: the peer does not have it, it becomes zero */
+    uint32_t field;          /* of ours; CHOIRI_PLAN_NONE: skipped */
+    choiri_draft_node *node; /* NULL: the peer does not have it, it becomes zero */
 } choiri_plan_part;
 
 typedef struct choiri_plan_case {
@@ -26,9 +26,9 @@ typedef struct choiri_plan_case {
     choiri_plan_part *parts;
 } choiri_plan_case;
 
-struct choiri_node {
-    choiri_node *next;          /* all, in the order they were made */
-    choiri_node *sibling;       /* of the same remote shape, for another one of ours */
+struct choiri_draft_node {
+    choiri_draft_node *next;    /* all, in the order they were made */
+    choiri_draft_node *sibling; /* of the same remote shape, for another one of ours */
     const choiri_shape *remote; /* NULL: the pair of a map */
     const choiri_shape *local;  /* NULL: is skipped */
     bool differs;               /* cannot be decoded as ours */
@@ -46,18 +46,18 @@ typedef struct choiri_plan_builder {
     bool is_wire; /* ours is an announcement, too: nothing is translated, and variants may be added */
     choiri_text *text;
     choiri_plan_facts *facts; /* may be NULL */
-    choiri_node *first, **end;
+    choiri_draft_node *first, **end;
     bool is_too_deep; /* plan_pack.c: a value would be nested too deep */
 } choiri_plan_builder;
 
-choiri_node *choiri_plan_new_node(choiri_plan_builder *b, const choiri_shape *remote,
-                                  const choiri_shape *local, int *status);
+choiri_draft_node *choiri_plan_new_node(choiri_plan_builder *b, const choiri_shape *remote,
+                                        const choiri_shape *local, int *status);
 
 /* Finds out which nodes differ because their parts do. OK or ERR_TOO_LARGE. */
 int choiri_plan_settle(choiri_plan_builder *b);
 /* Makes the block. roots: of CHOIRI_PLAN_OK and _ERR; NULL: decoded as ours. *ret_plan is NULL when both
  * are. */
-int choiri_plan_pack(choiri_plan_builder *b, choiri_node *const roots[2], choiri_plan **ret_plan);
+int choiri_plan_pack(choiri_plan_builder *b, choiri_draft_node *const roots[2], choiri_plan **ret_plan);
 
 /* --- the finished block --- */
 

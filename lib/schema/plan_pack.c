@@ -13,10 +13,10 @@ enum { NEW, MEASURING, MEASURED, PLACED }; /* state of a node */
 
 /* --- what differs --- */
 
-static bool parts_differ(const choiri_node *n) {
+static bool parts_differ(const choiri_draft_node *n) {
     for (uint32_t c = 0; c < n->cases_len; c++) {
         for (uint32_t i = 0; i < n->cases[c].parts_len; i++) {
-            const choiri_node *part = n->cases[c].parts[i].node;
+            const choiri_draft_node *part = n->cases[c].parts[i].node;
             if (part && part->differs) return true;
         }
     }
@@ -29,7 +29,7 @@ int choiri_plan_settle(choiri_plan_builder *b) {
     for (bool again = true; again;) {
         size_t seen = 0;
         again = false;
-        for (choiri_node *n = b->first; n; n = n->next, seen++) {
+        for (choiri_draft_node *n = b->first; n; n = n->next, seen++) {
             if (n->differs || !parts_differ(n)) continue;
             n->differs = true;
             again = true;
@@ -70,7 +70,7 @@ static uint8_t primitive_op(choir_bytes name, uint32_t *ret_count) {
 }
 
 /* The op, and its count as far as it does not depend on the block. */
-static uint8_t op_of(const choiri_node *n, uint32_t *ret_count) {
+static uint8_t op_of(const choiri_draft_node *n, uint32_t *ret_count) {
     *ret_count = 0;
     if (!n->differs) return CHOIRI_PLAN_SAME;
     if (!n->remote) return CHOIRI_PLAN_FIELDS; /* key and value of a map */
@@ -89,7 +89,7 @@ static uint8_t op_of(const choiri_node *n, uint32_t *ret_count) {
 }
 
 /* The type of ours, without the boxes around it. */
-static const choir_type *type_of(const choiri_plan_builder *b, const choiri_node *n) {
+static const choir_type *type_of(const choiri_plan_builder *b, const choiri_draft_node *n) {
     const choir_unit *u = b->in->root->unit;
     CHOIRI_ASSERT(n->local->side == CHOIRI_SHAPE_OURS && n->local->id < u->types_len);
     const choir_type *t = choiri_unit_type(u, (uint32_t)n->local->id);
@@ -101,7 +101,7 @@ static const choir_type *type_of(const choiri_plan_builder *b, const choiri_node
 
 /* Only parts that every value has are looked into, so what nests deeper than a value may has no value that
  * could be read. Nodes are shared, which makes graphs far deeper than the types that were compared. */
-static uint32_t measure_at(choiri_plan_builder *b, choiri_node *n, uint32_t depth);
+static uint32_t measure_at(choiri_plan_builder *b, choiri_draft_node *n, uint32_t depth);
 
 static uint32_t measure_parts(choiri_plan_builder *b, const choiri_plan_case *c, uint32_t depth) {
     uint32_t sum = 0;
@@ -110,7 +110,7 @@ static uint32_t measure_parts(choiri_plan_builder *b, const choiri_plan_case *c,
     return sum;
 }
 
-static uint32_t measure_op(choiri_plan_builder *b, choiri_node *n, uint32_t depth) {
+static uint32_t measure_op(choiri_plan_builder *b, choiri_draft_node *n, uint32_t depth) {
     uint32_t count, each;
     switch (op_of(n, &count)) {
     case CHOIRI_PLAN_SAME:
@@ -127,7 +127,7 @@ static uint32_t measure_op(choiri_plan_builder *b, choiri_node *n, uint32_t dept
     }
 }
 
-static uint32_t measure_at(choiri_plan_builder *b, choiri_node *n, uint32_t depth) {
+static uint32_t measure_at(choiri_plan_builder *b, choiri_draft_node *n, uint32_t depth) {
     if (n->state == MEASURING) return 1; /* contains itself without end: there is no such value */
     if (depth > CHOIRI_VALUE_DEPTH) {
         b->is_too_deep = true;
@@ -142,7 +142,7 @@ static uint32_t measure_at(choiri_plan_builder *b, choiri_node *n, uint32_t dept
     return n->min;
 }
 
-static uint32_t measure(choiri_plan_builder *b, choiri_node *n) {
+static uint32_t measure(choiri_plan_builder *b, choiri_draft_node *n) {
     return measure_at(b, n, 0);
 }
 
@@ -150,7 +150,7 @@ static uint32_t measure(choiri_plan_builder *b, choiri_node *n) {
 
 typedef struct packing {
     choiri_plan_builder *b;
-    choiri_node **order; /* in the order of their places */
+    choiri_draft_node **order; /* in the order of their places */
     uint32_t nodes, branches, steps, names;
     /* where the next ones go, while the block is filled */
     choiri_plan_branch *branch;
@@ -165,7 +165,7 @@ static bool is_needed(choiri_plan_builder *b, const choiri_plan_part *p) {
     return !p->node || p->field != CHOIRI_PLAN_NONE || measure(b, p->node) > 0;
 }
 
-static void place(packing *p, choiri_node *n) {
+static void place(packing *p, choiri_draft_node *n) {
     (void)measure(p->b, n);
     if (n->state == PLACED) return;
     n->state = PLACED;
@@ -179,7 +179,7 @@ static uint32_t name_len(const choiri_plan_case *c) {
     return c->name.len > CHOIRI_PLAN_NAME_MAX ? CHOIRI_PLAN_NAME_MAX + 1 : (uint32_t)c->name.len;
 }
 
-static bool has_branches(const choiri_node *n) {
+static bool has_branches(const choiri_draft_node *n) {
     uint32_t count;
     uint8_t op = op_of(n, &count);
     return op == CHOIRI_PLAN_FIELDS || op == CHOIRI_PLAN_ENUM;
@@ -188,7 +188,7 @@ static bool has_branches(const choiri_node *n) {
 /* Gives every node that can be reached a place, and counts. */
 static void count(packing *p) {
     for (uint32_t at = 0; at < p->nodes; at++) {
-        const choiri_node *n = p->order[at];
+        const choiri_draft_node *n = p->order[at];
         if (!n->differs) continue;
         if (has_branches(n)) p->branches += n->cases_len;
         for (uint32_t c = 0; c < n->cases_len; c++) {
@@ -203,7 +203,7 @@ static void count(packing *p) {
     }
 }
 
-static void fill_case(packing *p, const choiri_node *n, const choiri_plan_case *c) {
+static void fill_case(packing *p, const choiri_draft_node *n, const choiri_plan_case *c) {
     choiri_plan_step *first = p->step;
     for (uint32_t i = 0; i < c->parts_len; i++) {
         const choiri_plan_part *part = &c->parts[i];
@@ -221,7 +221,7 @@ static void fill_case(packing *p, const choiri_node *n, const choiri_plan_case *
     p->name += len;
 }
 
-static choiri_plan_node fill_node(packing *p, const choiri_node *n) {
+static choiri_plan_node fill_node(packing *p, const choiri_draft_node *n) {
     uint32_t count;
     choiri_plan_node ret = {.op = op_of(n, &count), .min = n->min, .type = CHOIRI_PLAN_NONE, .count = count};
     if (n->local && n->local->side == CHOIRI_SHAPE_OURS) ret.type = (uint32_t)n->local->id;
@@ -233,7 +233,7 @@ static choiri_plan_node fill_node(packing *p, const choiri_node *n) {
     return ret;
 }
 
-static choiri_plan *fill(packing *p, size_t size, choiri_node *const roots[2]) {
+static choiri_plan *fill(packing *p, size_t size, choiri_draft_node *const roots[2]) {
     choiri_plan *plan = choiri_alloc(p->b->in->env, size);
     if (!plan) return NULL;
     choiri_plan_node *nodes = (choiri_plan_node *)(plan + 1);
@@ -252,11 +252,11 @@ static choiri_plan *fill(packing *p, size_t size, choiri_node *const roots[2]) {
     return plan;
 }
 
-int choiri_plan_pack(choiri_plan_builder *b, choiri_node *const roots[2], choiri_plan **ret_plan) {
+int choiri_plan_pack(choiri_plan_builder *b, choiri_draft_node *const roots[2], choiri_plan **ret_plan) {
     packing p = {.b = b};
     uint32_t all = 0;
     int status = CHOIR_OK;
-    for (const choiri_node *n = b->first; n; n = n->next) all++;
+    for (const choiri_draft_node *n = b->first; n; n = n->next) all++;
     p.order = choiri_shapes_alloc(&b->shapes, all, sizeof *p.order, &status);
     if (!p.order) return status;
     for (int i = 0; i < 2; i++)

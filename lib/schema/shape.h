@@ -61,7 +61,7 @@ struct choiri_shape {
     choiri_shape *twin;
     bool is_same;
     /* What the plan has made of a peer's shape. */
-    struct choiri_node *nodes, *skip;
+    struct choiri_draft_node *nodes, *skip;
 };
 
 /* Ids of OURS that no descriptor has. */

@@ -217,7 +217,7 @@ Test(writer, holes_around_block_borders) {
 
 static choir_chunk *make_chunk(bench *b, size_t len) {
     choir_chunk *chunk;
-    cr_assert_eq(choiri_chunk_new(b->env, len, &chunk), CHOIR_OK);
+    cr_assert_eq(choiri_chunk_alloc(b->env, len, &chunk), CHOIR_OK);
     for (size_t i = 0; i < len; i++) choir_chunk_data(chunk)[i] = (uint8_t)(i * 7 >> 2);
     return chunk;
 }
