@@ -22,8 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How long to wait for what must come: far longer than a busy machine needs. A deadline is tested for not coming
- * early and for not being the default; how late it comes depends on the machine. */
+/* How long to wait for what must come: far longer than a busy machine needs. A deadline is tested for not
+ * coming early and for not being the default; how late it comes depends on the machine. */
 #define PATIENCE        (30 * CHOIR_SECOND)
 #define DEFAULT_TIMEOUT (10 * CHOIR_SECOND) /* of connections and handshakes */
 #define MiB             (1u << 20)

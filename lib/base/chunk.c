@@ -2,9 +2,9 @@
 /* Payload chunks: an atomic reference count in front of bytes, or beside bytes of the host.
  *
  * A chunk is the only object that crosses threads, so it must not touch the plain counters of an env when it
- * is released. A chunk made by choiri_chunk_alloc is therefore charged to env->shared_memory, which is atomic:
- * taken at creation, on the env's thread, and given back by the last release, on any thread. That word also
- * keeps the env's struct in memory, so a chunk that the host retained may outlive the env
+ * is released. A chunk made by choiri_chunk_alloc is therefore charged to env->shared_memory, which is
+ * atomic: taken at creation, on the env's thread, and given back by the last release, on any thread. That
+ * word also keeps the env's struct in memory, so a chunk that the host retained may outlive the env
  * (choiri_env_unshare). Rejected: charging the holder instead of the env (a chunk held three times would
  * count three times), and chunks from the object pools (the thread that releases last may not touch the free
  * lists).

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* A stand-in for the part of Criterion that our tests use, for targets that have no Criterion: -Dbare_tests=true.
- * Each test runs in a process of its own, as with Criterion, so a test that crashes fails alone and statics start
- * anew.
+/* A stand-in for the part of Criterion that our tests use, for targets that have no Criterion:
+ * -Dbare_tests=true. Each test runs in a process of its own, as with Criterion, so a test that crashes fails
+ * alone and statics start anew.
  *
- * usage of a test program: PROGRAM [NAME]     only the tests whose suite/name has NAME in it
+ * usage of a test program: PROGRAM [NAME] only the tests whose suite/name has NAME in it
  *
- * It prints what failed and ends with "N passed, N failed". Rejected: this header for every build, because Criterion
- * has the filters and reports that people want at their desks. */
+ * It prints what failed and ends with "N passed, N failed". Rejected: this header for every build, because
+ * Criterion has the filters and reports that people want at their desks. */
 #ifndef CHOIRI_TESTING_BARE_CRITERION_H
 #define CHOIRI_TESTING_BARE_CRITERION_H
 #pragma GCC system_header /* optional arguments of macros, as in Criterion's own header */
