@@ -64,7 +64,11 @@ int choiri_answer_send(choiri_rpc *r, const choiri_answer *a, choiri_leaving *le
 void choiri_answer_refuse(choiri_rpc *r, uint64_t wire_id, uint32_t method, uint32_t outcome, choir_str text,
                           choir_time now) {
     choiri_answer a = {.wire_id = wire_id, .method = method, .outcome = outcome, .text = text};
-    if (choiri_answer_send(r, &a, NULL, now) != CHOIR_OK)
+    choiri_answer_must(r, &a, now);
+}
+
+void choiri_answer_must(choiri_rpc *r, const choiri_answer *a, choir_time now) {
+    if (choiri_answer_send(r, a, NULL, now) != CHOIR_OK)
         choiri_conn_fail(r->hot.session, r->hot.conn, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
 }
 

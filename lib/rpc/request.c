@@ -455,15 +455,22 @@ static void fill_event(const choiri_request *q, choir_event *event) {
 }
 
 /* What was started turns out to be impossible, or unwanted: the caller is told, the host is not. */
-static void turn_down(choiri_request *q, uint32_t outcome, choir_str text, bool wasted, choir_time now) {
+static void turn_down(choiri_request *q, choiri_answer *answer, bool wasted, choir_time now) {
     choiri_rpc *r = q->rpc;
-    uint64_t wire_id = q->wire_id;
-    uint32_t method = q->method;
-    vanish(q, outcome);
-    choiri_request_session(q)->retired = &q->node;
+    answer->wire_id = q->wire_id;
+    answer->method = q->method;
+    vanish(q, answer->outcome);
     if (!wasted) choiri_conn_paid(&r->hot);
-    choiri_answer_refuse(r, wire_id, method, outcome, text, now);
+    choiri_answer_must(r, answer, now);
     if (!choiri_list_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
+}
+
+/* Somebody decided against it. A reason that cannot be sent is left out. */
+static void turn_away(choiri_request *q, const choir_reason *reason, choir_time now) {
+    choir_metadata_entry entries[CHOIRI_REQUEST_ENTRIES];
+    choiri_answer a = {.outcome = CHOIR_OUTCOME_SEND_FAILED, .metadata = entries};
+    if (choiri_reason_entries(reason, entries, &a.metadata_len) != CHOIR_OK) a.metadata_len = 0;
+    turn_down(q, &a, false, now);
 }
 
 /* Decodes the arguments: OK, INVALID_PAYLOAD with a text, or SEND_FAILED when memory or the quota is out: the
@@ -518,7 +525,8 @@ static bool decide(choiri_request *q, choir_event *event, choir_time now) {
     q->deciding = false;
     q->decided = true;
     if (verdict == CHOIR_VERDICT_RUN) return true;
-    turn_down(q, CHOIR_OUTCOME_SEND_FAILED, reason.text, false, now);
+    turn_away(q, &reason, now);
+    s->retired = &q->node;
     return false;
 }
 
@@ -531,7 +539,9 @@ static bool report_new(choiri_request *q, choir_event *event, choir_time now) {
     uint32_t outcome = decode(q, &text);
     if (outcome != CHOIR_OUTCOME_OK) {
         bool bad = outcome == CHOIR_OUTCOME_INVALID_PAYLOAD;
-        turn_down(q, outcome, bad ? choiri_text_get(&text) : CHOIR_STR(""), bad, now);
+        choiri_answer a = {.outcome = outcome, .text = bad ? choiri_text_get(&text) : CHOIR_STR("")};
+        turn_down(q, &a, bad, now);
+        choiri_request_session(q)->retired = &q->node;
         return false;
     }
     fill_event(q, event);
@@ -588,15 +598,8 @@ int choir_request_decide(choir_session *s, choir_request_id id, int verdict, con
     if (verdict == CHOIR_VERDICT_RUN) {
         choiri_ready_add(s, &q->node, CHOIRI_REQUEST_NEW);
     } else {
-        choiri_rpc *r = q->rpc;
-        uint64_t wire_id = q->wire_id;
-        uint32_t method = q->method;
-        vanish(q, CHOIR_OUTCOME_SEND_FAILED);
-        choiri_conn_paid(&r->hot);
-        choiri_ready_add(s, &q->node, 0);
-        choiri_answer_refuse(r, wire_id, method, CHOIR_OUTCOME_SEND_FAILED,
-                             reason ? reason->text : CHOIR_STR(""), now);
-        if (!choiri_list_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
+        choiri_ready_add(s, &q->node, 0); /* goes when its turn comes */
+        turn_away(q, reason, now);
     }
     choiri_session_wake(s);
     return CHOIR_OK;

@@ -69,6 +69,8 @@ int choiri_answer_send(choiri_rpc *r, const choiri_answer *a, choiri_leaving *le
 /* An answer of the library's own; there must be memory for it. */
 void choiri_answer_refuse(choiri_rpc *r, uint64_t wire_id, uint32_t method, uint32_t outcome, choir_str text,
                           choir_time now);
+/* Sends it, or closes the connection: it owes an answer. */
+void choiri_answer_must(choiri_rpc *r, const choiri_answer *a, choir_time now);
 /* For the ready list's owner: the link has taken an answer, or never will. */
 void choiri_answer_left(choir_session *s, choiri_leaving *leaving, bool taken);
 

@@ -156,7 +156,8 @@ static void request_event(test_events *t, const choir_event *e) {
     if (e->kind == CHOIR_EVENT_REQUEST) {
         need(t, state == 0 && !t->detached,
              "REQUEST for a handle that was used, or after the end of the link");
-        need(t, e->value != NULL, "a request without arguments");
+        bool raw = (e->service->methods[e->method].flags & CHOIR_METHOD_RAW) != 0;
+        need(t, (e->value != NULL) != raw, "a request without arguments");
         begin(&t->requests, e->request.v);
         t->started++;
         add_method(t, "request ", e);

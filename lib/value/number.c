@@ -62,20 +62,20 @@ static size_t write_duration(const choir_timespan *v, char *out) {
     return len + digits_len;
 }
 
-size_t choiri_number_write(uint32_t kind, const void *p, char out[CHOIRI_NUMBER_MAX]) {
+size_t choiri_number_write(uint32_t kind, const void *number, char out[CHOIRI_NUMBER_MAX]) {
     switch (kind) {
-    case CHOIR_KIND_U8: return write_u64(*(const uint8_t *)p, out);
-    case CHOIR_KIND_U16: return write_u64(*(const uint16_t *)p, out);
-    case CHOIR_KIND_U32: return write_u64(*(const uint32_t *)p, out);
-    case CHOIR_KIND_U64: return write_u64(*(const uint64_t *)p, out);
-    case CHOIR_KIND_U128: return write_u128(*(const choir_u128 *)p, out);
-    case CHOIR_KIND_I8: return write_i64(*(const int8_t *)p, out);
-    case CHOIR_KIND_I16: return write_i64(*(const int16_t *)p, out);
-    case CHOIR_KIND_I32: return write_i64(*(const int32_t *)p, out);
-    case CHOIR_KIND_I64: return write_i64(*(const int64_t *)p, out);
-    case CHOIR_KIND_I128: return write_i128(*(const choir_u128 *)p, out);
-    case CHOIR_KIND_F32: return choiri_decimal_from_f32(*(const float *)p, out);
-    case CHOIR_KIND_F64: return choiri_decimal_from_f64(*(const double *)p, out);
-    default: return write_duration(p, out);
+    case CHOIR_KIND_U8: return write_u64(*(const uint8_t *)number, out);
+    case CHOIR_KIND_U16: return write_u64(*(const uint16_t *)number, out);
+    case CHOIR_KIND_U32: return write_u64(*(const uint32_t *)number, out);
+    case CHOIR_KIND_U64: return write_u64(*(const uint64_t *)number, out);
+    case CHOIR_KIND_U128: return write_u128(*(const choir_u128 *)number, out);
+    case CHOIR_KIND_I8: return write_i64(*(const int8_t *)number, out);
+    case CHOIR_KIND_I16: return write_i64(*(const int16_t *)number, out);
+    case CHOIR_KIND_I32: return write_i64(*(const int32_t *)number, out);
+    case CHOIR_KIND_I64: return write_i64(*(const int64_t *)number, out);
+    case CHOIR_KIND_I128: return write_i128(*(const choir_u128 *)number, out);
+    case CHOIR_KIND_F32: return choiri_decimal_from_f32(*(const float *)number, out);
+    case CHOIR_KIND_F64: return choiri_decimal_from_f64(*(const double *)number, out);
+    default: return write_duration(number, out);
     }
 }
