@@ -147,8 +147,8 @@ Test(layers, an_answer_can_wait_for_its_seal) {
         the_layer.seal_verdict = CHOIR_VERDICT_PEND;
         call_echo(p, NULL);
         cr_assert(the_layer.sealed == 1 && p->client.events.done == 0 && p->server.events.started == 1);
-        cr_assert_eq(choir_reply(p->server.session, the_layer.last, &hello, NULL, p->now), CHOIR_ERR_NOT_FOUND,
-                     "it was answered");
+        cr_assert_eq(choir_reply(p->server.session, the_layer.last, &hello, NULL, p->now),
+                     CHOIR_ERR_NOT_FOUND, "it was answered");
         cr_assert_eq(choir_request_sealed(p->server.session, the_layer.last, verdict, p->now), CHOIR_OK);
         test_pair_pump(p);
         cr_assert_eq(p->client.events.last_outcome,
@@ -174,9 +174,10 @@ Test(layers, whoever_pends_may_be_overtaken) {
             cr_assert_eq(p->client.events.done, 1);
             int status =
                 sealing ? choir_request_sealed(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, p->now)
-                        : choir_request_decide(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, NULL, p->now);
-            cr_assert(status == CHOIR_ERR_NOT_FOUND || (sealing && status == CHOIR_ERR_CANCELLED), "%d %d: %s",
-                      sealing, cut, choir_status_name(status));
+                        : choir_request_decide(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, NULL,
+                                               p->now);
+            cr_assert(status == CHOIR_ERR_NOT_FOUND || (sealing && status == CHOIR_ERR_CANCELLED),
+                      "%d %d: %s", sealing, cut, choir_status_name(status));
             test_pair_pump(p);
             cr_assert_eq(the_layer.ended, 1, "%d %d: %u", sealing, cut, the_layer.ended);
             close_pair();
@@ -380,7 +381,8 @@ Test(layers, failing_allocations) {
         if (opened && test_side_call(&p->client, TRIAL_ECHO, &hello, NULL, NULL) == CHOIR_OK) {
             test_pair_pump(p);
             if (the_layer.decided > 0)
-                (void)choir_request_decide(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, NULL, p->now);
+                (void)choir_request_decide(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, NULL,
+                                           p->now);
             test_pair_pump(p);
             if (the_layer.sealed > 0)
                 (void)choir_request_sealed(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, p->now);

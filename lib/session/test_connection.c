@@ -318,3 +318,81 @@ Test(connection, a_hello_can_be_handed_on) {
     choir_session_free(accepted);
     close_wires(w);
 }
+
+/* ---- output by turns ---- */
+
+/* Bytes that the server took until `done` holds. */
+static size_t move_until(test_wires *w, bool (*done)(const test_wires *w)) {
+    size_t total = 0;
+    while (!done(w)) {
+        size_t moved = test_wires_move(&w->client, &w->server, 4096);
+        cr_assert_gt(moved, 0, "nothing moves after %zu bytes", total);
+        total += moved;
+    }
+    return total;
+}
+
+static bool second_has_it(const test_wires *w) {
+    return w->server.received[3] > 0;
+}
+
+static bool pong_is_there(const test_wires *w) {
+    return w->server.pongs > 0;
+}
+
+/* Reliability case F16: 4 MiB of one wait, another's message passes them but for what the link has already
+ * and one frame. */
+Test(connection, nobody_waits_behind_all_of_another) {
+    enum { FRAME = 65536 };
+    test_wires *w = open_wires();
+    choiri_conn *big = test_wires_connect(&w->client), *small = test_wires_connect(&w->client);
+    test_wires_pump(w);
+    for (uint64_t i = 1; i <= 64; i++) cr_assert_eq(test_wires_send(&w->client, big, i, FRAME), CHOIR_OK);
+    cr_assert_eq(test_wires_send(&w->client, small, 1, 100), CHOIR_OK);
+    cr_assert_eq(small->wire_id, 3);
+    size_t before = move_until(w, second_has_it);
+    cr_assert_leq(before, 65536 + 2 * FRAME, "%zu", before);
+    test_wires_pump(w);
+    cr_assert_eq(w->server.received[big->wire_id], 64 * FRAME, "nothing is lost, or out of order");
+    close_wires(w);
+}
+
+/* At 10 Mbit/s 125,000 bytes are 100 ms. */
+Test(connection, a_pong_passes_what_waits) {
+    test_wires *w = open_wires();
+    choiri_conn *c = test_wires_connect(&w->client);
+    test_wires_pump(w);
+    for (uint64_t i = 1; i <= 320; i++) cr_assert_eq(test_wires_send(&w->client, c, i, 16384), CHOIR_OK);
+    cr_assert_eq(choir_session_ping(w->server.session, w->now), CHOIR_OK);
+    while (test_wires_move(&w->server, &w->client, SIZE_MAX) > 0) {
+    }
+    size_t before = move_until(w, pong_is_there);
+    cr_assert_leq(before, 125000, "%zu", before);
+    close_wires(w);
+}
+
+/* Whoever has small frames gets as many bytes as whoever has large ones. */
+Test(connection, turns_are_counted_in_bytes) {
+    enum { EACH = 1 << 20 };
+    static const size_t sizes[] = {500, 4000, 30000};
+    test_wires *w = open_wires();
+    choiri_conn *c[3];
+    for (int i = 0; i < 3; i++) c[i] = test_wires_connect(&w->client);
+    test_wires_pump(w);
+    for (int i = 0; i < 3; i++)
+        for (uint64_t n = 1; n <= EACH / sizes[i]; n++)
+            cr_assert_eq(test_wires_send(&w->client, c[i], n, sizes[i]), CHOIR_OK);
+    /* The first 64 KiB went straight to the link, all of the first one. */
+    for (size_t total = 0; total < EACH; total += test_wires_move(&w->client, &w->server, 4096)) {
+        size_t least = SIZE_MAX, most = 0;
+        for (int i = 0; i < 3; i++) {
+            size_t got = (size_t)w->server.received[c[i]->wire_id];
+            if (got < least) least = got;
+            if (got > most) most = got;
+        }
+        cr_assert_leq(most - least, 65536 + 2 * 16384 + 30000, "%zu and %zu", least, most);
+    }
+    test_wires_pump(w);
+    for (int i = 0; i < 3; i++) cr_assert_eq(w->server.received[c[i]->wire_id], EACH / sizes[i] * sizes[i]);
+    close_wires(w);
+}

@@ -146,6 +146,7 @@ static void poll(test_wire_end *end) {
         end->resumed += e->kind == CHOIR_EVENT_SESSION_RESUMED;
         end->established += e->kind == CHOIR_EVENT_SESSION_ESTABLISHED;
         end->ended += e->kind == CHOIR_EVENT_SESSION_CLOSED;
+        end->pongs += e->kind == CHOIR_EVENT_SESSION_PONG;
         if (e->kind != CHOIR_EVENT_CONN_CLOSED) continue;
         end->closed++;
         end->last_status = e->status;

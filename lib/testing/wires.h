@@ -23,7 +23,7 @@ typedef struct test_wire_end {
     uint64_t order[TEST_WIRES_MAX];       /* number of that message among all */
     int last_status;
     char last_text[256];
-    uint32_t detached, resumed, established, ended;
+    uint32_t detached, resumed, established, ended, pongs;
 } test_wire_end;
 
 typedef struct test_wires {
