@@ -515,9 +515,9 @@ static uint32_t decode(choiri_request *q, choiri_text *text) {
 static bool decide(choiri_request *q, choir_event *event, choir_time now) {
     const choir_hooks *hooks = &choiri_request_profile(q)->hooks;
     choir_reason reason = {.size = sizeof reason};
-    if (!hooks->decide || q->decided) return true;
     choir_session *s = choiri_request_session(q);
     q->deciding = true;
+    fill_event(q, event);
     event->kind = CHOIR_EVENT_REQUEST;
     int verdict = hooks->decide(hooks->ctx, s, event, &reason);
     if (!q->deciding) return false; /* the hook has completed it itself: it is in the list again */
@@ -533,9 +533,8 @@ static bool decide(choiri_request *q, choir_event *event, choir_time now) {
 static bool report_new(choiri_request *q, choir_event *event, choir_time now) {
     choiri_text text;
     q->node.bits &= (uint8_t)~CHOIRI_REQUEST_NEW;
-    fill_event(q, event);
     event->evidence = choir_session_evidence(choiri_request_session(q));
-    if (!decide(q, event, now)) return false;
+    if (choiri_request_profile(q)->hooks.decide && !q->decided && !decide(q, event, now)) return false;
     uint32_t outcome = decode(q, &text);
     if (outcome != CHOIR_OUTCOME_OK) {
         bool bad = outcome == CHOIR_OUTCOME_INVALID_PAYLOAD;
