@@ -33,12 +33,14 @@ struct choir_attachment {
     choir_env *env;
     choir_session *session;    /* NULL until accepted */
     const choiri_codec *codec; /* NULL until the prologue settled on one */
-    choiri_stage stage;
+    choiri_stage stage : 8;
     bool initiator;
     bool none_framing;
     bool paused;        /* input is not wanted: the peer floods us with pings and does not read */
     bool woken;         /* wake was called and nothing was peeked since */
     bool resumed_input; /* what comes first was read before, and our prologue was sent then */
+    bool asked;         /* a Ping was sent since alive.last_rx ... */
+    bool ask_failed;    /* ... or should have been: there was no memory for it */
     choiri_framer framer;
     choiri_outq out;     /* every payload with its length in front, whatever the framing */
     uint64_t written;    /* bytes ever consumed */
@@ -46,6 +48,7 @@ struct choir_attachment {
     uint32_t modes;      /* acceptor: a bit per conduit mode that it takes */
     uint32_t max_payload, max_handshake;
     uint32_t min_rate, min_output_rate;
+    int status;
     choir_duration frame_timeout, stall_timeout;
     choir_time handshake_deadline; /* CHOIR_TIME_NEVER once open */
     choir_time frame_started;      /* CHOIR_TIME_NEVER when no frame is partial */
@@ -67,14 +70,11 @@ struct choir_attachment {
         choir_time last_rx;  /* last byte of the peer */
         choir_time last_tx;  /* last message of ours */
         choir_time carried;  /* last time the transport told of bytes that went on, beyond what we can see */
-        bool asked;          /* a Ping was sent since last_rx ... */
-        bool ask_failed;     /* ... or should have been: there was no memory for it */
         uint64_t mark;       /* output position behind the newest Ping */
         uint64_t nonce;      /* of the newest Ping */
         uint64_t host_nonce; /* of choir_session_ping's, 0 is none */
     } alive;
 
-    int status;
     choir_str text;           /* allocated; empty while there is none */
     choir_evidence *evidence; /* allocated; NULL: none */
     void (*wake)(void *ctx, choir_attachment *attachment);

@@ -13,12 +13,12 @@
 
 void choiri_keepalive_start(choir_attachment *a, choir_time now) {
     a->alive.last_rx = a->alive.last_tx = now;
-    a->alive.asked = false;
+    a->asked = false;
 }
 
 void choiri_keepalive_heard(choir_attachment *a, choir_time now) {
     a->alive.last_rx = now;
-    a->alive.asked = false;
+    a->asked = false;
 }
 
 typedef struct silence {
@@ -53,7 +53,7 @@ static choir_time send_deadline(const choir_attachment *a) {
 choir_time choiri_keepalive_deadline(const choir_attachment *a) {
     if (!is_watching(a)) return CHOIR_TIME_NEVER;
     silence w = watch(a);
-    return choiri_time_earlier(a->alive.asked ? w.dead : w.ask, send_deadline(a));
+    return choiri_time_earlier(a->asked ? w.dead : w.ask, send_deadline(a));
 }
 
 static bool ping(choir_attachment *a, choir_time now) {
@@ -81,12 +81,12 @@ static bool is_progressing(const choir_attachment *a, choir_time asked) {
 
 /* The time to answer is over. */
 static void judge(choir_attachment *a, const silence *w, choir_time now) {
-    if (a->alive.ask_failed) { /* asked again, for the last time */
+    if (a->ask_failed) { /* asked again, for the last time */
         if (!ping(a, now)) {
             choiri_session_fail(a->session, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
             return;
         }
-        a->alive.ask_failed = false;
+        a->ask_failed = false;
         asked_late(a, now - w->ask);
         return;
     }
@@ -112,17 +112,17 @@ void choiri_keepalive_advance(choir_attachment *a, choir_duration gap, choir_tim
         if (s->busy_since != CHOIR_TIME_NEVER) a->session->busy_since = now;
         w = watch(a);
     }
-    if (now >= w.dead && a->alive.asked) {
+    if (now >= w.dead && a->asked) {
         judge(a, &w, now);
         return;
     }
-    bool ask = now >= w.ask && !a->alive.asked;
+    bool ask = now >= w.ask && !a->asked;
     if (!ask && now < send_deadline(a)) return;
     bool sent = ping(a, now);
     if (!sent) a->alive.last_tx = now; /* no memory: try again in one interval, not in a loop */
     if (ask) {
-        a->alive.asked = true;
-        a->alive.ask_failed = !sent;
+        a->asked = true;
+        a->ask_failed = !sent;
         asked_late(a, now - w.ask);
     }
 }

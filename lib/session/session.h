@@ -33,8 +33,9 @@ struct choir_session {
     const choiri_upper *upper;
     const choiri_codec *codec;
     choir_attachment *attachment; /* NULL: none yet, or its link is gone */
-    choiri_session_state state;
+    choiri_session_state state : 8;
     bool initiator;
+    bool given; /* the host has it: its destroy functions are called */
     bool had_attachment;
     bool resumable; /* the loss of a link does not end it */
     uint8_t parity; /* ours, of connection ids: CHOIRI_PARITY_* */
@@ -83,7 +84,6 @@ struct choir_session {
     choiri_arena scratch;      /* what the current event points to */
     choiri_arena inbox;        /* metadata of the newest message, where it does not lie in its payload */
     choir_chunk *last_payload; /* of an attachment that was freed: what waiting events point to */
-    bool given;                /* the host has it: its destroy functions are called */
     choir_observer *observers;
     choiri_slot *slots;
 
