@@ -236,17 +236,17 @@ static inline choiri_hole begin_value(choiri_writer *w, uint8_t *p, const choir_
     return put_operation_and_hole(w, w->pos, operation_id);
 }
 
-inline choiri_hole choiri_message_begin_call(choiri_writer *w, uint64_t conn, uint64_t id, uint64_t method,
-                                             const choir_metadata_entry *entries, size_t count,
-                                             uint64_t operation_id) {
+choiri_hole choiri_message_begin_call(choiri_writer *w, uint64_t conn, uint64_t id, uint64_t method,
+                                      const choir_metadata_entry *entries, size_t count,
+                                      uint64_t operation_id) {
     if (!choiri_writer_ensure(w, HEAD_MAX + 10 + 10 + OPERATION_MAX + HOLE_LEN))
         return (choiri_hole){NULL, 0};
     uint8_t *p = put_body_head(w->pos, conn, CHOIRI_MSG_REQUEST, id, CHOIRI_BODY_CALL);
     return begin_value(w, choiri_put_varint(p, method), entries, count, operation_id);
 }
 
-inline choiri_hole choiri_message_begin_response(choiri_writer *w, uint64_t conn, uint64_t id,
-                                                 const choir_metadata_entry *entries, size_t count) {
+choiri_hole choiri_message_begin_response(choiri_writer *w, uint64_t conn, uint64_t id,
+                                          const choir_metadata_entry *entries, size_t count) {
     if (!choiri_writer_ensure(w, HEAD_MAX + 10 + OPERATION_MAX + HOLE_LEN)) return (choiri_hole){NULL, 0};
     uint8_t *p = put_body_head(w->pos, conn, CHOIRI_MSG_REQUEST, id, CHOIRI_BODY_RESPONSE);
     return begin_value(w, p, entries, count, 0);
