@@ -82,8 +82,8 @@ typedef struct choir_conn_options {
     uint32_t max_queued_calls;
     /* glitch_burst, glitch_rate: how many odd messages are let through at once and per second before they are
      * a protocol error, and how many requests may start for nothing (cancelled while they run, or impossible)
-     * before nothing new starts until time has passed. 1,000 and 100; the burst is at least
-     * max_concurrent_requests. */
+     * before nothing new starts until time has passed (never, with a rate of 0). 1,000 and 100; the burst is
+     * at least max_concurrent_requests. */
     uint32_t glitch_burst, glitch_rate;
     uint32_t reserved; /* must be 0 */
     /* max_output: bytes of calls that wait for the link before choir_call answers BLOCKED; 4 MiB, a few large

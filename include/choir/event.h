@@ -96,7 +96,8 @@ typedef struct choir_event {
     choir_str text;          /* reason, for people */
     choir_call_fn *callback; /* CALL_DONE: what was given with the call */
     /* unit, type: what describes value: the service's unit, or for a method that is CHOIR_METHOD_DYNAMIC one
-     * made from the peer's announcement, which lives as long as the session. NULL when there is no value. */
+     * made from the peer's announcement, which lives as long as the connection. NULL when there is no
+     * value. */
     const choir_unit *unit;
     uint32_t type;
     uint32_t reserved; /* 0 */

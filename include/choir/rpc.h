@@ -77,8 +77,9 @@ static inline void choir_reply_options_init(choir_reply_options *options) {
 
 /* Answers a request with Ok(value): the C value of the method's ok type (NULL for unit), borrowed. `options`
  * may be NULL. OK · ERR_NOT_FOUND (it has ended or was answered) · ERR_CANCELLED (the peer cancelled it; the
- * request is finished with this) · ERR_INVALID (a value that cannot be encoded, bad options) · ERR_DEPTH ·
- * ERR_TOO_LARGE · ERR_NO_MEMORY. After the last four the request still waits for an answer. */
+ * request is finished with this) · ERR_CLOSED (there is no link just now) · ERR_INVALID (a value that cannot
+ * be encoded, bad options) · ERR_DEPTH · ERR_TOO_LARGE · ERR_NO_MEMORY. After the last five the request still
+ * waits for an answer. */
 CHOIR_API int choir_reply(choir_session *session, choir_request_id request, const void *value,
                           const choir_reply_options *options, choir_time now);
 /* Answers with Err(User(error)): the C value of the method's err type. Also ERR_INVALID for a method that
@@ -89,8 +90,8 @@ CHOIR_API int choir_reply_error(choir_session *session, choir_request_id request
 CHOIR_API int choir_reply_invalid(choir_session *session, choir_request_id request, choir_str text,
                                   choir_time now);
 /* Gives a request up without an answer of its own: the peer is told Cancelled, with the reason if there is
- * one (`reason` may be NULL). OK · ERR_NOT_FOUND. Without memory even for that the session ends
- * (OUT_OF_MEMORY), because it owes an answer. */
+ * one (`reason` may be NULL). OK · ERR_NOT_FOUND. Without memory even for that the connection ends
+ * (OUT_OF_MEMORY), the root with its session, because it owes an answer. */
 CHOIR_API int choir_request_drop(choir_session *session, choir_request_id request, const choir_reason *reason,
                                  choir_time now);
 

@@ -61,6 +61,11 @@ int choiri_answer_send(choiri_rpc *r, const choiri_answer *a, choiri_leaving *le
     return status;
 }
 
+/* A reason of a host that is too large for this link, or not well-formed. */
+static bool cannot_be_said(int status) {
+    return status == CHOIR_ERR_TOO_LARGE || status == CHOIR_ERR_INVALID;
+}
+
 void choiri_answer_refuse(choiri_rpc *r, uint64_t wire_id, uint32_t method, uint32_t outcome, choir_str text,
                           choir_time now) {
     choiri_answer a = {.wire_id = wire_id, .method = method, .outcome = outcome, .text = text};
@@ -68,7 +73,13 @@ void choiri_answer_refuse(choiri_rpc *r, uint64_t wire_id, uint32_t method, uint
 }
 
 void choiri_answer_must(choiri_rpc *r, const choiri_answer *a, choir_time now) {
-    if (choiri_answer_send(r, a, NULL, now) != CHOIR_OK)
+    int status = choiri_answer_send(r, a, NULL, now);
+    if (cannot_be_said(status) && a->metadata_len > 0) {
+        choiri_answer bare = *a;
+        bare.metadata_len = 0;
+        status = choiri_answer_send(r, &bare, NULL, now);
+    }
+    if (status != CHOIR_OK && status != CHOIR_ERR_CLOSED) /* closed: there is nobody to tell */
         choiri_conn_fail(r->hot.session, r->hot.conn, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
 }
 
@@ -93,6 +104,9 @@ static int send_final(choiri_request *q, const choiri_answer *a, choir_time now)
 
 static void free_sealed(choiri_request *q) {
     if (!q->sealed) return;
+    size_t held = choiri_sealed_held(q);
+    q->charged -= held;
+    choiri_discharge(&q->rpc->hot, held);
     choiri_outq_deinit(q->sealed);
     choiri_free(choiri_request_session(q)->env, q->sealed, sizeof *q->sealed);
     q->sealed = NULL;
@@ -114,6 +128,10 @@ static int seal(choiri_request *q, const choiri_answer *a, const choir_hooks *ho
     if (status == CHOIR_OK && q->sealed->bytes > 0 && !choiri_outq_flatten(q->sealed, q->sealed->bytes))
         status = CHOIR_ERR_NO_MEMORY;
     if (status == CHOIR_OK) choiri_outq_peek(q->sealed, 0, UINT64_MAX, &iov, 1);
+    q->charged += choiri_sealed_held(q);
+    choiri_charge_anyway(&q->rpc->hot, choiri_sealed_held(q));
+    if (status == CHOIR_OK && !choiri_request_keep_reply(q, a->metadata, a->metadata_len))
+        status = CHOIR_ERR_NO_MEMORY;
     if (status != CHOIR_OK) {
         free_sealed(q);
         return status;
@@ -123,6 +141,11 @@ static int seal(choiri_request *q, const choiri_answer *a, const choir_hooks *ho
     choir_bytes bytes = {iov.base, iov.len};
     if (hooks->seal(hooks->ctx, s, q->handle, a->outcome, bytes) == CHOIR_VERDICT_PEND) return CHOIR_OK;
     if (!q->sealing) return CHOIR_OK; /* the hook has completed it itself */
+    if (q->answered) {                /* it has ended inside the hook */
+        free_sealed(q);
+        choiri_request_finish(q, now);
+        return CHOIR_ERR_NOT_FOUND;
+    }
     choiri_answer sealed = *a;
     sealed.encoded = bytes;
     status = send_final(q, &sealed, now);
@@ -143,7 +166,11 @@ int choir_request_sealed(choir_session *s, choir_request_id id, int verdict, cho
     }
     choir_iov iov = {NULL, 0};
     if (q->sealed->bytes > 0) choiri_outq_peek(q->sealed, 0, UINT64_MAX, &iov, 1);
-    choiri_answer a = {.wire_id = q->wire_id, .method = q->method, .outcome = q->outcome};
+    choiri_answer a = {.wire_id = q->wire_id,
+                       .method = q->method,
+                       .outcome = q->outcome,
+                       .metadata = q->reply,
+                       .metadata_len = q->reply_len};
     if (verdict == CHOIR_VERDICT_RUN)
         a.encoded = (choir_bytes){iov.base, iov.len};
     else
@@ -220,6 +247,10 @@ int choir_request_drop(choir_session *s, choir_request_id id, const choir_reason
     choiri_answer a = {.outcome = CHOIR_OUTCOME_CANCELLED, .metadata = entries};
     if (choiri_reason_entries(reason, entries, &a.metadata_len) != CHOIR_OK) return CHOIR_ERR_INVALID;
     int status = answer(s, id, &a, now);
+    if (cannot_be_said(status) && a.metadata_len > 0) {
+        a.metadata_len = 0;
+        status = answer(s, id, &a, now);
+    }
     if (status == CHOIR_ERR_CANCELLED || status == CHOIR_OK) return CHOIR_OK;
     choiri_request *q = choiri_request_find(s, id);
     if (!q || q->sealing || status == CHOIR_ERR_INVALID) return status;

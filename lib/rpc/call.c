@@ -381,25 +381,28 @@ static uint32_t late_method(const choiri_lasting *l, uint64_t wire_id) {
     return CHOIR_METHOD_NONE;
 }
 
+static bool send_cancel(const call *k, const choir_metadata_entry *entries, size_t count, choir_time now) {
+    choiri_hot *hot = &k->rpc->hot;
+    choiri_sending m;
+    if (!choiri_egress_begin(hot->session, hot, &m, NULL)) return false;
+    hot->session->codec->encode(&m.writer,
+                                &(choiri_message){.conn = hot->conn->wire_id,
+                                                  .kind = CHOIRI_MSG_REQUEST,
+                                                  .body = CHOIRI_BODY_CANCEL,
+                                                  .id = k->wire_id},
+                                entries, count);
+    return choiri_egress_end(&m, CHOIRI_FRAME_CALL, NULL, now) == CHOIR_OK;
+}
+
 /* Gives a call up: the peer is told if it has it. Its answers may still come, and twice: Rust callees answer
  * a cancelled call two times (rule: rpc.cancel-twice). */
 static void give_up(call *k, uint32_t outcome, const choir_metadata_entry *entries, size_t count,
                     choir_time now) {
     choiri_rpc *r = k->rpc;
-    choir_session *s = session_of(r);
-    choiri_sending m;
     if (k->state == CALL_SENT) {
         choiri_idmap_remove(&r->calls.ids, k->wire_id);
-        if (choiri_egress_begin(s, &r->hot, &m, NULL)) {
-            s->codec->encode(&m.writer,
-                             &(choiri_message){.conn = r->hot.conn->wire_id,
-                                               .kind = CHOIRI_MSG_REQUEST,
-                                               .body = CHOIRI_BODY_CANCEL,
-                                               .id = k->wire_id},
-                             entries, count);
-            /* Without memory the peer just works in vain. */
-            (void)choiri_egress_end(&m, CHOIRI_FRAME_CALL, NULL, now);
-        }
+        /* A reason that cannot be said is left out; without memory the peer just works in vain. */
+        if (!send_cancel(k, entries, count, now) && count > 0) (void)send_cancel(k, NULL, 0, now);
         lasting_of(r)->late += 2;
         remember_late(lasting_of(r), k);
     }

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "rpc/request.h"
+#include "wire/utf8.h"
 
 /* ---- hot part ---- */
 
@@ -137,7 +138,8 @@ int choiri_reason_entries(const choir_reason *reason, choir_metadata_entry *entr
     *ret_count = 0;
     if (!reason) return CHOIR_OK;
     if (reason->size < sizeof *reason || (reason->metadata_len > 0 && !reason->metadata) ||
-        reason->metadata_len >= CHOIRI_REQUEST_ENTRIES)
+        reason->metadata_len >= CHOIRI_REQUEST_ENTRIES ||
+        !choiri_utf8_is_valid((const uint8_t *)reason->text.data, reason->text.len))
         return CHOIR_ERR_INVALID;
     if (reason->text.len > 0)
         entries[count++] =

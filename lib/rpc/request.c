@@ -98,6 +98,30 @@ static bool copy_parts(choiri_request *q, choir_bytes metadata, choir_bytes args
     return true;
 }
 
+bool choiri_request_keep_reply(choiri_request *q, const choir_metadata_entry *entries, size_t len) {
+    size_t before = q->arena.used, bytes = len * sizeof *entries;
+    if (len == 0) return true;
+    for (size_t i = 0; i < len; i++) bytes += entries[i].key.len + entries[i].bytes.len;
+    q->arena.limit = before + bytes + KEEP_SLACK;
+    choir_metadata_entry *copy = choiri_arena_alloc(&q->arena, bytes, _Alignof(choir_metadata_entry));
+    if (!copy) return false;
+    q->charged += q->arena.used - before;
+    choiri_charge_anyway(&q->rpc->hot, q->arena.used - before);
+    char *text = (char *)(copy + len);
+    for (size_t i = 0; i < len; i++) {
+        copy[i] = entries[i];
+        copy[i].key.data = text;
+        if (copy[i].key.len > 0) memcpy(text, entries[i].key.data, copy[i].key.len);
+        text += copy[i].key.len;
+        copy[i].bytes.data = (const uint8_t *)text;
+        if (copy[i].bytes.len > 0) memcpy(text, entries[i].bytes.data, copy[i].bytes.len);
+        text += copy[i].bytes.len;
+    }
+    q->reply = copy;
+    q->reply_len = len;
+    return true;
+}
+
 /* Keeps what the message points to. Of a chunk that is retained all is charged; where metadata does not lie
  * in the payload it is copied all the same. */
 static bool keep(choiri_request *q, const choiri_message *msg, const choiri_frame *frame) {
@@ -223,6 +247,7 @@ static void vanish(choiri_request *q, uint32_t outcome) {
     if (!q->finished) stop(q);
     if (q->decided || q->deciding) {
         const choir_hooks *hooks = &choiri_request_profile(q)->hooks;
+        q->deciding = q->decided = false; /* whoever still decides is too late */
         if (hooks->ended) hooks->ended(hooks->ctx, choiri_request_session(q), q->handle, outcome);
     }
 }
@@ -271,21 +296,26 @@ void choiri_requests_ended(choiri_rpc *r, int status) {
 }
 
 void choiri_requests_shutdown(choiri_rpc *r, choir_time now) {
+    choir_session *s = r->hot.session;
     for (choiri_list *n = r->requests.live.next, *next; n != &r->requests.live; n = next) {
         next = n->next;
         choiri_request *q = CHOIRI_CONTAINER(n, choiri_request, live);
         if (q->answered) continue;
         choiri_answer a = {.wire_id = q->wire_id,
                            .method = q->method,
-                           .outcome = q->started ? CHOIR_OUTCOME_CANCELLED : CHOIR_OUTCOME_SEND_FAILED};
+                           .outcome = q->reported ? CHOIR_OUTCOME_CANCELLED : CHOIR_OUTCOME_SEND_FAILED};
         (void)choiri_answer_send(r, &a, NULL, now); /* we are leaving anyway */
-        if (q->started) {
+        if (q->reported) {
             choiri_request_set_answered(q, CHOIR_OUTCOME_SESSION_SHUTDOWN);
-            continue;
+        } else if (q->started) {
+            vanish(q, CHOIR_OUTCOME_SEND_FAILED);
+            q->node.bits = 0;
+            choiri_ready_add(s, &q->node, 0); /* goes when its turn comes */
+        } else {
+            leave_queue(q);
+            choiri_request_set_answered(q, CHOIR_OUTCOME_SEND_FAILED);
+            free_request(q);
         }
-        leave_queue(q);
-        choiri_request_set_answered(q, CHOIR_OUTCOME_SEND_FAILED);
-        free_request(q);
     }
 }
 
@@ -406,7 +436,8 @@ void choiri_requests_call(choir_session *s, choiri_conn *c, const choiri_message
     r->requests.queued_bytes += q->kept;
 }
 
-/* rule: rpc.cancel. Late ones, and those of requests that have not started, cost us nothing. */
+/* rule: rpc.cancel. Each is a nuisance at most: late ones, and those of requests that have not started, cost
+ * us next to nothing. */
 void choiri_requests_cancel(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now) {
     if (choiri_conn_is_ours(c, msg->id)) {
         choiri_conn_protocol_error(s, c, "cancel of a request id that is not the caller's: ", msg->id, now);
@@ -434,6 +465,7 @@ void choiri_requests_cancel(choir_session *s, choiri_conn *c, const choiri_messa
         choiri_ready_add(s, &q->node, CHOIRI_REQUEST_CANCELLED);
     }
     choiri_answer_refuse(r, msg->id, method, CHOIR_OUTCOME_CANCELLED, CHOIR_STR(""), now);
+    if (!choiri_list_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
 }
 
 /* ---- reporting: decision, decode, dispatch ---- */
@@ -520,7 +552,7 @@ static bool decide(choiri_request *q, choir_event *event, choir_time now) {
     fill_event(q, event);
     event->kind = CHOIR_EVENT_REQUEST;
     int verdict = hooks->decide(hooks->ctx, s, event, &reason);
-    if (!q->deciding) return false; /* the hook has completed it itself: it is in the list again */
+    if (!q->deciding) return false; /* completed by the hook, or ended inside it: it is in the list again */
     if (verdict == CHOIR_VERDICT_PEND) return false;
     q->deciding = false;
     q->decided = true;

@@ -37,7 +37,9 @@ typedef struct choiri_request {
     choir_chunk *chunk; /* what args lie in, when they were not copied */
     size_t kept;        /* bytes of its frame: what it counts in the queue */
     size_t charged;
-    choiri_outq *sealed; /* while a sealing pends: allocated */
+    choiri_outq *sealed;               /* while a sealing pends: allocated */
+    const choir_metadata_entry *reply; /* what goes with it, in the arena */
+    size_t reply_len;
     choiri_slot *slots;
     void *user_data;
     choiri_arena arena;
@@ -71,11 +73,17 @@ void choiri_answer_refuse(choiri_rpc *r, uint64_t wire_id, uint32_t method, uint
                           choir_time now);
 /* Sends it, or closes the connection: it owes an answer. */
 void choiri_answer_must(choiri_rpc *r, const choiri_answer *a, choir_time now);
+/* Memory of the answer that waits for its seal. */
+static inline size_t choiri_sealed_held(const choiri_request *q) {
+    return q->sealed ? (size_t)q->sealed->held + sizeof *q->sealed : 0;
+}
 /* For the ready list's owner: the link has taken an answer, or never will. */
 void choiri_answer_left(choir_session *s, choiri_leaving *leaving, bool taken);
 
 /* request.c */
 
+/* Copies what goes with an answer that may wait for its seal. false without memory. */
+bool choiri_request_keep_reply(choiri_request *q, const choir_metadata_entry *entries, size_t len);
 /* The peer has its answer, or will not get one. */
 void choiri_request_set_answered(choiri_request *q, uint32_t outcome);
 /* The handler is through with it, whatever the peer was told. */

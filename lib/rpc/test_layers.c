@@ -185,6 +185,84 @@ Test(layers, whoever_pends_may_be_overtaken) {
     }
 }
 
+/* A place that a cancelled decision gives up goes to whoever waits. */
+Test(layers, a_cancelled_decision_makes_room) {
+    static choir_hooks hooks;
+    test_pair *p = init_pair();
+    choir_call_id call;
+    hooks = (choir_hooks){sizeof hooks, &the_layer, decide, NULL, NULL};
+    p->server_root.hooks = &hooks;
+    p->server_root.max_concurrent_requests = 1;
+    p->server.on_event = echo;
+    cr_assert(test_pair_open(p));
+    the_layer.verdict = CHOIR_VERDICT_PEND;
+    call_echo(p, &call);
+    cr_assert_eq(test_side_call(&p->client, TRIAL_ECHO, &hello, NULL, NULL), CHOIR_OK);
+    test_pair_pump(p);
+    cr_assert_eq(the_layer.decided, 1);
+    the_layer.verdict = CHOIR_VERDICT_RUN;
+    cr_assert_eq(choir_cancel(p->client.session, call, NULL, p->now), CHOIR_OK);
+    test_pair_pump(p);
+    cr_assert(p->client.events.done == 2 && p->client.events.last_outcome == CHOIR_OUTCOME_OK);
+    close_pair();
+}
+
+static int close_inside(void *ctx, choir_session *s, const choir_event *request, choir_reason *ret_reason) {
+    layer *l = ctx;
+    (void)request, (void)ret_reason;
+    l->decided++;
+    choir_session_close(s, l->pair->now);
+    return l->verdict;
+}
+
+/* A hook may end the session. What it answers then is too late. */
+Test(layers, a_hook_may_close_the_session) {
+    for (int verdict = CHOIR_VERDICT_RUN; verdict <= CHOIR_VERDICT_PEND; verdict++) {
+        static choir_hooks hooks;
+        test_pair *p = init_pair();
+        hooks = (choir_hooks){sizeof hooks, &the_layer, close_inside, NULL, NULL};
+        p->server_root.hooks = &hooks;
+        p->server.on_event = echo;
+        cr_assert(test_pair_open(p));
+        the_layer.verdict = verdict;
+        call_echo(p, NULL);
+        test_pair_cut(p);
+        cr_assert_eq(p->server.events.started, 0);
+        cr_assert_eq(p->client.events.last_outcome, CHOIR_OUTCOME_SEND_FAILED, "it never ran");
+        cr_assert_eq(choir_session_status(p->server.session), CHOIR_ERR_SHUTDOWN);
+        close_pair();
+    }
+}
+
+static char large[40000];
+static int refuse_badly(void *ctx, choir_session *s, const choir_event *request, choir_reason *ret_reason) {
+    layer *l = ctx;
+    (void)s, (void)request;
+    *ret_reason =
+        choir_reason_of(l->decided++ == 0 ? (choir_str){"\xff", 1} : (choir_str){large, sizeof large});
+    return CHOIR_VERDICT_REFUSE;
+}
+
+/* A reason that cannot be said is left out. */
+Test(layers, bad_reasons_harm_nobody) {
+    static choir_hooks hooks;
+    test_pair *p = init_pair();
+    memset(large, 'x', sizeof large);
+    hooks = (choir_hooks){sizeof hooks, &the_layer, refuse_badly, NULL, NULL};
+    p->server_root.hooks = &hooks;
+    p->server_link.max_payload = 20000;
+    cr_assert(test_pair_open(p));
+    for (uint32_t i = 1; i <= 2; i++) {
+        call_echo(p, NULL);
+        cr_assert_eq(p->client.events.done, i);
+        cr_assert_eq(p->client.events.last_outcome, CHOIR_OUTCOME_SEND_FAILED);
+        cr_assert(choir_session_is_established(p->server.session));
+    }
+    const choir_reason bad = choir_reason_of((choir_str){"\xff", 1});
+    cr_assert_eq(choir_cancel(p->client.session, (choir_call_id){1}, &bad, p->now), CHOIR_ERR_INVALID);
+    close_pair();
+}
+
 /* ---- bytes that are not decoded ---- */
 
 static choir_method raw_methods[TRIAL_ABSENT];
@@ -354,6 +432,33 @@ Test(layers, a_reason_travels_with_its_metadata) {
     call_echo(p, NULL);
     cr_assert_eq(p->client.events.last_outcome, CHOIR_OUTCOME_CANCELLED);
     cr_assert_str_eq(p->client.events.last_text, "busy");
+    cr_assert_eq(code, 7);
+    close_pair();
+}
+
+static void reply_with_metadata(test_side *side, const choir_event *e) {
+    if (e->kind != CHOIR_EVENT_REQUEST) return;
+    choir_reply_options how;
+    choir_reply_options_init(&how);
+    choir_metadata_entry entry = more; /* gone when this returns */
+    how.metadata = &entry;
+    how.metadata_len = 1;
+    cr_assert_eq(choir_reply(side->session, e->request, e->value, &how, side->pair->now), CHOIR_OK);
+    memset(&entry, 0xaa, sizeof entry);
+}
+
+Test(layers, metadata_waits_with_its_answer) {
+    test_pair *p = open_pair(true);
+    p->server.on_event = reply_with_metadata;
+    p->client.on_event = read_code;
+    code = 0;
+    the_layer.seal_verdict = CHOIR_VERDICT_PEND;
+    call_echo(p, NULL);
+    cr_assert_eq(code, 0);
+    cr_assert_eq(choir_request_sealed(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, p->now),
+                 CHOIR_OK);
+    test_pair_pump(p);
+    cr_assert_eq(p->client.events.last_outcome, CHOIR_OUTCOME_OK);
     cr_assert_eq(code, 7);
     close_pair();
 }

@@ -240,7 +240,8 @@ void choiri_discharge(choiri_hot *hot, size_t bytes);
 
 /* ---- what a peer does too often ---- */
 
-/* The session's own, which all of its connections share; the limits are the root's. */
+/* The buckets of the session: starts of all connections together, and what no connection can be blamed for.
+ * The limits are those of the root. */
 void choiri_conn_init_session_buckets(choir_session *s, const choiri_limits *l);
 /* Charges one odd message; false when that was one too many and the connection has failed. */
 bool choiri_conn_glitch(choiri_hot *hot, choir_time now);

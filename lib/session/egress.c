@@ -76,9 +76,12 @@ bool choiri_egress_begin(choir_session *s, choiri_hot *hot, choiri_sending *m, c
 static void enqueued(choiri_sending *m, choiri_frame_kind kind, choiri_leaving *leaving) {
     choiri_egress *e = &m->hot->egress;
     uint64_t bytes = e->queue.bytes - m->mark.bytes;
+    if (kind == CHOIRI_FRAME_ANSWER) {
+        e->answers += bytes;
+        if (!leaving) kind = CHOIRI_FRAME_REFUSAL;
+    }
     choiri_store_le32(m->frame.at, choiri_load_le32(m->frame.at) | (uint32_t)kind << KIND_SHIFT);
     if (kind == CHOIRI_FRAME_CALL) e->calls += bytes;
-    if (kind == CHOIRI_FRAME_ANSWER) e->answers += bytes;
     if (leaving) choiri_list_append(&e->leaving, &leaving->link);
     if (bytes >= SEAL_MIN) choiri_outq_seal(&e->queue);
     if (choiri_list_is_empty(&e->turn)) choiri_list_append(&m->session->ring, &e->turn);
@@ -136,8 +139,8 @@ static bool onto_link(choir_attachment *a, choiri_hot *hot, const next_frame *f)
     }
     e->deficit -= f->bytes < e->deficit ? f->bytes : e->deficit;
     if (f->kind == CHOIRI_FRAME_CALL) e->calls -= f->bytes;
+    if (f->kind == CHOIRI_FRAME_ANSWER || f->kind == CHOIRI_FRAME_REFUSAL) e->answers -= f->bytes;
     if (f->kind != CHOIRI_FRAME_ANSWER) return true;
-    e->answers -= f->bytes;
     if (!choiri_list_is_empty(&e->leaving)) { /* else its connection has ended, and everybody was told */
         choiri_leaving *l = CHOIRI_CONTAINER(e->leaving.next, choiri_leaving, link);
         choiri_list_remove(&l->link);

@@ -34,7 +34,8 @@ typedef struct choiri_hot choiri_hot;
 typedef enum choiri_frame_kind {
     CHOIRI_FRAME_OTHER,
     CHOIRI_FRAME_CALL,
-    CHOIRI_FRAME_ANSWER
+    CHOIRI_FRAME_ANSWER,
+    CHOIRI_FRAME_REFUSAL /* an answer whose leaving nobody waits for; egress.c finds out */
 } choiri_frame_kind;
 
 /* An answer on its way: in the order of its connection's queue first, of the link's then. The layer above is

@@ -23,7 +23,7 @@
  * costs a microsecond and an answer of 20 bytes. */
 #define NUISANCE_BURST 65536u
 #define NUISANCE_RATE  10000u
-/* All connections of a session together may do as much as so many of them. */
+/* All connections of a session together may start as much for nothing as so many of them. */
 #define SESSION_SHARE 4u
 /* Handlers that were left behind by connections that have ended. */
 #define ORPHANS_MAX 1024u
@@ -67,7 +67,8 @@ static void init_buckets(const choiri_limits *l, uint32_t share, choir_time now,
     uint32_t burst = l->glitch_burst;
     if (burst < l->max_concurrent_requests) burst = l->max_concurrent_requests;
     if (burst > UINT32_MAX / share) burst = UINT32_MAX / share;
-    choiri_bucket_init(starts, burst * share, l->glitch_rate * share, now);
+    uint32_t rate = l->glitch_rate > UINT32_MAX / share ? UINT32_MAX / share : l->glitch_rate;
+    choiri_bucket_init(starts, burst * share, rate * share, now);
     choiri_bucket_init(glitches, l->glitch_burst, l->glitch_rate, now);
     choiri_bucket_init(nuisances, NUISANCE_BURST, NUISANCE_RATE, now);
 }
@@ -105,10 +106,10 @@ void choiri_hot_free(choir_session *s, choiri_conn *c) {
     choiri_hot *hot = c->hot;
     if (!hot) return;
     const choiri_driver *d = c->profile->driver;
-    uncool(s, hot);
     choiri_slots_clear(s->env, &hot->slots);
     choiri_egress_clear(hot);
     d->hot_deinit(hot);
+    uncool(s, hot); /* not before: what ends with it may find it idle */
     c->hot = NULL;
     choiri_timers_cancel(&s->timers, &hot->refill);
     choiri_text_release(s->env, hot->why);
@@ -188,17 +189,22 @@ bool choiri_conn_nuisance(choiri_hot *hot, choir_time now) {
     return charge_event(hot, &hot->nuisances, "a flood of late messages or of requests over the limits", now);
 }
 
+/* Nothing starts before; the host is told, because the deadline may have become an earlier one. */
+static bool wait_until(choiri_hot *hot, choir_time at) {
+    choiri_timers_arm(&hot->session->timers, &hot->refill, at);
+    choiri_session_wake(hot->session);
+    return false;
+}
+
 bool choiri_conn_start(choiri_hot *hot, choir_time now) {
     choir_session *s = hot->session;
     if (__builtin_expect(s->conns.orphans >= ORPHANS_MAX, 0)) return false;
     if (__builtin_expect(!choiri_bucket_take(&hot->starts, now), 0)) {
-        choiri_timers_arm(&s->timers, &hot->refill, choiri_bucket_ready_at(&hot->starts, now));
-        return false;
+        return wait_until(hot, choiri_bucket_ready_at(&hot->starts, now));
     }
     if (__builtin_expect(choiri_bucket_take(&s->starts, now), 1)) return true;
     choiri_bucket_give(&hot->starts);
-    choiri_timers_arm(&s->timers, &hot->refill, choiri_bucket_ready_at(&s->starts, now));
-    return false;
+    return wait_until(hot, choiri_bucket_ready_at(&s->starts, now));
 }
 
 void choiri_conn_paid(choiri_hot *hot) {

@@ -367,10 +367,9 @@ static void retire(choir_session *s, choiri_ready *node) {
 }
 
 static const choir_event *reported(choir_session *s) {
-    for (choir_observer *o = s->observers; o;) {
-        choir_observer *next = o->next; /* it may take itself off */
+    for (choir_observer *o = s->observers; o; o = s->next_observer) {
+        s->next_observer = o->next; /* it may take itself off, and others */
         o->event(o->ctx, s, &s->event);
-        o = next;
     }
     return &s->event;
 }
@@ -606,4 +605,5 @@ void choir_session_unobserve(choir_session *s, choir_observer *observer) {
     choir_observer **place = &s->observers;
     while (*place && *place != observer) place = &(*place)->next;
     if (*place) *place = observer->next;
+    if (s->next_observer == observer) s->next_observer = observer->next;
 }

@@ -45,8 +45,7 @@ struct choir_session {
     choir_time now;          /* latest time seen; time never goes back */
     choir_duration gap;      /* longest jump of time since the last advance: did we sleep? */
     choiri_timers timers;
-    /* As those of each connection: of what no connection can be blamed for, and of all connections
-     * together. */
+    /* Glitches and nuisances that no connection can be blamed for; starts of all connections together. */
     choiri_bucket glitches, nuisances, starts;
 
     struct {
@@ -84,7 +83,7 @@ struct choir_session {
     choiri_arena scratch;      /* what the current event points to */
     choiri_arena inbox;        /* metadata of the newest message, where it does not lie in its payload */
     choir_chunk *last_payload; /* of an attachment that was freed: what waiting events point to */
-    choir_observer *observers;
+    choir_observer *observers, *next_observer; /* the next one to be told of an event */
     choiri_slot *slots;
 
     /* What a handshake says; empty after the only one. */

@@ -234,16 +234,16 @@ Test(connection, they_outlive_the_link) {
     for (int i = 1; i <= 3; i++) {
         test_wires_cut(w);
         cr_assert_eq(w->client.session->state, CHOIRI_SESSION_DETACHED);
-        cr_assert_eq(w->client.detached, i);
+        cr_assert_eq(w->client.detached, (uint32_t)i);
         cr_assert_eq(choir_session_status(w->client.session), CHOIR_OK, "the link failed, not the session");
         cr_assert_eq(test_wires_send(&w->client, c, 100, 10), CHOIR_ERR_STATE, "nobody is there");
         test_wires_attach(w);
-        cr_assert_eq(w->client.resumed, i);
-        cr_assert_eq(w->server.resumed, i);
+        cr_assert_eq(w->client.resumed, (uint32_t)i);
+        cr_assert_eq(w->server.resumed, (uint32_t)i);
         cr_assert_eq(choiri_conn_by_wire_id(w->client.session, 1), c);
         cr_assert_eq(test_wires_send(&w->client, c, 1 + (uint64_t)i, 10), CHOIR_OK);
         test_wires_pump(w);
-        cr_assert_eq(w->server.received[1], 10 + 10 * i);
+        cr_assert_eq(w->server.received[1], 10 + 10 * (uint64_t)i);
     }
     cr_assert(w->client.established == 1 && w->client.closed == 0 && w->client.ended == 0);
     /* Closed while it has no link. */

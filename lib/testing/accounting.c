@@ -25,6 +25,7 @@ static uint64_t held_by_queue(const choiri_outq *q) {
 static uint64_t held_by_request(const choiri_request *q) {
     uint64_t held = choiri_obj_size(CHOIRI_REQUEST_SIZE) + q->arena.used;
     if (q->chunk) held += choir_chunk_len(q->chunk);
+    held += choiri_sealed_held(q);
     expect(q->charged, held, "a request");
     return held;
 }
