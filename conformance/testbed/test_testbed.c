@@ -378,7 +378,7 @@ Test(testbed, get_points) {
     args.count = 0;
     cr_assert_eq(testbed_get_points(&args, b.arena, &points), CHOIR_OK);
     check_encoded(&b, ok_of(TESTBED_GET_POINTS), &points, "00");
-    size_t before = b.alloc.bytes;
+    uint64_t before = b.alloc.bytes;
     args.count = UINT32_MAX;
     cr_assert_eq(testbed_get_points(&args, b.arena, &points), CHOIR_ERR_TOO_LARGE);
     args.count = TESTBED_POINTS_MAX + 1;

@@ -370,7 +370,7 @@ Test(message, begun_calls_read_back) {
         uint64_t id = ids[n % 6], op = ids[n / 12 % 6];
         size_t count = n / 6 % 2 ? 3 : 0;
         bool response = n / 72;
-        uint64_t before = b.q.bytes;
+        size_t before = (size_t)b.q.bytes;
         choiri_writer w;
         choiri_writer_init(&w, &b.q, NULL);
         choiri_hole hole = response ? choiri_message_begin_response(&w, id, ~id, meta3, count)

@@ -97,7 +97,7 @@ Test(call, wrong_arguments) {
         choir_call_options_init(&o);
         o.metadata = entries;
         o.metadata_len = 1;
-        if (bad == 0) o.size = 4;
+        if (bad == 0) o.size = sizeof o.size - 1;
         if (bad == 1) o.metadata_len = 65;
         if (bad == 2) o.metadata = NULL;
         if (bad == 3) entries[0].type = 9;

@@ -329,7 +329,10 @@ Test(limits, quota_of_held_requests) {
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
-/* A tree of `n` leaves: 2 bytes on the wire become 24 in memory. */
+/* Room for 1 MiB where a leaf has 24 bytes in memory, and for as many leaves where it has less. */
+#define TREE_QUOTA ((1u << 20) * sizeof(trial_tree) / 24)
+
+/* A tree of `n` leaves: 2 bytes on the wire become 24 in memory, or 12 where pointers have 32 bits. */
 static size_t make_tree(uint8_t *out, size_t n) {
     uint8_t *at = out;
     *at++ = 1;
@@ -344,7 +347,7 @@ Test(limits, quota_of_decoded_arguments) {
     static handlers h;
     static uint8_t args[1000000];
     begin(&p, &h);
-    p.options.memory_quota = 1 << 20;
+    p.options.memory_quota = TREE_QUOTA;
     test_peer_open(&p, TEST_STAGE_OPEN);
     cr_assert_eq(test_peer_call(&p, 1, TRIAL_MEASURE, args, make_tree(args, 30000)), CHOIR_OK);
     cr_assert_eq(h.count, 1, "60 KB that become 720");
@@ -380,7 +383,7 @@ Test(limits, quota_of_decoded_answers) {
     test_peer p;
     test_peer_init(&p);
     p.initiator = true;
-    p.options.memory_quota = 1 << 20;
+    p.options.memory_quota = TREE_QUOTA;
     test_peer_open(&p, TEST_STAGE_OPEN);
     static uint8_t ret[100000];
     static const size_t leaves[] = {30000, 45000, 30000};

@@ -247,8 +247,7 @@ static sent_kinds sent_by_both(test_pair *p) {
 
 typedef struct outcome {
     bool made;
-    uint64_t calls, failed;
-    size_t left;
+    uint64_t calls, failed, left; /* left: bytes */
 } outcome;
 
 /* Runs with allocation number `n` failing, and all later ones if `after`. The watchman of the events checks
@@ -290,8 +289,8 @@ static void fail_each(bool after) {
         uint64_t n = 1;
         for (;; n++) {
             outcome o = run_failing(sc, n, after, normal);
-            cr_assert_eq(o.left, 0, "%s, allocation %llu: %zu bytes are left", sc->name,
-                         (unsigned long long)n, o.left);
+            cr_assert_eq(o.left, 0, "%s, allocation %llu: %llu bytes are left", sc->name,
+                         (unsigned long long)n, (unsigned long long)o.left);
             if (o.failed == 0) break;
         }
         printf("%s: %llu allocations failed in turn\n", sc->name, (unsigned long long)(n - 1));

@@ -397,7 +397,7 @@ static bool make_variant(builder *b, const frame *f, const choiri_wire_object *v
     layout own = {sizeof(uint32_t), _Alignof(uint32_t)};
     if (!add_name(b, f, variant->members[0].span, &ret->name)) return false;
     sure(choiri_wire_read_shape(&w, &shape));
-    uint64_t count = shape.members[0].number;
+    size_t count = (size_t)shape.members[0].number; /* elements that are all there, in memory */
     switch (shape.form) {
     case CHOIR_VARIANT_UNIT: parts = take(b, count = 0, sizeof *parts); break;
     case CHOIR_VARIANT_NEWTYPE:

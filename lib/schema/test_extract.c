@@ -188,7 +188,7 @@ static void ids_of(choir_bytes payload, id_set *ret, choir_bytes *ret_root) {
     choiri_wire_object object, schema;
     cr_assert(choiri_wire_read_payload(&w, &object));
     *ret_root = object.members[1].span;
-    ret->len = object.members[0].number;
+    ret->len = (size_t)object.members[0].number;
     w = choiri_wire_reader_of(object.members[0].span);
     for (size_t i = 0; i < ret->len; i++) {
         cr_assert(choiri_wire_read_schema(&w, &schema));

@@ -42,7 +42,8 @@ static inline choir_bytes test_span(test_bytes b) {
 
 /* Takes everything out of a queue; free(ret.data). */
 static inline test_bytes test_take(choiri_outq *q) {
-    test_bytes b = {malloc(q->bytes + 1), q->bytes};
+    size_t len = (size_t)q->bytes;
+    test_bytes b = {malloc(len + 1), len};
     cr_assert(b.data);
     cr_assert_eq(choiri_outq_copy(q, 0, b.data, b.len), b.len);
     choiri_outq_deinit(q);

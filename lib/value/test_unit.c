@@ -70,7 +70,7 @@ Test(unit, versions) {
     REFUSED(CHOIR_ERR_ABI, u->variant_stride, sizeof(choir_variant) - 4, "version");
     REFUSED(CHOIR_ERR_ABI, u->method_stride, sizeof(choir_method) - 8, "version");
     REFUSED(CHOIR_ERR_ABI, u->param_stride, 0, "version");
-    REFUSED(CHOIR_ERR_ABI, u->schema_stride, sizeof(choir_schema) + 4, "version");
+    REFUSED(CHOIR_ERR_ABI, u->schema_stride, sizeof(choir_schema) + 2, "version");
     REFUSED(CHOIR_ERR_ABI, u->announcement_stride, 2, "version");
     REFUSED(CHOIR_ERR_ABI, u->size, sizeof(choir_unit) - 8, "version");
     free(ts);

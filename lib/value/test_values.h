@@ -211,7 +211,7 @@ static inline void values_random_value(values *v, uint32_t type, uint8_t *out, u
         values_random_value(v, tag ? t->elem2 : t->elem, out + t->offset, depth + 1);
     } else { /* lists, sets, maps, arrays */
         size_t size = v->ts->types[t->elem].size;
-        size_t count = t->kind == CHOIR_KIND_ARRAY ? t->count : deep ? 0 : n % 5;
+        size_t count = t->kind == CHOIR_KIND_ARRAY ? t->count : deep ? 0 : (size_t)(n % 5);
         if (v->ts->types[t->elem].kind == CHOIR_KIND_NEVER) count = 0;
         uint8_t *items = t->kind == CHOIR_KIND_ARRAY ? out : values_alloc(v, count * size);
         choir_list list = {items, count};

@@ -240,8 +240,10 @@ Test(msgpack, shortest_forms_are_written) {
     choiri_msgpack_write_key(&w, "ab");
     choiri_msgpack_fill_hole(&w, hole);
     cr_assert(written(&b, &w, "c600000003a26162"));
-    choiri_msgpack_write_str(&w, (choir_str){"", (size_t)UINT32_MAX + 1});
-    cr_assert_eq(choiri_writer_finish(&w), CHOIR_ERR_TOO_LARGE);
+    if (SIZE_MAX > UINT32_MAX) {
+        choiri_msgpack_write_str(&w, (choir_str){"", (size_t)UINT32_MAX + 1});
+        cr_assert_eq(choiri_writer_finish(&w), CHOIR_ERR_TOO_LARGE);
+    }
     bench_close(&b);
 }
 
@@ -321,7 +323,7 @@ Test(msgpack, scan_and_read_agree) {
     size_t good = 0;
     for (int n = 0; n < 200000; n++) {
         uint8_t raw[24];
-        size_t len = 1 + next_random(&state) % sizeof raw;
+        size_t len = 1 + (size_t)(next_random(&state) % sizeof raw);
         for (size_t i = 0; i < len; i++) raw[i] = (uint8_t)(next_random(&state) >> 32);
         if (n % 2) raw[0] = (uint8_t)(0x80 | (raw[0] & 0x5f)); /* more containers */
         choir_bytes in = bytes_copy(raw, len);

@@ -246,7 +246,7 @@ Test(idl_parse, mutations) {
         size_t len = strlen(sample);
         memcpy(text, sample, len);
         for (uint64_t edits = 1 + next(&state) % 4; edits > 0; edits--) {
-            size_t at = next(&state) % len, span = next(&state) % 20;
+            size_t at = (size_t)(next(&state) % len), span = (size_t)(next(&state) % 20);
             if (at + span > len) span = len - at;
             switch (next(&state) % 3) {
             case 0: text[at] = pieces[next(&state) % (sizeof pieces - 1)]; break;
