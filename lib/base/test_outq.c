@@ -345,7 +345,8 @@ Test(outq, held_counts_blocks_and_whole_chunks) {
     cr_assert_eq(aside.held, 0);
     cr_assert_eq(f.q.held, 4 * 64 + 50000 + 7000, "moved behind the same chunk");
     cr_assert(choiri_outq_flatten(&f.q, 15));
-    cr_assert_eq(f.q.held, 128 + 3 * 64 + 50000);
+    cr_assert_eq(f.q.held, held_by(&f.q));
+    cr_assert_geq(f.q.held, 50000 + 3 * sizeof(choiri_outq_seg));
     choiri_outq_deinit(&f.q);
     cr_assert_eq(f.q.held, 0);
     put(&f.q, "x", 1);
@@ -578,7 +579,7 @@ Test(outq, transfer_with_failing_allocation_changes_nothing) {
             cr_assert(choiri_outq_transfer(&to, &f.q, len));
         }
         cr_assert_eq(choiri_outq_copy(&to, 500, after, sizeof after), len);
-        cr_assert_arr_eq(after, before, len);
+        cr_assert_arr_eq(after, before, (size_t)len);
         cr_assert_eq(to.held, held_by(&to));
         cr_assert_eq(f.q.held, held_by(&f.q));
         while (count-- > 0) choiri_obj_free(f.env, kept[count], kept_sizes[count]);

@@ -121,7 +121,7 @@ static void write_cbor(choiri_writer *w, choiri_cbor_fn *write, const void *ctx)
     choiri_writer_init(&staged, &q, NULL);
     write(&staged, ctx);
     int status = choiri_writer_finish(&staged);
-    if (status == CHOIR_OK && !choiri_outq_flatten(&q, q.bytes)) status = CHOIR_ERR_NO_MEMORY;
+    if (status == CHOIR_OK && !choiri_outq_flatten(&q, (size_t)q.bytes)) status = CHOIR_ERR_NO_MEMORY;
     if (status == CHOIR_OK) {
         size_t n = choiri_outq_peek(&q, 0, UINT64_MAX, &iov, 1);
         CHOIRI_ASSERT(n == 1 && iov.len == q.bytes);

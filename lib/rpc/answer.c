@@ -125,7 +125,8 @@ static int seal(choiri_request *q, const choiri_answer *a, const choir_hooks *ho
     choiri_writer_init(&w, q->sealed, NULL);
     write_result(&w, q->rpc, a);
     int status = choiri_writer_finish(&w);
-    if (status == CHOIR_OK && q->sealed->bytes > 0 && !choiri_outq_flatten(q->sealed, q->sealed->bytes))
+    if (status == CHOIR_OK && q->sealed->bytes > 0 &&
+        !choiri_outq_flatten(q->sealed, (size_t)q->sealed->bytes))
         status = CHOIR_ERR_NO_MEMORY;
     if (status == CHOIR_OK) choiri_outq_peek(q->sealed, 0, UINT64_MAX, &iov, 1);
     q->charged += choiri_sealed_held(q);

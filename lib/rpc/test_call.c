@@ -614,7 +614,7 @@ Test(call, waiting_arguments_of_any_size) {
         choiri_message m = expect_call(&p, 1 + 2 * i, TRIAL_ECHO_BYTES);
         cr_assert_eq(m.metadata.count, i & 1);
         choiri_reader r = choiri_reader_of(m.payload);
-        choir_bytes b;
+        choir_bytes b = {NULL, 0};
         cr_assert(choiri_read_bytes(&r, &b) && b.len == sizes[i / 2] && choiri_reader_left(&r) == 0);
         cr_assert(b.len == 0 || memcmp(b.data, bytes, b.len) == 0);
     }

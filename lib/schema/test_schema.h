@@ -62,7 +62,7 @@ static inline test_bytes test_payload(choir_env *env, const choiri_send_tracker 
     test_bytes all = test_take(&q);
     choiri_outq_deinit(&q);
     choiri_reader r = choiri_reader_of(test_span(all));
-    choir_bytes payload;
+    choir_bytes payload = {NULL, 0};
     cr_assert(choiri_read_bytes(&r, &payload));
     cr_assert_eq(choiri_reader_left(&r), 0, "the length in front is not that of the payload");
     memmove(all.data, payload.data, payload.len);
