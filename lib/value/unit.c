@@ -20,7 +20,8 @@
 #define PARAM_V1        8u
 #define SCHEMA_V1       16u
 #define ANNOUNCEMENT_V1 16u
-/* Its pointers have 64 bits or 32. What is behind is only read where the unit's size says that it is there. */
+/* Its pointers have 64 bits or 32. What is behind is only read where the unit's size says that it is
+ * there. */
 #define UNIT_V1 (sizeof(void *) == 8 ? 136u : 96u)
 _Static_assert(sizeof(choir_type) == TYPE_V1 && sizeof(choir_field) == FIELD_V1 &&
                    sizeof(choir_variant) == VARIANT_V1 && sizeof(choir_method) == METHOD_V1 &&
