@@ -54,7 +54,7 @@ typedef struct choir_hooks {
      * sends it; PEND keeps it until choir_request_sealed. NULL: RUN. */
     int (*seal)(void *ctx, choir_session *session, choir_request_id request, uint32_t outcome,
                 choir_bytes answer);
-    /* ended: a request that was decided upon is over, however it ended. May be NULL. */
+    /* ended: a request that was decided upon is over, however it ended; called in poll, once. May be NULL. */
     void (*ended)(void *ctx, choir_session *session, choir_request_id request, uint32_t outcome);
 } choir_hooks;
 

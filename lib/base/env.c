@@ -27,8 +27,8 @@ int choir_env_new(const choir_env_options *options, choir_env **ret_env) {
         return CHOIR_ERR_INVALID;
 
     /* A source that does not work at all is found here and not by the first session. */
-    uint8_t probe[8];
-    if (o.random(o.random_ctx, probe, sizeof probe) != 0) return CHOIR_ERR_RANDOM;
+    uint64_t seed;
+    if (o.random(o.random_ctx, &seed, sizeof seed) != 0) return CHOIR_ERR_RANDOM;
 
     if (o.memory_quota != 0 && o.memory_quota < sizeof(choir_env)) return CHOIR_ERR_NO_MEMORY;
     choir_env *env = o.allocator.alloc(o.allocator.ctx, sizeof *env);
@@ -37,6 +37,7 @@ int choir_env_new(const choir_env_options *options, choir_env **ret_env) {
     env->allocator = o.allocator;
     env->random = o.random;
     env->random_ctx = o.random_ctx;
+    env->seed[0] = seed;
     env->log = o.log;
     env->log_ctx = o.log_ctx;
     env->wall = o.wall;

@@ -11,6 +11,8 @@
 
 #include <stdatomic.h>
 
+#define CHOIRI_PROFILE_LISTS 64u
+
 struct choir_env {
     choir_allocator allocator; /* the host's */
     choir_random_fn *random;
@@ -29,7 +31,8 @@ struct choir_env {
     uint64_t allocations; /* alloc and realloc calls so far */
     choiri_pool pool;
     choiri_spares spares;
-    void *profiles; /* session layer: what connections of one kind share (lib/session/hot.c) */
+    uint64_t seed[2];                     /* of tables of the env whose keys a peer chooses */
+    void *profiles[CHOIRI_PROFILE_LISTS]; /* session layer: what connections of one kind share (hot.c) */
     void *services; /* schema layer: services prepared once per env (lib/schema/service.h) */
     void (*services_free)(choir_env *env, void *services); /* set by the schema layer with `services` */
 };

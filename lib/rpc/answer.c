@@ -113,34 +113,47 @@ static void free_sealed(choiri_request *q) {
     q->sealing = false;
 }
 
-/* Encodes the answer apart and shows it to the hook. OK: it was sent, or waits; else what failed, with
- * nothing changed. */
-static int seal(choiri_request *q, const choiri_answer *a, const choir_hooks *hooks, choir_time now) {
+/* Metadata and answer, apart from each other. */
+static choir_bytes parts_of(const choiri_request *q, choir_bytes *ret_metadata) {
+    choir_iov iov = {NULL, 0};
+    if (q->sealed->bytes > 0) choiri_outq_peek(q->sealed, 0, UINT64_MAX, &iov, 1);
+    const uint8_t *data = iov.base;
+    *ret_metadata = (choir_bytes){data, q->sealed_metadata};
+    return (choir_bytes){data + q->sealed_metadata, iov.len - q->sealed_metadata};
+}
+
+/* Encodes the answer apart, in one piece. OK, or what failed, with nothing kept. */
+static int encode_apart(choiri_request *q, const choiri_answer *a) {
     choir_session *s = choiri_request_session(q);
     choiri_writer w;
-    choir_iov iov = {NULL, 0};
     q->sealed = choiri_alloc(s->env, sizeof *q->sealed);
     if (!q->sealed) return CHOIR_ERR_NO_MEMORY;
     choiri_outq_init(q->sealed, s->env);
     choiri_writer_init(&w, q->sealed, NULL);
+    choiri_write_entries(&w, a->metadata, a->metadata_len);
+    q->sealed_metadata = (size_t)choiri_writer_offset(&w);
+    q->sealed_entries = a->metadata_len;
     write_result(&w, q->rpc, a);
     int status = choiri_writer_finish(&w);
-    if (status == CHOIR_OK && q->sealed->bytes > 0 &&
-        !choiri_outq_flatten(q->sealed, (size_t)q->sealed->bytes))
-        status = CHOIR_ERR_NO_MEMORY;
-    if (status == CHOIR_OK) choiri_outq_peek(q->sealed, 0, UINT64_MAX, &iov, 1);
+    size_t size = (size_t)q->sealed->bytes;
+    if (status == CHOIR_OK && size > 0 && !choiri_outq_flatten(q->sealed, size)) status = CHOIR_ERR_NO_MEMORY;
     q->charged += choiri_sealed_held(q);
     choiri_charge_anyway(&q->rpc->hot, choiri_sealed_held(q));
-    if (status == CHOIR_OK && !choiri_request_keep_reply(q, a->metadata, a->metadata_len))
-        status = CHOIR_ERR_NO_MEMORY;
-    if (status != CHOIR_OK) {
-        free_sealed(q);
-        return status;
-    }
+    if (status != CHOIR_OK) free_sealed(q);
+    return status;
+}
+
+/* Shows the answer to the hook. OK: it was sent, or waits; else what failed, with nothing changed. */
+static int seal(choiri_request *q, const choiri_answer *a, const choir_hooks *hooks, choir_time now) {
+    choir_bytes metadata;
+    int status = encode_apart(q, a);
+    if (status != CHOIR_OK) return status;
     q->outcome = a->outcome;
     q->sealing = true;
-    choir_bytes bytes = {iov.base, iov.len};
-    if (hooks->seal(hooks->ctx, s, q->handle, a->outcome, bytes) == CHOIR_VERDICT_PEND) return CHOIR_OK;
+    choir_bytes bytes = parts_of(q, &metadata);
+    if (hooks->seal(hooks->ctx, choiri_request_session(q), q->handle, a->outcome, bytes) ==
+        CHOIR_VERDICT_PEND)
+        return CHOIR_OK;
     if (!q->sealing) return CHOIR_OK; /* the hook has completed it itself */
     if (q->answered) {                /* it has ended inside the hook */
         free_sealed(q);
@@ -155,6 +168,7 @@ static int seal(choiri_request *q, const choiri_answer *a, const choir_hooks *ho
 }
 
 int choir_request_sealed(choir_session *s, choir_request_id id, int verdict, choir_time now) {
+    choir_metadata_entry entries[CHOIRI_REQUEST_ENTRIES];
     if (!s || (verdict != CHOIR_VERDICT_RUN && verdict != CHOIR_VERDICT_REFUSE)) return CHOIR_ERR_INVALID;
     choiri_request *q = choiri_request_find(s, id);
     if (!q) return CHOIR_ERR_NOT_FOUND;
@@ -165,17 +179,16 @@ int choir_request_sealed(choir_session *s, choir_request_id id, int verdict, cho
         choiri_request_finish(q, now);
         return CHOIR_ERR_CANCELLED;
     }
-    choir_iov iov = {NULL, 0};
-    if (q->sealed->bytes > 0) choiri_outq_peek(q->sealed, 0, UINT64_MAX, &iov, 1);
-    choiri_answer a = {.wire_id = q->wire_id,
-                       .method = q->method,
-                       .outcome = q->outcome,
-                       .metadata = q->reply,
-                       .metadata_len = q->reply_len};
-    if (verdict == CHOIR_VERDICT_RUN)
-        a.encoded = (choir_bytes){iov.base, iov.len};
-    else
+    choir_metadata staged = {.count = q->sealed_entries};
+    choiri_answer a = {.wire_id = q->wire_id, .method = q->method, .metadata = entries};
+    a.encoded = parts_of(q, &staged.entries);
+    a.outcome = q->outcome;
+    while (a.metadata_len < CHOIRI_REQUEST_ENTRIES && choir_metadata_next(&staged, &entries[a.metadata_len]))
+        a.metadata_len++;
+    if (verdict == CHOIR_VERDICT_REFUSE) {
+        a.encoded = (choir_bytes){NULL, 0};
         a.outcome = CHOIR_OUTCOME_INDETERMINATE;
+    }
     int status = send_final(q, &a, now);
     if (status == CHOIR_OK) free_sealed(q);
     return status;
@@ -255,8 +268,10 @@ int choir_request_drop(choir_session *s, choir_request_id id, const choir_reason
     if (status == CHOIR_ERR_CANCELLED || status == CHOIR_OK) return CHOIR_OK;
     choiri_request *q = choiri_request_find(s, id);
     if (!q || q->sealing || status == CHOIR_ERR_INVALID) return status;
-    /* No memory for five bytes: the connection cannot keep its promise of one answer each, so it ends. */
-    choiri_conn_fail(s, q->rpc->hot.conn, CHOIR_ERR_OUT_OF_MEMORY, NULL, s->now);
+    if (status == CHOIR_ERR_CLOSED) /* there is nobody to tell */
+        choiri_request_set_answered(q, CHOIR_OUTCOME_CANCELLED);
+    else /* no memory for five bytes: the connection cannot keep its promise of one answer each, so it ends */
+        choiri_conn_fail(s, q->rpc->hot.conn, CHOIR_ERR_OUT_OF_MEMORY, NULL, s->now);
     choiri_request_finish(q, s->now);
     return CHOIR_OK;
 }

@@ -98,30 +98,6 @@ static bool copy_parts(choiri_request *q, choir_bytes metadata, choir_bytes args
     return true;
 }
 
-bool choiri_request_keep_reply(choiri_request *q, const choir_metadata_entry *entries, size_t len) {
-    size_t before = q->arena.used, bytes = len * sizeof *entries;
-    if (len == 0) return true;
-    for (size_t i = 0; i < len; i++) bytes += entries[i].key.len + entries[i].bytes.len;
-    q->arena.limit = before + bytes + KEEP_SLACK;
-    choir_metadata_entry *copy = choiri_arena_alloc(&q->arena, bytes, _Alignof(choir_metadata_entry));
-    if (!copy) return false;
-    q->charged += q->arena.used - before;
-    choiri_charge_anyway(&q->rpc->hot, q->arena.used - before);
-    char *text = (char *)(copy + len);
-    for (size_t i = 0; i < len; i++) {
-        copy[i] = entries[i];
-        copy[i].key.data = text;
-        if (copy[i].key.len > 0) memcpy(text, entries[i].key.data, copy[i].key.len);
-        text += copy[i].key.len;
-        copy[i].bytes.data = (const uint8_t *)text;
-        if (copy[i].bytes.len > 0) memcpy(text, entries[i].bytes.data, copy[i].bytes.len);
-        text += copy[i].bytes.len;
-    }
-    q->reply = copy;
-    q->reply_len = len;
-    return true;
-}
-
 /* Keeps what the message points to. Of a chunk that is retained all is charged; where metadata does not lie
  * in the payload it is copied all the same. */
 static bool keep(choiri_request *q, const choiri_message *msg, const choiri_frame *frame) {
@@ -241,15 +217,26 @@ void choiri_request_finish(choiri_request *q, choir_time now) {
     choiri_session_wake(s);
 }
 
-/* It was started, and nobody was told of it: it goes without a word. */
+/* It was started, and no handler was told of it: it goes without an event. */
 static void vanish(choiri_request *q, uint32_t outcome) {
     choiri_request_set_answered(q, outcome);
     if (!q->finished) stop(q);
-    if (q->decided || q->deciding) {
-        const choir_hooks *hooks = &choiri_request_profile(q)->hooks;
-        q->deciding = q->decided = false; /* whoever still decides is too late */
-        if (hooks->ended) hooks->ended(hooks->ctx, choiri_request_session(q), q->handle, outcome);
-    }
+    q->decided |= q->deciding;
+    q->deciding = false; /* whoever still decides is too late */
+    q->node.bits = 0;
+}
+
+/* The same, for its turn in the ready list: hooks run in poll. */
+static void vanish_later(choiri_request *q, uint32_t outcome) {
+    vanish(q, outcome);
+    choiri_ready_add(choiri_request_session(q), &q->node, 0);
+}
+
+/* Inside poll: whoever decided upon it hears of its end. */
+static void tell_decider(const choiri_request *q) {
+    const choir_hooks *hooks = &choiri_request_profile(q)->hooks;
+    if (q->decided && hooks->ended)
+        hooks->ended(hooks->ctx, choiri_request_session(q), q->handle, q->outcome);
 }
 
 static uint32_t outcome_of(int status) {
@@ -271,10 +258,7 @@ static void end_one(choiri_request *q, uint32_t outcome) {
         q->outcome = outcome;
     }
     if (!q->reported) {
-        if (q->finished) return; /* on its way out */
-        vanish(q, outcome);
-        q->node.bits = 0;
-        choiri_ready_add(s, &q->node, 0); /* goes when its turn comes */
+        if (!q->finished) vanish_later(q, outcome); /* else it is on its way out */
         return;
     }
     choiri_request_set_answered(q, outcome);
@@ -296,7 +280,6 @@ void choiri_requests_ended(choiri_rpc *r, int status) {
 }
 
 void choiri_requests_shutdown(choiri_rpc *r, choir_time now) {
-    choir_session *s = r->hot.session;
     for (choiri_list *n = r->requests.live.next, *next; n != &r->requests.live; n = next) {
         next = n->next;
         choiri_request *q = CHOIRI_CONTAINER(n, choiri_request, live);
@@ -308,9 +291,7 @@ void choiri_requests_shutdown(choiri_rpc *r, choir_time now) {
         if (q->reported) {
             choiri_request_set_answered(q, CHOIR_OUTCOME_SESSION_SHUTDOWN);
         } else if (q->started) {
-            vanish(q, CHOIR_OUTCOME_SEND_FAILED);
-            q->node.bits = 0;
-            choiri_ready_add(s, &q->node, 0); /* goes when its turn comes */
+            vanish_later(q, CHOIR_OUTCOME_SEND_FAILED);
         } else {
             leave_queue(q);
             choiri_request_set_answered(q, CHOIR_OUTCOME_SEND_FAILED);
@@ -384,6 +365,7 @@ static void refuse_impossible(choiri_rpc *r, const choiri_message *msg, uint32_t
         return;
     }
     choiri_answer_refuse(r, msg->id, method, outcome, text ? choiri_text_get(text) : CHOIR_STR(""), now);
+    choiri_conn_cool(s, &r->hot);
 }
 
 /* Requests held back because of our own answers are not the peer's excess: half of the session's quota is
@@ -457,9 +439,7 @@ void choiri_requests_cancel(choir_session *s, choiri_conn *c, const choiri_messa
         leave_queue(q);
         free_request(q);
     } else if (!q->reported) { /* a decision pends */
-        vanish(q, CHOIR_OUTCOME_CANCELLED);
-        q->node.bits = 0;
-        choiri_ready_add(s, &q->node, 0);
+        vanish_later(q, CHOIR_OUTCOME_CANCELLED);
     } else {
         q->cancelled = true;
         choiri_ready_add(s, &q->node, CHOIRI_REQUEST_CANCELLED);
@@ -558,6 +538,7 @@ static bool decide(choiri_request *q, choir_event *event, choir_time now) {
     q->decided = true;
     if (verdict == CHOIR_VERDICT_RUN) return true;
     turn_away(q, &reason, now);
+    tell_decider(q);
     s->retired = &q->node;
     return false;
 }
@@ -572,6 +553,7 @@ static bool report_new(choiri_request *q, choir_event *event, choir_time now) {
         bool bad = outcome == CHOIR_OUTCOME_INVALID_PAYLOAD;
         choiri_answer a = {.outcome = outcome, .text = bad ? choiri_text_get(&text) : CHOIR_STR("")};
         turn_down(q, &a, bad, now);
+        tell_decider(q);
         choiri_request_session(q)->retired = &q->node;
         return false;
     }
@@ -584,6 +566,7 @@ static bool report_new(choiri_request *q, choir_event *event, choir_time now) {
 bool choiri_request_report(choir_session *s, choiri_ready *node, choir_event *event) {
     choiri_request *q = CHOIRI_CONTAINER(node, choiri_request, node);
     if (node->bits == 0) { /* ended before it was reported */
+        tell_decider(q);
         s->retired = node;
         return false;
     }
@@ -594,13 +577,12 @@ bool choiri_request_report(choir_session *s, choiri_ready *node, choir_event *ev
         event->kind = CHOIR_EVENT_REQUEST_CANCELLED;
         return true;
     }
-    const choir_hooks *hooks = &choiri_request_profile(q)->hooks;
     node->bits = 0;
     event->kind = CHOIR_EVENT_REQUEST_DONE;
     event->outcome = q->outcome;
     q->over = true;
     q->rpc->hot.unreported--;
-    if (q->decided && hooks->ended) hooks->ended(hooks->ctx, s, q->handle, q->outcome);
+    tell_decider(q);
     if (q->finished) s->retired = node;
     return true;
 }

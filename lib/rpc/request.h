@@ -37,9 +37,9 @@ typedef struct choiri_request {
     choir_chunk *chunk; /* what args lie in, when they were not copied */
     size_t kept;        /* bytes of its frame: what it counts in the queue */
     size_t charged;
-    choiri_outq *sealed;               /* while a sealing pends: allocated */
-    const choir_metadata_entry *reply; /* what goes with it, in the arena */
-    size_t reply_len;
+    /* While a sealing pends: metadata, staged as that of calls is, and the answer behind it. Allocated. */
+    choiri_outq *sealed;
+    size_t sealed_metadata, sealed_entries; /* bytes, entries */
     choiri_slot *slots;
     void *user_data;
     choiri_arena arena;
@@ -82,8 +82,6 @@ void choiri_answer_left(choir_session *s, choiri_leaving *leaving, bool taken);
 
 /* request.c */
 
-/* Copies what goes with an answer that may wait for its seal. false without memory. */
-bool choiri_request_keep_reply(choiri_request *q, const choir_metadata_entry *entries, size_t len);
 /* The peer has its answer, or will not get one. */
 void choiri_request_set_answered(choiri_request *q, uint32_t outcome);
 /* The handler is through with it, whatever the peer was told. */

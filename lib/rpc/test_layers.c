@@ -2,6 +2,7 @@
 /* What layers above the core build on: hooks on the way of a request, bytes that are not decoded, slots,
  * observers, reasons. */
 #include "testing/pair.h"
+#include "testing/peer.h"
 #include "testing/trial.h"
 
 #include <criterion/criterion.h>
@@ -185,26 +186,27 @@ Test(layers, whoever_pends_may_be_overtaken) {
     }
 }
 
+static int pend_first(void *ctx, choir_session *s, const choir_event *request, choir_reason *ret_reason) {
+    (void)s, (void)request, (void)ret_reason;
+    return ++*(uint32_t *)ctx == 1 ? CHOIR_VERDICT_PEND : CHOIR_VERDICT_RUN;
+}
+
 /* A place that a cancelled decision gives up goes to whoever waits. */
 Test(layers, a_cancelled_decision_makes_room) {
-    static choir_hooks hooks;
-    test_pair *p = init_pair();
-    choir_call_id call;
-    hooks = (choir_hooks){sizeof hooks, &the_layer, decide, NULL, NULL};
-    p->server_root.hooks = &hooks;
-    p->server_root.max_concurrent_requests = 1;
-    p->server.on_event = echo;
-    cr_assert(test_pair_open(p));
-    the_layer.verdict = CHOIR_VERDICT_PEND;
-    call_echo(p, &call);
-    cr_assert_eq(test_side_call(&p->client, TRIAL_ECHO, &hello, NULL, NULL), CHOIR_OK);
-    test_pair_pump(p);
-    cr_assert_eq(the_layer.decided, 1);
-    the_layer.verdict = CHOIR_VERDICT_RUN;
-    cr_assert_eq(choir_cancel(p->client.session, call, NULL, p->now), CHOIR_OK);
-    test_pair_pump(p);
-    cr_assert(p->client.events.done == 2 && p->client.events.last_outcome == CHOIR_OUTCOME_OK);
-    close_pair();
+    test_peer p;
+    uint32_t decided = 0;
+    choir_hooks hooks = {sizeof hooks, &decided, pend_first, NULL, NULL};
+    test_peer_init(&p);
+    p.root.hooks = &hooks;
+    p.root.max_concurrent_requests = 1;
+    test_peer_open(&p, TEST_STAGE_OPEN);
+    cr_assert_eq(test_peer_call(&p, 1, TRIAL_ECHO, "\1a", 2), CHOIR_OK);
+    cr_assert_eq(test_peer_call(&p, 3, TRIAL_ECHO, "\1b", 2), CHOIR_OK);
+    cr_assert(decided == 1 && p.events.started == 0);
+    cr_assert_eq(test_peer_cancel(&p, 1), CHOIR_OK);
+    cr_assert(decided == 2 && p.events.started == 1, "%u %u", decided, p.events.started);
+    test_peer_close(&p);
+    cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
 static int close_inside(void *ctx, choir_session *s, const choir_event *request, choir_reason *ret_reason) {
@@ -232,6 +234,20 @@ Test(layers, a_hook_may_close_the_session) {
         cr_assert_eq(choir_session_status(p->server.session), CHOIR_ERR_SHUTDOWN);
         close_pair();
     }
+}
+
+/* Hooks run in poll, whatever ended a request. */
+Test(layers, the_end_of_a_decided_request_is_told_in_poll) {
+    test_pair *p = open_pair(true);
+    the_layer.verdict = CHOIR_VERDICT_PEND;
+    call_echo(p, NULL);
+    choir_session_close(p->server.session, p->now);
+    cr_assert_eq(the_layer.ended, 0);
+    test_side_poll(&p->server);
+    cr_assert(the_layer.ended == 1 && the_layer.outcome == CHOIR_OUTCOME_SEND_FAILED);
+    test_pair_pump(p);
+    cr_assert_eq(p->client.events.last_outcome, CHOIR_OUTCOME_SEND_FAILED, "it never ran");
+    close_pair();
 }
 
 static char large[40000];

@@ -88,7 +88,7 @@ static size_t held_by_bindings(const choiri_bindings *b, const choiri_service *s
 /* Charges what it holds now. */
 static void recharge(choir_session *s, const choiri_conn *c) {
     choiri_lasting *l = c->lasting;
-    size_t held = sizeof *l + choiri_recv_tracker_held(&l->received) + l->plan_bytes +
+    size_t held = sizeof *l + choiri_recv_tracker_held(&l->received) + l->plan_bytes + l->text_bytes +
                   held_by_bindings(&l->served, c->profile->serve) +
                   held_by_bindings(&l->called, c->profile->call);
     s->charged += held - l->charged; /* modulo: it may be less */
@@ -200,6 +200,7 @@ static bool set_binding(choir_session *s, choiri_conn *c, uint32_t method, bool 
     if (b->peer == CHOIRI_BOUND_BAD && !choiri_conn_glitch(hot, now)) return false;
     if (b->tries == CHOIRI_BINDING_TRIES) return true; /* it stays bad */
     b->tries++;
+    l->text_bytes -= b->text.len;
     choiri_text_release(s->env, b->text);
     b->text = (choir_str){NULL, 0};
     int status = flags & CHOIR_METHOD_DYNAMIC
@@ -218,6 +219,7 @@ static bool set_binding(choir_session *s, choiri_conn *c, uint32_t method, bool 
     choiri_text_str(choiri_text_add(&text, response ? " answer: " : " arguments: "), choiri_text_get(&why));
     b->peer = CHOIRI_BOUND_BAD;
     b->text = choiri_text_keep(s->env, &text); /* without memory it is refused without the reason */
+    l->text_bytes += b->text.len;
     return true;
 }
 

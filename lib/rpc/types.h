@@ -48,6 +48,7 @@ typedef struct choiri_lasting {
     choiri_bindings served; /* our responses, the peer's arguments */
     choiri_bindings called; /* our arguments, the peer's responses */
     size_t plan_bytes;      /* of all plans and units: at most CHOIRI_PLANS_MAX_BYTES */
+    size_t text_bytes;      /* of the texts of bindings */
     size_t charged;         /* to the session */
     uint64_t next_id;       /* of our calls; our parity; never wraps */
     uint64_t next_operation;

@@ -527,8 +527,10 @@ void choiri_conn_released(choir_session *s, choiri_hot *hot) {
 void choiri_conn_go_on(choir_session *s, choiri_hot *hot, choir_time now) {
     if (hot->over)
         choiri_conn_released(s, hot);
-    else if (choiri_conn_get_state(hot->conn) == CHOIRI_CONN_OPEN)
+    else if (choiri_conn_get_state(hot->conn) == CHOIRI_CONN_OPEN) {
         hot->conn->profile->driver->go_on(s, hot, now);
+        choiri_conn_cool(s, hot);
+    }
 }
 
 /* ---- queries ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages to connections: decodes a payload and gives it to whom it concerns. The root's Ping, Pong and
- * ProtocolError are the link's and the session's; everything else goes to a connection by its wire id. */
+/* Messages to connections: decodes a payload and gives it to whom it concerns. Pong and ProtocolError are the
+ * link's and the session's, and so is Ping, which vox peers answer whatever connection it names; everything
+ * else goes to a connection by its wire id. */
 #include "base/assert.h"
 #include "session/attachment.h"
 #include "session/session.h"

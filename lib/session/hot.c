@@ -11,6 +11,8 @@
  * thousand). */
 #include "base/assert.h"
 #include "base/pool.h"
+#include "base/siphash.h"
+#include "base/time.h"
 #include "session/attachment.h"
 #include "session/session.h"
 
@@ -27,6 +29,8 @@
 #define SESSION_SHARE 4u
 /* Handlers that were left behind by connections that have ended. */
 #define ORPHANS_MAX 1024u
+#define ORPHANS_WAIT                                                                                         \
+    (100 * CHOIR_MILLISECOND) /* with so many of them nothing starts; until it is tried again */
 
 /* ---- profiles ---- */
 
@@ -35,8 +39,15 @@ static bool is_same(const choiri_profile *a, const choiri_profile *b) {
     return memcmp((const char *)a + from, (const char *)b + from, sizeof *a - from) == 0;
 }
 
+/* What peers announce is in it: with one list, many peers with a number each would make every handshake walk
+ * them all. */
+static choiri_profile **list_of(choir_env *env, const choiri_profile *p) {
+    uint64_t at = choiri_siphash(env->seed, p->limits.peer_requests) % CHOIRI_PROFILE_LISTS;
+    return (choiri_profile **)&env->profiles[at];
+}
+
 choiri_profile *choiri_profile_get(choir_env *env, const choiri_profile *like) {
-    choiri_profile **place = (choiri_profile **)&env->profiles;
+    choiri_profile **place = list_of(env, like);
     for (choiri_profile *p = *place; p; p = p->next) {
         if (!is_same(p, like)) continue;
         p->refs++;
@@ -53,7 +64,7 @@ choiri_profile *choiri_profile_get(choir_env *env, const choiri_profile *like) {
 
 void choiri_profile_release(choir_env *env, choiri_profile *p) {
     if (!p || --p->refs > 0) return;
-    choiri_profile **place = (choiri_profile **)&env->profiles;
+    choiri_profile **place = list_of(env, p);
     while (*place != p) place = &(*place)->next;
     *place = p->next;
     choiri_free(env, p, sizeof *p);
@@ -173,7 +184,10 @@ void choiri_discharge(choiri_hot *hot, size_t bytes) {
 
 static bool charge_event(choiri_hot *hot, choiri_bucket *bucket, const char *too_many, choir_time now) {
     if (choiri_conn_get_state(hot->conn) == CHOIRI_CONN_CLOSED) return false;
-    if (choiri_bucket_take(bucket, now)) return true;
+    if (choiri_bucket_take(bucket, now)) {
+        choiri_conn_cool(hot->session, hot); /* often there is nothing else to it */
+        return true;
+    }
     choiri_text text;
     choiri_text_init(&text);
     choiri_text_add(&text, too_many);
@@ -198,10 +212,10 @@ static bool wait_until(choiri_hot *hot, choir_time at) {
 
 bool choiri_conn_start(choiri_hot *hot, choir_time now) {
     choir_session *s = hot->session;
-    if (__builtin_expect(s->conns.orphans >= ORPHANS_MAX, 0)) return false;
-    if (__builtin_expect(!choiri_bucket_take(&hot->starts, now), 0)) {
+    if (__builtin_expect(s->conns.orphans >= ORPHANS_MAX, 0))
+        return wait_until(hot, choiri_time_later(now, ORPHANS_WAIT));
+    if (__builtin_expect(!choiri_bucket_take(&hot->starts, now), 0))
         return wait_until(hot, choiri_bucket_ready_at(&hot->starts, now));
-    }
     if (__builtin_expect(choiri_bucket_take(&s->starts, now), 1)) return true;
     choiri_bucket_give(&hot->starts);
     return wait_until(hot, choiri_bucket_ready_at(&s->starts, now));

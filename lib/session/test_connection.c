@@ -396,3 +396,19 @@ Test(connection, turns_are_counted_in_bytes) {
     for (int i = 0; i < 3; i++) cr_assert_eq(w->server.received[c[i]->wire_id], EACH / sizes[i] * sizes[i]);
     close_wires(w);
 }
+
+/* An answer that nobody waits for does not report the next one as taken. */
+Test(connection, an_answer_has_left_when_its_last_byte_has) {
+    enum { FRAME = 20000 };
+    test_wires *w = open_wires();
+    choiri_conn *c = test_wires_connect(&w->client), *other = test_wires_connect(&w->client);
+    choiri_leaving leaving;
+    test_wires_pump(w);
+    for (uint64_t i = 1; i <= 20; i++) cr_assert_eq(test_wires_send(&w->client, other, i, FRAME), CHOIR_OK);
+    cr_assert_eq(test_wires_send(&w->client, c, 1, FRAME), CHOIR_OK);
+    cr_assert_eq(test_wires_answer(&w->client, c, 2, FRAME, &leaving), CHOIR_OK);
+    while (test_wires_move(&w->client, &w->server, 1000) > 0)
+        cr_assert_eq(w->client.left, w->server.received[c->wire_id] == 2 * FRAME);
+    cr_assert_eq(w->client.left, 1);
+    close_wires(w);
+}

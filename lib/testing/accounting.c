@@ -43,11 +43,13 @@ static uint64_t held_by_hot(const choiri_conn *c) {
 }
 
 static uint64_t held_by_bindings(const choiri_bindings *b, const choiri_service *service, uint64_t *plans) {
+    uint64_t texts = 0;
     for (uint32_t i = 0; i < b->len; i++) {
+        texts += b->list[i].text.len;
         if (b->list[i].plan) *plans += choiri_plan_size(b->list[i].plan);
         if (b->list[i].types) *plans += b->list[i].types->arena.used + sizeof *b->list[i].types;
     }
-    return b->cap * sizeof *b->list + (b->index ? service->methods_len * sizeof *b->index : 0);
+    return texts + b->cap * sizeof *b->list + (b->index ? service->methods_len * sizeof *b->index : 0);
 }
 
 static void add_schema(void *ctx, uint64_t id, void *value) {

@@ -89,7 +89,8 @@ static void retire(choir_session *s, choiri_ready *node) {
     (void)s, (void)node;
 }
 static void left(choir_session *s, choiri_leaving *leaving, bool taken) {
-    (void)s, (void)leaving, (void)taken;
+    (void)leaving;
+    end_of(s)->left += taken;
 }
 static void expired(choir_session *s, choiri_timer *timer, choir_time now) {
     (void)s, (void)timer, (void)now;
@@ -236,6 +237,11 @@ choiri_conn *test_wires_connect(test_wire_end *end) {
 }
 
 int test_wires_send(test_wire_end *end, choiri_conn *c, uint64_t number, size_t bytes) {
+    return test_wires_answer(end, c, number, bytes, NULL);
+}
+
+int test_wires_answer(test_wire_end *end, choiri_conn *c, uint64_t number, size_t bytes,
+                      choiri_leaving *leaving) {
     static const uint8_t zeros[4096];
     choir_session *s = end->session;
     choiri_sending m;
@@ -252,7 +258,7 @@ int test_wires_send(test_wire_end *end, choiri_conn *c, uint64_t number, size_t 
         choiri_write_raw(&m.writer, zeros, n);
         left -= n;
     }
-    int status = choiri_egress_end(&m, CHOIRI_FRAME_ANSWER, NULL, end->wires->now);
+    int status = choiri_egress_end(&m, CHOIRI_FRAME_ANSWER, leaving, end->wires->now);
     choiri_conn_cool(s, hot);
     return status;
 }

@@ -24,6 +24,7 @@ typedef struct test_wire_end {
     int last_status;
     char last_text[256];
     uint32_t detached, resumed, established, ended, pongs;
+    uint32_t left; /* answers that the link took */
 } test_wire_end;
 
 typedef struct test_wires {
@@ -52,6 +53,9 @@ void test_wires_pump(test_wires *w);
 choiri_conn *test_wires_connect(test_wire_end *end);
 /* Sends a message of so many bytes; `number` must grow for each connection. */
 int test_wires_send(test_wire_end *end, choiri_conn *c, uint64_t number, size_t bytes);
+/* The same, as an answer of which `left` is told; it stays until then. */
+int test_wires_answer(test_wire_end *end, choiri_conn *c, uint64_t number, size_t bytes,
+                      choiri_leaving *leaving);
 /* Frees everything; returns the bytes that are left. */
 uint64_t test_wires_deinit(test_wires *w);
 
