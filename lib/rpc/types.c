@@ -88,10 +88,10 @@ static size_t held_by_bindings(const choiri_bindings *b, const choiri_service *s
 /* Charges what it holds now. */
 static void recharge(choir_session *s, const choiri_conn *c) {
     choiri_lasting *l = c->lasting;
-    size_t held = sizeof *l + choiri_recv_tracker_held(&l->received) + l->plan_bytes + l->text_bytes +
-                  held_by_bindings(&l->served, c->profile->serve) +
-                  held_by_bindings(&l->called, c->profile->call);
-    s->charged += held - l->charged; /* modulo: it may be less */
+    uint64_t held = sizeof *l + choiri_recv_tracker_held(&l->received) + l->plan_bytes + l->text_bytes +
+                    held_by_bindings(&l->served, c->profile->serve) +
+                    held_by_bindings(&l->called, c->profile->call);
+    s->charged += held - l->charged; /* modulo 2^64: it may be less */
     l->charged = held;
 }
 

@@ -49,7 +49,7 @@ typedef struct choiri_lasting {
     choiri_bindings called; /* our arguments, the peer's responses */
     size_t plan_bytes;      /* of all plans and units: at most CHOIRI_PLANS_MAX_BYTES */
     size_t text_bytes;      /* of the texts of bindings */
-    size_t charged;         /* to the session */
+    uint64_t charged;       /* to the session; as wide as what it is taken from there */
     uint64_t next_id;       /* of our calls; our parity; never wraps */
     uint64_t next_operation;
     uint64_t late; /* answers that may still come for calls we gave up: not charged */
