@@ -185,7 +185,7 @@ static int end_send(call *k, choiri_sending *m, choiri_hole args, choir_time now
     choiri_rpc *r = k->rpc;
     choir_session *s = session_of(r);
     choiri_lasting *l = lasting_of(r);
-    choiri_binding *b = choiri_binding_peek(&l->called, k->method);
+    choiri_binding *b = choiri_binding_used(&l->called, k->method);
     const choiri_announcement *a = &profile_of(r)->call->methods[k->method].args;
     choiri_codec_fill_hole(s->codec, &m->writer, args);
     int status = choiri_types_announce(s, l, b, a, &m->writer);
@@ -370,7 +370,7 @@ int choir_call(choir_session *s, choir_conn conn, uint32_t method, const void *a
  * is remembered while none was seen. Only the newest few: one that falls out costs the check of the layout,
  * nothing else. */
 static void remember_late(choiri_lasting *l, const call *k) {
-    if (choiri_binding_peek(&l->called, k->method)->peer != CHOIRI_BOUND_NO) return;
+    if (choiri_binding_used(&l->called, k->method)->peer != CHOIRI_BOUND_NO) return;
     l->late_ids[l->late_next % CHOIRI_LATE_IDS] = k->wire_id;
     l->late_methods[l->late_next++ % CHOIRI_LATE_IDS] = k->method;
 }
@@ -534,7 +534,7 @@ static bool is_read(const call *k, const choiri_binding *b, uint32_t which, choi
 }
 
 static bool decode_value(const call *k, uint32_t which, choiri_reader *r, choir_event *event) {
-    const choiri_binding *b = choiri_binding_peek(&lasting_of(k->rpc)->called, k->method);
+    const choiri_binding *b = choiri_binding_used(&lasting_of(k->rpc)->called, k->method);
     choiri_text why;
     choiri_text_init(&why);
     if (b->peer == CHOIRI_BOUND_BAD) { /* the text names the method already */

@@ -5,6 +5,7 @@
 #ifndef CHOIRI_TYPES_H
 #define CHOIRI_TYPES_H
 
+#include "base/assert.h"
 #include "schema/dynamic.h"
 #include "schema/plan.h"
 #include "schema/tracker.h"
@@ -63,10 +64,16 @@ typedef struct choiri_lasting {
 choiri_lasting *choiri_lasting_get(choir_session *s, choiri_conn *c);
 void choiri_lasting_free(choir_session *s, choiri_conn *c);
 
-/* The binding of a method, which stays where it is until another one is made; `peek` gives NULL when there is
- * none yet, `get` without memory. */
+/* The binding of a method, which stays where it is until another one is made. `peek` gives NULL when there
+ * is none yet; `get` makes it, or gives NULL without memory. `used` is for a method that must have one: a
+ * call of it was begun, or its types came. */
 static inline choiri_binding *choiri_binding_peek(const choiri_bindings *b, uint32_t method) {
     return b->index && b->index[method] ? &b->list[b->index[method] - 1] : NULL;
+}
+static inline choiri_binding *choiri_binding_used(const choiri_bindings *b, uint32_t method) {
+    choiri_binding *used = choiri_binding_peek(b, method);
+    CHOIRI_ASSERT(used);
+    return used;
 }
 choiri_binding *choiri_binding_get(choir_session *s, choiri_conn *c, bool called, uint32_t method);
 

@@ -243,7 +243,7 @@ static void check_flips(values *v, const codec *c, uint32_t t, choir_bytes bytes
 }
 
 static void check_codec(values *v, const codec *c, uint32_t t, const void *value, bool exact) {
-    choir_bytes bytes = {NULL, 0}, again;
+    choir_bytes bytes = {NULL, 0}, again = {NULL, 0};
     void *back;
     uint8_t *memory;
     int status = c->write(v, t, value, &bytes);

@@ -7,7 +7,9 @@
  * the wire (16 MiB of input make 400 MiB) and gets the memory from malloc. Nothing of msgpack-c's own
  * allocation is linked: packing is inline, too, so the library has no symbol of it at all
  * (docs/decisions/0011-msgpack-c.md; conformance/hygiene/purity.py makes sure). */
+#ifndef NDEBUG
 #define NDEBUG /* msgpack-c's assertions are about what choiri_msgpack_read checks */
+#endif
 #include "wire/msgpack.h"
 
 #include <msgpack/pack.h>
