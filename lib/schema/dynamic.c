@@ -302,12 +302,7 @@ static bool next_inside(builder *b, frame *f, choiri_wire_reader *w, const scope
  * arguments are always those of the instance, and what they mean for a map and for Result is known (shape.c
  * does the same for plans). */
 static bool has_params(const scope *s, const char *first, const char *second) {
-    choiri_reader r = choiri_reader_of(s->params);
-    choir_str a, c;
-    if (s->params_len != 2 || s->args_len != 2) return false;
-    sure(choiri_cbor_read_text(&r, &a) && choiri_cbor_read_text(&r, &c));
-    return choiri_wire_is((choir_bytes){(const uint8_t *)a.data, a.len}, first) &&
-           choiri_wire_is((choir_bytes){(const uint8_t *)c.data, c.len}, second);
+    return s->params_len == 2 && s->args_len == 2 && choiri_wire_are(s->params, first, second);
 }
 
 static bool argument_inside(builder *b, const frame *f, uint32_t type, uint32_t *ret) {

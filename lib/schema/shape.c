@@ -255,11 +255,7 @@ static int read_variants(choiri_shapes *s, choiri_shape *shape, const choiri_wir
 }
 
 static bool has_params(const scope *sc, const char *first, const char *second) {
-    choiri_reader r = choiri_reader_of(sc->params);
-    choir_str a, b;
-    if (sc->params_len != 2 || sc->args_len != 2) return false;
-    sure(choiri_cbor_read_text(&r, &a) && choiri_cbor_read_text(&r, &b));
-    return choiri_wire_is(bytes_of(a), first) && choiri_wire_is(bytes_of(b), second);
+    return sc->params_len == 2 && sc->args_len == 2 && choiri_wire_are(sc->params, first, second);
 }
 
 /* vox 0.4.0 announces the body of the first instance for all of them, and writes the first parameter for

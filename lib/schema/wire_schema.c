@@ -91,6 +91,13 @@ static bool read_text(choiri_wire_reader *w, choir_bytes *ret) {
     return true;
 }
 
+bool choiri_wire_are(choir_bytes texts, const char *first, const char *second) {
+    choiri_wire_reader w = choiri_wire_reader_of(texts);
+    choir_bytes text;
+    return read_text(&w, &text) && choiri_wire_is(text, first) && read_text(&w, &text) &&
+           choiri_wire_is(text, second);
+}
+
 static bool is_primitive(choir_bytes name) {
     static const char known[][8] = {"bool",   "u8",   "u16",   "u32",   "u64",    "u128", "i8",
                                     "i16",    "i32",  "i64",   "i128",  "f32",    "f64",  "char",

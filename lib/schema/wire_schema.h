@@ -70,6 +70,8 @@ const char *choiri_wire_kind_name(uint32_t kind);
 
 /* Is this text exactly this literal? */
 bool choiri_wire_is(choir_bytes text, const char *literal);
+/* Are these two the items of an array of texts, such as the names of type parameters? */
+bool choiri_wire_are(choir_bytes texts, const char *first, const char *second);
 static inline bool choiri_wire_equal(choir_bytes a, choir_bytes b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }

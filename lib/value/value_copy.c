@@ -26,18 +26,20 @@ static void *at(void *p, size_t offset) {
     return (uint8_t *)p + offset;
 }
 
-static void fail(copier *c, int status) {
+/* Returns NULL. */
+static void *fail(copier *c, int status) {
     if (c->status == CHOIR_OK) c->status = status;
+    return NULL;
 }
 
 /* Makes room for `count` things that lie at `from`, and copies them. Returns where they are now: while
  * counting, where they are. */
 static void *take(copier *c, const void *from, size_t count, size_t size, size_t align) {
     size_t bytes = 0, pad = (0 - c->len) & (align - 1), left = c->limit - c->len;
-    if (!from && count > 0 && size > 0) fail(c, CHOIR_ERR_INVALID); /* the host forgot it */
-    if (__builtin_mul_overflow(count, size, &bytes) || left < pad || left - pad < bytes)
-        fail(c, CHOIR_ERR_TOO_LARGE);
+    bool fits = !__builtin_mul_overflow(count, size, &bytes) && left >= pad && left - pad >= bytes;
     if (c->status != CHOIR_OK) return NULL;
+    if (!from && bytes > 0) return fail(c, CHOIR_ERR_INVALID); /* the host forgot it */
+    if (!fits) return fail(c, CHOIR_ERR_TOO_LARGE);
     size_t start = c->len + pad;
     c->len = start + bytes;
     if (!c->out) return (void *)(uintptr_t)from;

@@ -41,9 +41,8 @@ bool choiri_cbor_skip(choiri_reader *r, choir_bytes *ret_item);
 
 /* Writing: shortest forms. */
 #define CHOIRI_CBOR_HEAD_MAX 9u
-/* The head of an item of one of the first six kinds; p has room for the longest. Returns what is behind
- * it. */
-uint8_t *choiri_cbor_put_head(uint8_t *p, unsigned kind, uint64_t value);
+/* The head of an item of major type 0 to 5; p has room for the longest. Returns what is behind it. */
+uint8_t *choiri_cbor_put_head(uint8_t *p, unsigned major, uint64_t value);
 void choiri_cbor_write_uint(choiri_writer *w, uint64_t v);
 void choiri_cbor_write_bool(choiri_writer *w, bool v);
 void choiri_cbor_write_null(choiri_writer *w);
