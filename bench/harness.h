@@ -91,11 +91,10 @@ static inline void bench_report(bench *b, double sent, double received, double a
         p50 = b->samples[b->samples_len / 2] / 1e3;
         p99 = b->samples[(size_t)((double)b->samples_len * 0.99)] / 1e3;
     }
-    printf(
-        "{\"peer\":\"%s\",\"inflight\":%ld,\"calls\":%llu,\"seconds\":%.4f,\"rate\":%.1f,\"p50_us\":%.2f,\"p99_us\":%.2f,"
-        "\"sent\":%.1f,\"received\":%.1f,\"allocations\":%.4f}\n",
-        b->peer, b->in_flight, (unsigned long long)b->calls, seconds, (double)b->calls / seconds, p50, p99,
-        sent, received, allocations);
+    printf("{\"peer\":\"%s\",\"inflight\":%ld,\"calls\":%llu,\"seconds\":%.4f,\"rate\":%.1f,"
+           "\"p50_us\":%.2f,\"p99_us\":%.2f,\"sent\":%.1f,\"received\":%.1f,\"allocations\":%.4f}\n",
+           b->peer, b->in_flight, (unsigned long long)b->calls, seconds, (double)b->calls / seconds, p50, p99,
+           sent, received, allocations);
     fflush(stdout);
 }
 

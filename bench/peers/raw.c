@@ -167,8 +167,7 @@ int main(int argc, char **argv) {
         request_size = (uint32_t)atoi(argv[5]);
         return client(argv[2], atol(argv[3]), atof(argv[4]));
     }
-    fprintf(
-        stderr,
-        "usage: raw serve PORT ANSWER_BYTES [CORE] | raw client PORT IN_FLIGHT SECONDS REQUEST_BYTES [CORE]\n");
+    fprintf(stderr, "usage: raw serve PORT ANSWER_BYTES [CORE]\n"
+                    "       raw client PORT IN_FLIGHT SECONDS REQUEST_BYTES [CORE]\n");
     return 2;
 }

@@ -109,21 +109,23 @@ Test(testbed, recorded_arguments) {
 }
 
 static const char gnarly_hex[] =
-    "ffffffffffffffffff01042f6d6e7403010005612e7478740a2f6d6e742f612e74787402056f776e657204726f6f740002c3bc03000301020305"
-    "ffffffffff000a746578742f706c61696e020178017902010103646972082f6d6e742f64697202056f776e657204726f6f740002c3bc03000301"
-    "020305ffffffffff01ac020105612e7478740301ffffffffffffffffff01026c6e072f6d6e742f6c6e02056f776e657204726f6f740002c3bc03"
-    "000301020305ffffffffff0205612e74787404007f8001ffffffff0f0103656e6404deadbeef";
+    "ffffffffffffffffff01042f6d6e7403010005612e7478740a2f6d6e742f612e74787402056f776e657204726f6f740002c3"
+    "bc03000301020305ffffffffff000a746578742f706c61696e020178017902010103646972082f6d6e742f64697202056f77"
+    "6e657204726f6f740002c3bc03000301020305ffffffffff01ac020105612e7478740301ffffffffffffffffff01026c6e07"
+    "2f6d6e742f6c6e02056f776e657204726f6f740002c3bc03000301020305ffffffffff0205612e74787404007f8001ffffff"
+    "ff0f0103656e6404deadbeef";
 
 static const char gnarly_json[] =
-    "[{\"revision\":18446744073709551615,\"mount\":\"/mnt\",\"entries\":["
-    "{\"id\":1,\"parent\":null,\"name\":\"a.txt\",\"path\":\"/mnt/a.txt\",\"attrs\":[{\"key\":\"owner\",\"value\":\"root\"},"
+    "[{\"revision\":18446744073709551615,\"mount\":\"/mnt\",\"entries\":[{\"id\":1,\"parent\":null,"
+    "\"name\":\"a.txt\",\"path\":\"/mnt/a.txt\",\"attrs\":[{\"key\":\"owner\",\"value\":\"root\"},"
     "{\"key\":\"\",\"value\":\"ü\"}],\"chunks\":[[],[1,2,3],[255,255,255,255,255]],"
-    "\"kind\":{\"File\":{\"mime\":\"text/plain\",\"tags\":[\"x\",\"y\"]}}},"
-    "{\"id\":2,\"parent\":1,\"name\":\"dir\",\"path\":\"/mnt/dir\",\"attrs\":[{\"key\":\"owner\",\"value\":\"root\"},"
+    "\"kind\":{\"File\":{\"mime\":\"text/plain\",\"tags\":[\"x\",\"y\"]}}},{\"id\":2,\"parent\":1,"
+    "\"name\":\"dir\",\"path\":\"/mnt/dir\",\"attrs\":[{\"key\":\"owner\",\"value\":\"root\"},"
     "{\"key\":\"\",\"value\":\"ü\"}],\"chunks\":[[],[1,2,3],[255,255,255,255,255]],"
     "\"kind\":{\"Directory\":{\"child_count\":300,\"children\":[\"a.txt\"]}}},"
-    "{\"id\":3,\"parent\":18446744073709551615,\"name\":\"ln\",\"path\":\"/mnt/ln\",\"attrs\":[{\"key\":\"owner\","
-    "\"value\":\"root\"},{\"key\":\"\",\"value\":\"ü\"}],\"chunks\":[[],[1,2,3],[255,255,255,255,255]],"
+    "{\"id\":3,\"parent\":18446744073709551615,\"name\":\"ln\",\"path\":\"/mnt/ln\","
+    "\"attrs\":[{\"key\":\"owner\",\"value\":\"root\"},"
+    "{\"key\":\"\",\"value\":\"ü\"}],\"chunks\":[[],[1,2,3],[255,255,255,255,255]],"
     "\"kind\":{\"Symlink\":{\"target\":\"a.txt\",\"hops\":[0,127,128,4294967295]}}}],"
     "\"footer\":\"end\",\"digest\":[222,173,190,239]}]";
 
