@@ -31,7 +31,11 @@ typedef struct call {
     choir_metadata metadata; /* the same; queued: in `staged` */
     uint8_t *staged;         /* queued: metadata and arguments in one small piece ... */
     choiri_outq staged_q;    /* ... or in blocks */
-    size_t staged_size, staged_metadata;
+    size_t staged_size;
+    union {
+        size_t staged_metadata; /* queued: bytes of metadata among them */
+        uint64_t end;           /* sent: where it ends in the session's output */
+    };
     void *user_data;
     choir_call_fn *callback;
 } call;
@@ -141,9 +145,18 @@ void choiri_calls_ended(choiri_rpc *r, int status) {
     for (choiri_list *n = r->calls.live.next; n != &r->calls.live; n = n->next) {
         call *k = CHOIRI_CONTAINER(n, call, live);
         if (k->state == CALL_DONE) continue;
+        bool left = k->state == CALL_SENT && choiri_egress_has_left(session_of(r), k->end);
         if (k->state == CALL_SENT) choiri_idmap_remove(&r->calls.ids, k->wire_id);
-        finish(k, k->state == CALL_SENT ? sent : CHOIR_OUTCOME_SEND_FAILED, status);
+        finish(k, left ? sent : CHOIR_OUTCOME_SEND_FAILED, status);
     }
+}
+
+/* Request ids are given out one after the other as calls are sent, so those that are queued have the newest.
+ * The call may be gone, when it was given up. */
+void choiri_calls_moved(choiri_hot *hot, uint32_t younger, uint64_t end) {
+    choiri_rpc *r = choiri_rpc_of(hot);
+    call *k = choiri_idmap_get(&r->calls.ids, lasting_of(r)->next_id - 2 - 2 * (uint64_t)younger);
+    if (k) k->end = end;
 }
 
 /* ---- sending ---- */
@@ -197,6 +210,7 @@ static int end_send(call *k, choiri_sending *m, choiri_hole args, choir_time now
     }
     choiri_types_announced(s, l, b, a);
     count_sent(k);
+    k->end = m->end;
     return CHOIR_OK;
 }
 
@@ -391,7 +405,7 @@ static bool send_cancel(const call *k, const choir_metadata_entry *entries, size
                                                   .body = CHOIRI_BODY_CANCEL,
                                                   .id = k->wire_id},
                                 entries, count);
-    return choiri_egress_end(&m, CHOIRI_FRAME_CALL, NULL, now) == CHOIR_OK;
+    return choiri_egress_end(&m, CHOIRI_FRAME_OTHER, NULL, now) == CHOIR_OK;
 }
 
 /* Gives a call up: the peer is told if it has it. Its answers may still come, and twice: Rust callees answer

@@ -92,6 +92,7 @@ const choiri_driver choiri_rpc_driver = {
     .opened = opened,
     .message = on_message,
     .go_on = go_on,
+    .call_moved = choiri_calls_moved,
     .shutdown = shutdown,
     .ended = ended,
     .lasting_free = choiri_lasting_free,

@@ -69,6 +69,7 @@ void choiri_calls_pump(choiri_rpc *r, choir_time now);
 void choiri_calls_response(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now);
 void choiri_calls_expired(choiri_timer *timer, choir_time now);
 void choiri_calls_ended(choiri_rpc *r, int status);
+void choiri_calls_moved(choiri_hot *hot, uint32_t younger, uint64_t end);
 bool choiri_call_report(choir_session *s, choiri_ready *node, choir_event *event);
 void choiri_call_retire(choiri_ready *node);
 

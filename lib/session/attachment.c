@@ -238,8 +238,18 @@ static bool is_of_the_link(int status) {
            status == CHOIR_ERR_WRITE_STALLED || status == CHOIR_ERR_FRAME_TIMEOUT;
 }
 
+/* Nothing can be written any more. */
+static void drop_output(choir_attachment *a) {
+    choiri_outq_consume(&a->out, a->out.bytes);
+    a->output_due = CHOIR_TIME_NEVER;
+}
+
+/* Output that a dead or stalled link has not taken will not leave, so that those who made it can be told so;
+ * only a slow frame is the peer's fault, who hears of it. */
 void choiri_attachment_fail(choir_attachment *a, int status, const choiri_text *text, choir_time now) {
     choir_session *s = a->session;
+    if (a->stage == CHOIRI_STAGE_OPEN && is_of_the_link(status) && status != CHOIR_ERR_FRAME_TIMEOUT)
+        drop_output(a);
     if (s && a->stage == CHOIRI_STAGE_FINISHED) {
         choiri_session_cut(s); /* it was closing, and waited for output that will not leave any more */
     } else if (s && is_of_the_link(status)) {
@@ -259,14 +269,9 @@ int choiri_attachment_fail_with(choir_attachment *a, int status, const char *wha
     return status;
 }
 
-/* Nothing can be written any more. */
-static void drop_output(choir_attachment *a) {
-    choiri_outq_consume(&a->out, a->out.bytes);
-    a->output_due = CHOIR_TIME_NEVER;
-}
-
 static void closed(choir_attachment *a, int status, const choiri_text *why, choir_time now) {
     if (a->session) now = choiri_session_time(a->session, now);
+    drop_output(a); /* before calls are told whether they may have left */
     choiri_attachment_fail(a, status, why, now);
     drop_output(a);
 }
@@ -511,6 +516,7 @@ int choir_attachment_new_initiator(choir_env *env, const choir_attachment_option
     if (status != CHOIR_OK) return status;
     now = choiri_session_time(session, now);
     a->codec = session->codec;
+    a->written = session->taken;
     a->woken = true; /* the host does not know it yet */
     a->session = session;
     status = choiri_greeting_start(a, now);

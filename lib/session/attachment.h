@@ -43,7 +43,7 @@ struct choir_attachment {
     bool ask_failed;    /* ... or should have been: there was no memory for it */
     choiri_framer framer;
     choiri_outq out;     /* every payload with its length in front, whatever the framing */
-    uint64_t written;    /* bytes ever consumed */
+    uint64_t written;    /* bytes ever consumed, those of earlier links of the session included */
     choiri_list leaving; /* answers in `out`, in order */
     uint32_t modes;      /* acceptor: a bit per conduit mode that it takes */
     uint32_t max_payload, max_handshake;

@@ -51,6 +51,9 @@ typedef struct choiri_driver {
                     choir_time now);
     /* Output has room again, or a token is there: go on with what was held back. */
     void (*go_on)(choir_session *s, choiri_hot *hot, choir_time now);
+    /* The oldest call in its queue went on into the link's, where it ends at `end`; `younger` ones are behind
+     * it. Needed by drivers that send frames of that kind. */
+    void (*call_moved)(choiri_hot *hot, uint32_t younger, uint64_t end);
     /* An orderly end is wanted: answer what is running. */
     void (*shutdown)(choir_session *s, choiri_conn *c, choir_time now);
     /* The connection is over: queue every terminal event that it owes. */

@@ -53,6 +53,7 @@ void choiri_egress_clear(choiri_hot *hot) {
     choiri_list_remove(&e->turn);
     choiri_list_remove(&e->relieved);
     e->calls = e->answers = e->deficit = 0;
+    e->call_frames = 0;
     recharge(hot);
     give_up(hot->session, &e->leaving);
 }
@@ -81,7 +82,10 @@ static void enqueued(choiri_sending *m, choiri_frame_kind kind, choiri_leaving *
         if (!leaving) kind = CHOIRI_FRAME_REFUSAL;
     }
     choiri_store_le32(m->frame.at, choiri_load_le32(m->frame.at) | (uint32_t)kind << KIND_SHIFT);
-    if (kind == CHOIRI_FRAME_CALL) e->calls += bytes;
+    if (kind == CHOIRI_FRAME_CALL) {
+        e->calls += bytes;
+        e->call_frames++;
+    }
     if (leaving) choiri_list_append(&e->leaving, &leaving->link);
     if (bytes >= SEAL_MIN) choiri_outq_seal(&e->queue);
     if (choiri_list_is_empty(&e->turn)) choiri_list_append(&m->session->ring, &e->turn);
@@ -100,10 +104,14 @@ int choiri_egress_end(choiri_sending *m, choiri_frame_kind kind, choiri_leaving 
         return status;
     }
     if (m->hot) {
+        m->end = CHOIRI_EGRESS_QUEUED;
         enqueued(m, kind, leaving);
-    } else if (leaving) {
-        leaving->end = a->written + a->out.bytes;
-        choiri_list_append(&a->leaving, &leaving->link);
+    } else {
+        m->end = a->written + a->out.bytes;
+        if (leaving) {
+            leaving->end = m->end;
+            choiri_list_append(&a->leaving, &leaving->link);
+        }
     }
     choiri_attachment_wrote(a, now);
     return CHOIR_OK;
@@ -138,7 +146,10 @@ static bool onto_link(choir_attachment *a, choiri_hot *hot, const next_frame *f)
         return false;
     }
     e->deficit -= f->bytes < e->deficit ? f->bytes : e->deficit;
-    if (f->kind == CHOIRI_FRAME_CALL) e->calls -= f->bytes;
+    if (f->kind == CHOIRI_FRAME_CALL) {
+        e->calls -= f->bytes;
+        hot->conn->profile->driver->call_moved(hot, --e->call_frames, a->written + a->out.bytes);
+    }
     if (f->kind == CHOIRI_FRAME_ANSWER || f->kind == CHOIRI_FRAME_REFUSAL) e->answers -= f->bytes;
     if (f->kind != CHOIRI_FRAME_ANSWER) return true;
     if (!choiri_list_is_empty(&e->leaving)) { /* else its connection has ended, and everybody was told */
@@ -195,6 +206,11 @@ void choiri_egress_taken(choir_attachment *a, choir_time now) {
         choiri_list_remove(&hot->egress.relieved);
         choiri_conn_go_on(s, hot, now);
     }
+}
+
+bool choiri_egress_has_left(const choir_session *s, uint64_t end) {
+    const choir_attachment *a = s->attachment;
+    return end <= (a ? a->written + a->out.bytes : s->taken);
 }
 
 void choiri_egress_lost(choir_session *s, choir_attachment *a) {

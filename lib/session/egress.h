@@ -30,10 +30,13 @@
 
 typedef struct choiri_hot choiri_hot;
 
+/* Where a frame ends in a session's output while it waits in its connection's queue: not known yet. */
+#define CHOIRI_EGRESS_QUEUED UINT64_MAX
+
 /* What a frame in a connection's queue is, for its budgets. */
 typedef enum choiri_frame_kind {
     CHOIRI_FRAME_OTHER,
-    CHOIRI_FRAME_CALL,
+    CHOIRI_FRAME_CALL, /* of a call itself, not of its cancel: drivers count them */
     CHOIRI_FRAME_ANSWER,
     CHOIRI_FRAME_REFUSAL /* an answer whose leaving nobody waits for; egress.c finds out */
 } choiri_frame_kind;
@@ -53,6 +56,7 @@ typedef struct choiri_egress {
     choiri_list leaving;     /* of answers in `queue` */
     uint64_t deficit;        /* bytes it may still send in this round */
     uint64_t calls, answers; /* bytes of such frames in `queue` */
+    uint32_t call_frames;    /* how many frames of calls those are */
     uint64_t charged;        /* of `queue`'s memory */
 } choiri_egress;
 
@@ -71,6 +75,7 @@ typedef struct choiri_sending {
     choiri_outq *queue;
     choiri_outq_mark mark;
     choiri_hole frame;
+    uint64_t end; /* after end: position in the session's output behind it, or CHOIRI_EGRESS_QUEUED */
 } choiri_sending;
 
 /* hot: of the connection; NULL for the root's Ping, Pong and ProtocolError. `chunk`: see choiri_writer_init.
@@ -79,6 +84,10 @@ bool choiri_egress_begin(choir_session *s, choiri_hot *hot, choiri_sending *m, c
 /* OK · ERR_TOO_LARGE · ERR_NO_MEMORY · ERR_INVALID · ERR_DEPTH: nothing is queued then. `leaving`: of an
  * answer, NULL otherwise; it is in a list until the layer above is told. */
 int choiri_egress_end(choiri_sending *m, choiri_frame_kind kind, choiri_leaving *leaving, choir_time now);
+
+/* What is before this position was taken by a link, or is still offered to it. Positions count on from link
+ * to link, so what an earlier one did not take is never said to have left too early. */
+bool choiri_egress_has_left(const choir_session *s, uint64_t end);
 
 /* From the attachment. Fills its queue from the ring, as far as that is short. false without memory for it:
  * what was moved stays moved. */

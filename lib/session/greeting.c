@@ -237,6 +237,7 @@ int choiri_attachment_accept(choir_attachment *a, choir_session *s, choir_time n
     int status = send_handshake(a, write_hello, s, now);
     if (status != CHOIR_OK) return status;
     a->session = s;
+    a->written += s->taken;
     choiri_session_attach(s, a);
     choiri_greeting_forget(a);
     choiri_attachment_set_stage(a, CHOIRI_STAGE_LETSGO);

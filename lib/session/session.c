@@ -539,6 +539,7 @@ void choiri_session_cut(choir_session *s) {
 
 void choiri_session_detach(choir_session *s, choir_chunk *payload) {
     choiri_egress_lost(s, s->attachment);
+    s->taken = s->attachment->written;
     choiri_evidence_free(s->env, s->evidence);
     s->evidence = s->attachment->evidence;
     s->attachment->evidence = NULL;

@@ -40,6 +40,7 @@ struct choir_session {
     bool resumable; /* the loss of a link does not end it */
     uint8_t parity; /* ours, of connection ids: CHOIRI_PARITY_* */
     choiri_peer peer;
+    uint64_t taken;          /* bytes of output that links which are gone have taken */
     uint64_t quota, charged; /* bytes the peer makes us hold: limit, now */
     uint64_t seed[2];        /* of every hash whose keys a peer chooses */
     choir_time now;          /* latest time seen; time never goes back */
