@@ -12,8 +12,12 @@
 #include <string.h>
 
 /* How long a link that has finished may take to pass on its last words, such as the reason of a protocol
- * error. */
-#define LINGER (250 * CHOIR_MILLISECOND)
+ * error. When everything is written: to pass on LINGER_MIN bytes more, or for the other end to close. */
+#define LINGER     (250 * CHOIR_MILLISECOND)
+#define LINGER_MIN 1024u
+/* After so much silence a link is read before it is written to. The program may have slept, and the peer may
+ * be gone: what is not given to a dead link surely never left. */
+#define SILENCE (100 * CHOIR_MILLISECOND)
 
 /* ---- events ---- */
 
@@ -58,6 +62,7 @@ static bool is_held(const net_link *link) {
 void choiri_net_link_feed(net_link *link, choir_chunk *chunk, const uint8_t *bytes, size_t len) {
     choir_loop *loop = link->loop;
     size_t at = 0;
+    link->heard = loop->now;
     if (link->acceptor) link->acceptor->heard(link->acceptor, link);
     while (at < len && link->state == NET_OPEN && !is_held(link) && net_link_wants(link)) {
         size_t used = 0;
@@ -94,15 +99,31 @@ static choir_time deadline(const net_link *link) {
     return t;
 }
 
+/* How many bytes have gone on since that was looked at. */
+static uint64_t gone_since(net_link *link) {
+    if (!link->kind->gone || link->state == NET_OPENING || link->state == NET_CLOSED) return 0;
+    uint64_t before = link->gone;
+    link->gone = link->kind->gone(link);
+    return link->gone > before ? link->gone - before : 0;
+}
+
+void choiri_net_link_look(net_link *link) {
+    if (link->reading) link->kind->read(link);
+    if (link->state == NET_OPEN && gone_since(link) > 0)
+        choir_attachment_progress(link->attachment, link->loop->now);
+}
+
 static void due(net_timer *timer) {
     net_link *link = NET_CONTAINER(timer, net_link, timer);
     choir_loop *loop = link->loop;
     choiri_net_link_mark(link); /* which sets the next time */
     if (deadline(link) > loop->now) return;
-    /* What has arrived counts as life, also when we were too slow to look at it. */
-    if (link->reading) link->kind->read(link);
+    choiri_net_link_look(link);
     if (link->attachment) choir_attachment_advance(link->attachment, loop->now);
-    if (link->linger <= loop->now)
+    if (link->linger > loop->now) return;
+    if (link->state == NET_DRAINING && gone_since(link) >= LINGER_MIN)
+        link->linger = loop->now + LINGER;
+    else
         choiri_net_link_lost(link, CHOIR_ERR_LINK_LOST, CHOIR_STR("the other end did not close in time"));
 }
 
@@ -171,17 +192,24 @@ void choiri_net_link_mark(net_link *link) {
 
 /* ---- a link's share of a turn ---- */
 
+/* Its session closes in order, and answers are still to leave: the attachment bounds how long that takes. */
+static bool is_closing(const net_link *link) {
+    return link->session && !choir_session_is_closed(link->session->session);
+}
+
 /* Goes to the states that the attachment asks for, and listens for input as it wishes. */
 static void settle(net_link *link) {
     if (link->state == NET_OPENING || link->state == NET_CLOSED) return;
     uint32_t interest = choir_attachment_interest(link->attachment);
     if (link->state == NET_OPEN && (interest & CHOIR_FINISHED)) {
         link->state = NET_FLUSHING;
-        link->linger = link->loop->now + LINGER;
+        if (!is_closing(link)) link->linger = link->loop->now + LINGER;
         drop_rest(link);
     }
     if (link->state == NET_FLUSHING && !(interest & CHOIR_HAS_OUTPUT)) {
         link->state = NET_DRAINING;
+        if (link->linger == CHOIR_TIME_NEVER) link->linger = link->loop->now + LINGER;
+        (void)gone_since(link); /* patience counts from here */
         link->kind->shut(link);
         if (link->state == NET_CLOSED) return;
     }
@@ -197,6 +225,8 @@ static void run(net_task *task) {
     net_link *link = NET_CONTAINER(task, net_link, task);
     if (link->state == NET_OPENING) choiri_net_connect_step(link);
     if (link->state == NET_OPEN) feed_rest(link);
+    if (link->state == NET_OPEN && link->reading && link->loop->now - link->heard > SILENCE)
+        link->kind->read(link);
     report(link);
     if (link->state == NET_OPEN || link->state == NET_FLUSHING) link->kind->flush(link);
     report(link);

@@ -22,6 +22,9 @@ typedef struct net_link_kind {
     void (*want)(net_link *link, bool input);
     /* Feeds what has arrived; called before time is told to pass. */
     void (*read)(net_link *link);
+    /* How many of the bytes that were written have gone on towards the peer, in all. NULL: as soon as they
+     * are written. */
+    uint64_t (*gone)(const net_link *link);
     /* No output will follow. */
     void (*shut)(net_link *link);
     /* The end: nothing more is read or written. Called once, from any state. */
@@ -45,7 +48,7 @@ typedef struct net_acceptor {
 typedef enum net_link_state {
     NET_OPENING,  /* a client's, before there is an other end */
     NET_OPEN,     /* bytes flow */
-    NET_FLUSHING, /* the attachment has finished: what it still says is written; linger bounds it */
+    NET_FLUSHING, /* the attachment has finished: what it still says is written; linger bounds last words */
     NET_DRAINING, /* everything is written and our side shut; waits for the other end; linger bounds it */
     NET_CLOSED
 } net_link_state;
@@ -62,7 +65,8 @@ struct net_link {
     net_task task;
     net_timer timer;
     choir_time linger; /* when patience with the other end ends */
-    choir_time heard;  /* when bytes came last; when it opened, before that. For the acceptor. */
+    uint64_t gone;     /* bytes that had gone on towards the peer when that was looked at */
+    choir_time heard;  /* when bytes came last; when it opened, before that */
     net_link_state state;
     bool reading;     /* listens for input */
     bool handshaking; /* an accepted link that has not finished its handshake */
@@ -78,6 +82,9 @@ net_link *choiri_net_link_new(choir_loop *loop, const net_link_kind *kind);
 /* Frees it with everything it has but the session, which is without a link from then on. */
 void choiri_net_link_free(net_link *link);
 void choiri_net_link_mark(net_link *link);
+/* Before time is told to pass: reads what has arrived, and tells the attachment that output has gone on. What
+ * happened counts, also when we were too slow to look at it. */
+void choiri_net_link_look(net_link *link);
 /* Hands bytes from `chunk` to the attachment and reports what comes of them; what is not wanted is kept. */
 void choiri_net_link_feed(net_link *link, choir_chunk *chunk, const uint8_t *bytes, size_t len);
 /* Keeps a copy of bytes that were read before the link was made. OK · ERR_NO_MEMORY. */

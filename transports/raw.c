@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -133,6 +134,14 @@ static choir_str raw_error(const choir_stream *stream) {
     return (choir_str){text, strlen(text)};
 }
 
+/* Of a socket: what was not acknowledged (TCP), or read (unix); of a pipe: what nobody has read. */
+static size_t raw_unsent(const choir_stream *stream) {
+    const raw *r = raw_of((choir_stream *)(uintptr_t)stream);
+    int bytes = 0;
+    if (r->fds[1] < 0 || ioctl(r->fds[1], r->sockets[1] ? TIOCOUTQ : FIONREAD, &bytes) != 0) return 0;
+    return (size_t)bytes;
+}
+
 static const choir_stream_ops raw_ops = {
     .size = sizeof raw_ops,
     .read = raw_read,
@@ -142,6 +151,7 @@ static const choir_stream_ops raw_ops = {
     .wait = raw_wait,
     .evidence = raw_evidence,
     .error = raw_error,
+    .unsent = raw_unsent,
 };
 
 /* ---- making one ---- */

@@ -217,7 +217,6 @@ static void on_hello(net_acceptor *acceptor, net_link *link) {
 
 static void on_heard(net_acceptor *acceptor, net_link *link) {
     choir_server *s = NET_CONTAINER(acceptor, choir_server, acceptor);
-    link->heard = s->loop->now;
     if (link->handshaking) net_list_append(&s->handshakes, &link->sibling);
 }
 

@@ -79,8 +79,7 @@ static void due(net_timer *timer) {
     net_link *link = session->link;
     choiri_net_session_mark(session); /* which sets the next time */
     if (deadline(session) > loop->now) return;
-    /* What has arrived counts as life, also when we were too slow to look at it. */
-    if (link && link->reading) link->kind->read(link);
+    if (link) choiri_net_link_look(link);
     if (!session->over) choir_session_advance(session->session, loop->now);
 }
 

@@ -26,8 +26,9 @@ typedef struct stream_link {
     /* waits: what each operation waits for, while its event is added (`armed`). */
     choir_stream_wait waits[2];
     bool armed[2];
-    bool writing;  /* the stream takes nothing at the moment */
-    bool writable; /* it does again */
+    uint64_t written; /* bytes that the stream took */
+    bool writing;     /* the stream takes nothing at the moment */
+    bool writable;    /* it does again */
     struct event events[2];
 } stream_link;
 
@@ -198,6 +199,7 @@ static void stream_flush(net_link *link) {
             write_failed(s);
             return;
         }
+        s->written += written;
         if (written > 0) choir_attachment_consume(link->attachment, written, link->loop->now);
         if (written < total) {
             set_writing(s, true);
@@ -210,6 +212,13 @@ static void stream_flush(net_link *link) {
 
 void choiri_net_stream_link_set(net_link *link, choir_stream *stream) {
     stream_of(link)->stream = stream;
+}
+
+static uint64_t stream_gone(const net_link *link) {
+    const stream_link *s = stream_of(link);
+    if (!s->stream->ops->unsent) return s->written;
+    size_t unsent = s->stream->ops->unsent(s->stream);
+    return unsent < s->written ? s->written - unsent : 0;
 }
 
 static void stream_shut(net_link *link) {
@@ -241,6 +250,7 @@ const net_link_kind choiri_net_stream_links = {
     .flush = stream_flush,
     .want = stream_want,
     .read = stream_read,
+    .gone = stream_gone,
     .shut = stream_shut,
     .close = stream_close,
     .release = stream_release,

@@ -302,8 +302,9 @@ static choir_str filter_error(const choir_stream *stream) {
     return CHOIR_STR("the filter is torn");
 }
 
-static const choir_stream_ops filter_ops = {sizeof filter_ops, filter_read, filter_writev,   filter_shut,
-                                            filter_close,      filter_wait, filter_evidence, filter_error};
+static const choir_stream_ops filter_ops = {sizeof filter_ops, filter_read,  filter_writev,
+                                            filter_shut,       filter_close, filter_wait,
+                                            filter_evidence,   filter_error, NULL};
 
 /* Strips the greetings of the filter for a client without one, both ways. */
 Test(adopt, filter_that_writes_in_order_to_read) {

@@ -47,31 +47,46 @@ static bool is_closed(int fd) {
     return n == 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-/* A herd of clients after a restart: while handshakes are full nobody more is accepted, and nobody is thrown
+/* A herd of clients in one moment: while handshakes are full nobody more is accepted, and nobody is thrown
  * out. */
-static void herd(world *w, const char *url) {
-    enum { CLIENTS = 100 };
+static void herd_of(world *w, const char *url, uint32_t clients, uint32_t max_handshakes) {
     world_begin(w);
     choir_server_options so = server_options(w);
-    so.max_handshakes = 4;
+    if (max_handshakes) so.max_handshakes = max_handshakes;
     cr_assert_eq(choir_listen(w->loop, url, &so, &w->server), CHOIR_OK);
     choir_client_options co = client_options(w);
     co.opened = count_opened;
     co.closed = count_closed;
     struct testbed_echo_args args = {CHOIR_STR("hello")};
-    for (int i = 0; i < CLIENTS; i++) {
+    for (uint32_t i = 0; i < clients; i++) {
         choir_client *client;
         cr_assert_eq(choir_connect(w->loop, choir_server_url(w->server), &co, &client), CHOIR_OK);
         cr_assert_eq(choir_client_call(client, TESTBED_ECHO, &args, NULL, count_call, w, NULL), CHOIR_OK);
     }
-    until(w, w->done == CLIENTS);
-    cr_assert_eq(w->opened, CLIENTS);
-    cr_assert_eq(w->requests, CLIENTS);
-    cr_assert_eq(w->closed, 0);
+    until(w, w->done == clients);
+    cr_assert_eq(w->opened, clients);
+    cr_assert_eq(w->requests, clients);
+    cr_assert_eq(w->sessions_opened, clients);
+    cr_assert_eq(w->closed + w->sessions_closed, 0);
     world_end(w);
+}
+static void herd(world *w, const char *url) {
+    herd_of(w, url, 100, 4);
 }
 Test(peers, herd_of_clients, .timeout = 60) {
     on_each(herd);
+}
+/* With options as they are. Descriptors are a matter of the machine, so large crowds are in memory. */
+Test(peers, F24_crowds_are_served, .timeout = 120) {
+    world w;
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    uint32_t clients = files.rlim_cur > 3000 ? 1200 : (uint32_t)files.rlim_cur / 3;
+    herd_of(&w, urls[0], clients, 0);
+    herd_of(&w, urls[2], 4000, 0);
+    herd_of(&w, urls[2], 10000, 0);
 }
 
 static void note_evicted(void *ctx, uint32_t level, const char *area, choir_str text) {

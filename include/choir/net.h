@@ -188,11 +188,12 @@ CHOIR_API int choir_listen(choir_loop *loop, const char *url, const choir_server
                            choir_server **ret_server);
 /* The address with the port in use, such as tcp://127.0.0.1:41234. Returns borrowed (valid until free). */
 CHOIR_API const char *choir_server_url(const choir_server *server);
-/* Stops listening and closes its sessions in order. */
+/* Stops listening and closes its sessions in order: what was answered leaves first, for as long as the peer
+ * takes it (attachment's write_stall_timeout and min_output_rate). */
 CHOIR_API void choir_server_close(choir_server *server);
 /* Closes and frees; the remaining callbacks of its sessions still come, at the end of the turn at the latest.
- * What is on its way to the peers has 250 ms to leave. A session of which handlers hold requests stays until
- * they have answered or dropped the last one. */
+ * What a link does not take in that turn is cut, so a server that owes answers is closed first. A session of
+ * which handlers hold requests stays until they have answered or dropped the last one. */
 CHOIR_API void choir_server_free(choir_server *server);
 CHOIR_API size_t choir_server_sessions(const choir_server *server);
 /* True when no peer is left and none will come: it was closed, or its address was the one of a single peer
@@ -256,10 +257,10 @@ static inline void choir_client_options_init(choir_client_options *options) {
  * (valid until choir_client_free or the loop is freed). */
 CHOIR_API int choir_connect(choir_loop *loop, const char *url, const choir_client_options *options,
                             choir_client **ret_client);
-/* Ends the session in order; closed follows. */
+/* Ends the session in order; closed follows once what was answered has left. */
 CHOIR_API void choir_client_close(choir_client *client);
-/* Closes and frees; its remaining callbacks still come, at the end of the turn at the latest. What is on its
- * way to the peer has 250 ms to leave. */
+/* Closes and frees; its remaining callbacks still come, at the end of the turn at the latest. What the link
+ * does not take in that turn is cut. */
 CHOIR_API void choir_client_free(choir_client *client);
 
 /* Calls; `done(ctx, event)` runs exactly once unless this fails. `options` may be NULL; its user_data and

@@ -61,6 +61,9 @@ typedef struct choir_stream_ops {
     const choir_evidence *(*evidence)(const choir_stream *stream);
     /* error: why an operation failed, for people. Returns borrowed (valid until the next operation). */
     choir_str (*error)(const choir_stream *stream);
+    /* unsent: how many bytes that writev took have not gone on to the peer yet, as far as can be told. NULL:
+     * nothing is known of that. A link whose bytes go on is alive, however slow. */
+    size_t (*unsent)(const choir_stream *stream);
 } choir_stream_ops;
 
 /* A stream's struct starts with this. */
