@@ -80,7 +80,7 @@ static void make_plan(codec *c) {
     choiri_root our_root = {.unit = our_unit, .type = TESTBED_TYPE_GNARLY_PAYLOAD};
     static const uint64_t seed[2] = {1, 2};
     choiri_arena_init(&arena, c->env, NULL, 0, (size_t)1 << 22);
-    choiri_recv_tracker_init(&tracker, c->env, seed);
+    choiri_recv_tracker_init(&tracker, c->env, seed, NULL);
     codec_check(choiri_extract(&arena, NULL, &their_root, &theirs, &text), "their schemas");
     codec_check(choiri_extract(&arena, NULL, &our_root, &ours, &text), "our schemas");
     for (uint32_t i = 0; i < theirs.parts_len; i++)

@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     choiri_text text;
     fuzz_open(&p.f, data, size);
     choiri_text_init(&text);
-    choiri_recv_tracker_init(&p.tracker, p.f.env, seed);
+    choiri_recv_tracker_init(&p.tracker, p.f.env, seed, NULL);
     p.is_lenient = fuzz_u8(&p.f) & 1;
     const choiri_method *m = fuzz_method(&p.f, &unit);
     const choiri_root args = {.unit = unit, .type = m->desc->args},

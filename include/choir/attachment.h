@@ -38,7 +38,8 @@ typedef struct choir_attachment_options {
     /* max_payload: larger frames end the link, larger messages are not sent; at most 1 GiB less a byte. 16
      * MiB: vox peers split bulk data well below it. */
     uint32_t max_payload;
-    /* max_handshake: largest payload before the session is established. 1 MiB; a real Hello has 7.3 KiB. */
+    /* max_handshake: largest payload before the session is established, at most 1 GiB less a byte. 1 MiB; a
+     * real Hello has 7.3 KiB. */
     uint32_t max_handshake;
     /* min_rate: bytes per second a slow frame must make on top of frame_timeout; 32 KiB. 0: it has
      * frame_timeout and no more. */

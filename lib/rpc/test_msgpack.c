@@ -167,7 +167,7 @@ Test(msgpack, schemas_go_to_who_asks_for_them) {
             uint8_t *cbor = malloc(size);
             cr_assert_gt(size, 0);
             choiri_msgpack_to_cbor(m.schemas, cbor);
-            choiri_recv_tracker_init(&tracker, p.own_env, seed);
+            choiri_recv_tracker_init(&tracker, p.own_env, seed, NULL);
             cr_assert_eq(choiri_recv_tracker_add(&tracker, (choir_bytes){cbor, size}, &root, &why), CHOIR_OK,
                          "%s", why.data);
             choiri_recv_tracker_deinit(&tracker);

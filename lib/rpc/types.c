@@ -34,13 +34,37 @@ static const choir_service nothing_service = {
 
 /* ---- life ---- */
 
+/* Charges the schemas that connections share, once. */
+static void recharge_schemas(choir_session *s) {
+    size_t held = choiri_schema_store_held(s->schemas);
+    s->charged += held - s->schemas->charged; /* modulo: it may be less */
+    s->schemas->charged = held;
+}
+
+/* The last connection that could announce something is gone. */
+static void drop_schemas(choir_session *s) {
+    if (s->schemas->trackers > 0) {
+        recharge_schemas(s);
+        return;
+    }
+    s->charged -= s->schemas->charged;
+    choiri_schema_store_free(s->schemas);
+    s->schemas = NULL;
+}
+
 choiri_lasting *choiri_lasting_get(choir_session *s, choiri_conn *c) {
     if (__builtin_expect(c->lasting != NULL, 1)) return c->lasting;
     choiri_lasting *l = choiri_alloc(s->env, sizeof *l);
     if (!l) return NULL;
+    if (!s->schemas) s->schemas = choiri_schema_store_new(s->env, s->seed);
+    if (!s->schemas) {
+        choiri_free(s->env, l, sizeof *l);
+        return NULL;
+    }
     memset(l, 0, sizeof *l);
     choiri_send_tracker_init(&l->sent, s->env, s->seed);
-    choiri_recv_tracker_init(&l->received, s->env, s->seed);
+    choiri_recv_tracker_init(&l->received, s->env, s->seed, s->schemas);
+    recharge_schemas(s);
     l->next_id = choiri_conn_parity(c) == CHOIRI_PARITY_ODD ? 1 : 2;
     l->next_operation = 1;
     l->charged = sizeof *l;
@@ -77,6 +101,7 @@ void choiri_lasting_free(choir_session *s, choiri_conn *c) {
     choiri_send_tracker_deinit(&l->sent);
     choiri_recv_tracker_deinit(&l->received);
     s->charged -= l->charged;
+    drop_schemas(s);
     choiri_free(s->env, l, sizeof *l);
     c->lasting = NULL;
 }
@@ -93,6 +118,7 @@ static void recharge(choir_session *s, const choiri_conn *c) {
                     held_by_bindings(&l->called, c->profile->call);
     s->charged += held - l->charged; /* modulo 2^64: it may be less */
     l->charged = held;
+    recharge_schemas(s);
 }
 
 static bool make_room(choir_session *s, choiri_bindings *b, const choiri_service *service) {

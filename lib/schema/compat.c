@@ -19,7 +19,7 @@ static int open_version(choir_env *env, const choiri_root *root, version *v, cho
     static const uint64_t seed[2] = {0, 0}; /* these keys are the program's own */
     v->root = root;
     choiri_arena_init(&v->arena, env, NULL, 0, ANNOUNCED_MAX);
-    choiri_recv_tracker_init(&v->tracker, env, seed);
+    choiri_recv_tracker_init(&v->tracker, env, seed, NULL);
     int status = choiri_extract(&v->arena, NULL, root, &v->announcement, text);
     for (uint32_t i = 0; i < v->announcement.parts_len && status == CHOIR_OK; i++)
         status = choiri_recv_tracker_add_all(&v->tracker, v->announcement.parts[i].cbor, 1, NULL, text);

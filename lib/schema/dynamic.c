@@ -752,7 +752,7 @@ int choir_unit_from_schemas(choir_bytes schemas, choir_arena *arena, const choir
     uint64_t seed[2];
     int status = choiri_random(arena->arena.env, seed, sizeof seed);
     if (status != CHOIR_OK) return status;
-    choiri_recv_tracker_init(&tracker, arena->arena.env, seed);
+    choiri_recv_tracker_init(&tracker, arena->arena.env, seed, NULL);
     status = choiri_recv_tracker_add(&tracker, schemas, &root, &text);
     if (status == CHOIR_OK)
         status = choiri_dynamic_make(&arena->arena, &tracker, root, ret_unit, ret_type, &text);

@@ -71,7 +71,7 @@ int choiri_message_schema_match(choir_env *env, choir_bytes list, choiri_text *r
     int status = choiri_random(env, seed, sizeof seed);
     if (status != CHOIR_OK) return status;
     choiri_recv_tracker theirs;
-    choiri_recv_tracker_init(&theirs, env, seed);
+    choiri_recv_tracker_init(&theirs, env, seed, NULL);
     choir_bytes schemas = {r.pos, choiri_reader_left(&r)};
     status = choiri_recv_tracker_add_all(&theirs, schemas, count, &root, ret_text);
     if (status == CHOIR_ERR_PROTOCOL) status = CHOIR_ERR_MALFORMED;

@@ -3,45 +3,42 @@
  *
  * Schemas are kept as the bytes they came in, checked once: a parsed form would need memory in proportion to
  * what a peer can think of, and they are looked at only when a method is used for the first time. Ids are the
- * peer's word; they name entries of this connection's table and nothing else.
- * Payloads are all or nothing: what one has added is linked in a list until the whole payload was seen to be
- * good.
+ * peer's word; they name entries of this connection's table and nothing else. The bytes are shared with other
+ * connections of the session (schema_store.h), and count against the limits of each.
+ * Payloads are all or nothing: the ids that one has added are remembered until the whole payload was seen to
+ * be good.
  */
 #include "schema/recv_tracker.h"
 
-struct choiri_stored_schema {
-    choiri_stored_schema *added; /* by the same payload, before this one; meaningless afterwards */
-    uint64_t id;
-    size_t len;
-    uint8_t cbor[];
-};
+#include "base/assert.h"
 
-void choiri_recv_tracker_init(choiri_recv_tracker *t, choir_env *env, const uint64_t seed[2]) {
-    *t = (choiri_recv_tracker){.env = env};
+#define ADDED_FIRST 64u
+
+/* The ids that a payload has added so far. */
+typedef struct added {
+    uint64_t *ids;
+    uint32_t len, cap;
+} added;
+
+void choiri_recv_tracker_init(choiri_recv_tracker *t, choir_env *env, const uint64_t seed[2],
+                              choiri_schema_store *store) {
+    *t = (choiri_recv_tracker){.env = env, .store = store};
+    if (store) store->trackers++;
     choiri_map_init(&t->schemas, env, seed);
 }
 
-static void free_schema(choir_env *env, choiri_stored_schema *s) {
-    choiri_free(env, s, sizeof *s + s->len);
-}
-
-static void free_entry(void *ctx, uint64_t key, void *value) {
+static void release_entry(void *ctx, uint64_t key, void *value) {
+    const choiri_recv_tracker *t = ctx;
     (void)key;
-    free_schema(ctx, value);
+    choiri_stored_schema_release(t->store, t->env, value);
 }
 
 void choiri_recv_tracker_deinit(choiri_recv_tracker *t) {
-    choiri_map_each(&t->schemas, free_entry, t->env);
+    choiri_map_each(&t->schemas, release_entry, t);
     choiri_map_deinit(&t->schemas);
     t->bytes = 0;
-}
-
-size_t choiri_recv_tracker_held(const choiri_recv_tracker *t) {
-    return choiri_map_held(&t->schemas) + t->schemas.count * sizeof(struct choiri_stored_schema) + t->bytes;
-}
-
-size_t choiri_recv_tracker_held_by(const choiri_stored_schema *s) {
-    return sizeof *s + s->len;
+    if (t->store) t->store->trackers--;
+    t->store = NULL;
 }
 
 choir_bytes choiri_recv_tracker_find(const choiri_recv_tracker *t, uint64_t id) {
@@ -49,8 +46,17 @@ choir_bytes choiri_recv_tracker_find(const choiri_recv_tracker *t, uint64_t id) 
     return s ? (choir_bytes){s->cbor, s->len} : (choir_bytes){NULL, 0};
 }
 
-static int store(choiri_recv_tracker *t, uint64_t id, choir_bytes cbor, choiri_stored_schema **added,
-                 choiri_text *text) {
+static bool make_room(choir_env *env, added *a) {
+    if (a->len < a->cap) return true;
+    uint32_t cap = a->cap == 0 ? ADDED_FIRST : a->cap * 2;
+    uint64_t *ids = choiri_realloc(env, a->ids, a->cap * sizeof *ids, cap * sizeof *ids);
+    if (!ids) return false;
+    a->ids = ids;
+    a->cap = cap;
+    return true;
+}
+
+static int keep(choiri_recv_tracker *t, uint64_t id, choir_bytes cbor, added *a, choiri_text *text) {
     choir_bytes have = choiri_recv_tracker_find(t, id);
     if (have.data) {
         if (choiri_wire_equal(have, cbor)) return CHOIR_OK;
@@ -62,27 +68,25 @@ static int store(choiri_recv_tracker *t, uint64_t id, choir_bytes cbor, choiri_s
         choiri_text_add(text, "the peer announced more types than a connection may hold");
         return CHOIR_ERR_TOO_LARGE;
     }
-    choiri_stored_schema *s = choiri_alloc(t->env, sizeof *s + cbor.len);
+    if (!make_room(t->env, a)) return CHOIR_ERR_NO_MEMORY;
+    choiri_stored_schema *s = choiri_stored_schema_get(t->store, t->env, cbor);
     if (!s) return CHOIR_ERR_NO_MEMORY;
-    *s = (choiri_stored_schema){*added, id, cbor.len};
-    memcpy(s->cbor, cbor.data, cbor.len);
     int status = choiri_map_put(&t->schemas, id, s);
     if (status != CHOIR_OK) {
-        free_schema(t->env, s);
+        choiri_stored_schema_release(t->store, t->env, s);
         return status;
     }
     t->bytes += cbor.len;
-    *added = s;
+    a->ids[a->len++] = id;
     return CHOIR_OK;
 }
 
-static void take_back(choiri_recv_tracker *t, choiri_stored_schema *added) {
-    while (added) {
-        choiri_stored_schema *before = added->added;
-        choiri_map_remove(&t->schemas, added->id);
-        t->bytes -= added->len;
-        free_schema(t->env, added);
-        added = before;
+static void take_back(choiri_recv_tracker *t, const added *a) {
+    for (uint32_t i = 0; i < a->len; i++) {
+        choiri_stored_schema *s = choiri_map_remove(&t->schemas, a->ids[i]);
+        CHOIRI_ASSERT(s);
+        t->bytes -= s->len;
+        choiri_stored_schema_release(t->store, t->env, s);
     }
 }
 
@@ -100,7 +104,7 @@ static int bad_cbor(const choiri_wire_reader *w, const uint8_t *start, choiri_te
 int choiri_recv_tracker_add_all(choiri_recv_tracker *t, choir_bytes schemas, size_t count, uint64_t *ret_last,
                                 choiri_text *text) {
     choiri_wire_reader w = choiri_wire_reader_of(schemas);
-    choiri_stored_schema *added = NULL;
+    added a = {NULL, 0, 0};
     uint64_t last = 0;
     int status = CHOIR_OK;
     for (size_t i = 0; i < count && status == CHOIR_OK; i++) {
@@ -111,14 +115,12 @@ int choiri_recv_tracker_add_all(choiri_recv_tracker *t, choir_bytes schemas, siz
             break;
         }
         last = schema.members[0].number;
-        status = store(t, last, (choir_bytes){start, (size_t)(w.r.pos - start)}, &added, text);
+        status = keep(t, last, (choir_bytes){start, (size_t)(w.r.pos - start)}, &a, text);
     }
-    if (status != CHOIR_OK) {
-        take_back(t, added);
-        return status;
-    }
-    if (ret_last) *ret_last = last;
-    return CHOIR_OK;
+    if (status != CHOIR_OK) take_back(t, &a);
+    choiri_free(t->env, a.ids, a.cap * sizeof *a.ids);
+    if (status == CHOIR_OK && ret_last) *ret_last = last;
+    return status;
 }
 
 int choiri_recv_tracker_add(choiri_recv_tracker *t, choir_bytes cbor, choir_bytes *ret_root,

@@ -6,10 +6,6 @@
 #include "schema/tracker.h"
 #include "schema/wire_schema.h"
 
-typedef struct choiri_stored_schema choiri_stored_schema;
-
-/* What one value of its map occupies. */
-size_t choiri_recv_tracker_held_by(const choiri_stored_schema *s);
 /* The CBOR of the schema with this id; data is NULL when it was never received. */
 choir_bytes choiri_recv_tracker_find(const choiri_recv_tracker *t, uint64_t id);
 

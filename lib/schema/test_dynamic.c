@@ -178,14 +178,14 @@ Test(dynamic, recorded) {
     dynamic_env d;
     open_env(&d);
     choiri_recv_tracker sides[2];
-    for (int i = 0; i < 2; i++) choiri_recv_tracker_init(&sides[i], d.s.env, test_seed);
+    for (int i = 0; i < 2; i++) choiri_recv_tracker_init(&sides[i], d.s.env, test_seed, NULL);
     for (size_t i = 0; i < announcements_count; i++) {
         const schema_vector_announcement *v = &announcements[i], *before = v - 1;
         if (i > 0 && (strcmp(v->session, before->session) != 0 || strcmp(v->peer, before->peer) != 0 ||
                       v->connection != before->connection)) {
             for (int k = 0; k < 2; k++) {
                 choiri_recv_tracker_deinit(&sides[k]);
-                choiri_recv_tracker_init(&sides[k], d.s.env, test_seed);
+                choiri_recv_tracker_init(&sides[k], d.s.env, test_seed, NULL);
             }
         }
         choiri_text text;

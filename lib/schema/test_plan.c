@@ -444,14 +444,14 @@ Test(plan, recorded_announcements) {
     match_open(&m);
     cr_assert_eq(choiri_service_prepare(m.s.env, &testbed, &plain, &m.text), CHOIR_OK);
     cr_assert_eq(choiri_service_prepare(m.s.env, &testbed_evolved, &evolved, &m.text), CHOIR_OK);
-    for (int k = 0; k < 2; k++) choiri_recv_tracker_init(&sides[k], m.s.env, test_seed);
+    for (int k = 0; k < 2; k++) choiri_recv_tracker_init(&sides[k], m.s.env, test_seed, NULL);
     for (size_t i = 0; i < announcements_count; i++) {
         const schema_vector_announcement *v = &announcements[i];
         if (!last || last->connection != v->connection || strcmp(last->session, v->session) != 0 ||
             last->peer != v->peer) {
             for (int k = 0; k < 2; k++) {
                 choiri_recv_tracker_deinit(&sides[k]);
-                choiri_recv_tracker_init(&sides[k], m.s.env, test_seed);
+                choiri_recv_tracker_init(&sides[k], m.s.env, test_seed, NULL);
             }
         }
         last = v;
@@ -568,7 +568,7 @@ Test(plan, distorted_generics) {
         snprintf(text, sizeof text, "%s%s", peers[i].types, peers[i].rest);
         test_bytes c = test_cbor(text);
         choiri_recv_tracker_deinit(&m.t);
-        choiri_recv_tracker_init(&m.t, m.s.env, test_seed);
+        choiri_recv_tracker_init(&m.t, m.s.env, test_seed, NULL);
         cr_assert_eq(choiri_recv_tracker_add(&m.t, test_span(c), &root, &m.text), CHOIR_OK);
         cr_assert_eq(make_plan(&m, &m.t, root, &local.root, &a, false, NULL), CHOIR_OK, "%zu: %s", i,
                      m.text.data);
@@ -583,7 +583,7 @@ Test(plan, distorted_generics) {
     test_bytes c = test_cbor(text);
     choir_bytes root;
     choiri_recv_tracker_deinit(&m.t);
-    choiri_recv_tracker_init(&m.t, m.s.env, test_seed);
+    choiri_recv_tracker_init(&m.t, m.s.env, test_seed, NULL);
     cr_assert_eq(choiri_recv_tracker_add(&m.t, test_span(c), &root, &m.text), CHOIR_OK);
     cr_assert_eq(make_plan(&m, &m.t, root, &local.root, &a, false, NULL), CHOIR_ERR_LAYOUT);
     cr_assert_str_eq(m.text.data, "args.0.v[]: ours is u32, the peer's is u8 (type 0x0000000000000002)");
@@ -688,7 +688,7 @@ Test(plan, typescript_table) {
         choir_bytes root;
         cr_assert_eq(choir_service_find(&testbed, (choir_str){v->name, strlen(v->name)}, &index), CHOIR_OK);
         choiri_recv_tracker_deinit(&m.t);
-        choiri_recv_tracker_init(&m.t, m.s.env, test_seed);
+        choiri_recv_tracker_init(&m.t, m.s.env, test_seed, NULL);
         cr_assert_eq(choiri_recv_tracker_add(&m.t, v->payload, &root, &m.text), CHOIR_OK, "%s", m.text.data);
         const choiri_method *method = &service->methods[index];
         choiri_root mine = root_of(service, index, v->direction);

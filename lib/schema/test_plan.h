@@ -35,7 +35,7 @@ static inline void match_open(match *m) {
     memset(m, 0, sizeof *m);
     schema_env_open(&m->s);
     choiri_arena_init(&m->arena, m->s.env, NULL, 0, (size_t)1 << 22);
-    choiri_recv_tracker_init(&m->t, m->s.env, test_seed);
+    choiri_recv_tracker_init(&m->t, m->s.env, test_seed, NULL);
     choiri_text_init(&m->text);
 }
 

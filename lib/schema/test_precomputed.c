@@ -218,7 +218,7 @@ Test(precomputed, damaged) {
             for (uint32_t i = 0; i < made->methods_len; i++) {
                 choiri_recv_tracker t;
                 choir_bytes root;
-                choiri_recv_tracker_init(&t, s.env, test_seed);
+                choiri_recv_tracker_init(&t, s.env, test_seed, NULL);
                 test_bytes b = test_first_payload(s.env, &made->methods[i].response);
                 if (choiri_recv_tracker_add(&t, test_span(b), &root, &p.text) == CHOIR_OK)
                     (void)choiri_plan_check_same(s.env, &t, root, &p.computed->methods[i].response, &p.text);

@@ -190,7 +190,7 @@ typedef struct receiver {
 
 static void receiver_open(receiver *r) {
     schema_env_open(&r->s);
-    choiri_recv_tracker_init(&r->t, r->s.env, test_seed);
+    choiri_recv_tracker_init(&r->t, r->s.env, test_seed, NULL);
 }
 
 static void receiver_close(receiver *r) {
@@ -528,7 +528,7 @@ Test(tracker, bit_flips) {
                 cr_assert((status == CHOIR_OK) == (r.text.len == 0));
                 matched += status == CHOIR_OK;
                 choiri_recv_tracker_deinit(&r.t);
-                choiri_recv_tracker_init(&r.t, r.s.env, test_seed);
+                choiri_recv_tracker_init(&r.t, r.s.env, test_seed, NULL);
             } else {
                 refused++;
             }

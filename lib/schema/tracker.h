@@ -6,6 +6,7 @@
 
 #include "base/map.h"
 #include "base/text.h"
+#include "schema/schema_store.h"
 #include "schema/service.h"
 #include "wire/writer.h"
 
@@ -37,13 +38,16 @@ void choiri_send_tracker_commit(choiri_send_tracker *t, const choiri_announcemen
 
 typedef struct choiri_recv_tracker {
     choir_env *env;
-    choiri_map schemas; /* type id -> stored schema (length + CBOR copy) */
-    size_t bytes;
+    choiri_schema_store *store; /* NULL: its schemas are its own */
+    choiri_map schemas;         /* type id -> choiri_stored_schema */
+    size_t bytes;               /* of their CBOR, as if they were its own: for the limit */
 } choiri_recv_tracker;
 
-void choiri_recv_tracker_init(choiri_recv_tracker *t, choir_env *env, const uint64_t seed[2]);
+/* store: what it shares with other trackers of the same env, and outlives it; NULL: nothing. */
+void choiri_recv_tracker_init(choiri_recv_tracker *t, choir_env *env, const uint64_t seed[2],
+                              choiri_schema_store *store);
 void choiri_recv_tracker_deinit(choiri_recv_tracker *t);
-/* Takes one CBOR SchemaPayload: checks every schema, stores copies of those not known, tolerates an exact
+/* Takes one CBOR SchemaPayload: checks every schema, keeps those not known, tolerates an exact
  * repeat, and hands out the root TypeRef (borrowed from cbor). Atomic: after a failure nothing was stored.
  * OK · ERR_MALFORMED (bad CBOR or schema) · ERR_PROTOCOL (an id again with another body) · ERR_TOO_LARGE
  * (limits above) · ERR_NO_MEMORY; ret_text says what. Unknown keys are skipped, root may precede schemas,
@@ -51,8 +55,10 @@ void choiri_recv_tracker_deinit(choiri_recv_tracker *t);
 int choiri_recv_tracker_add(choiri_recv_tracker *t, choir_bytes cbor, choir_bytes *ret_root,
                             choiri_text *ret_text);
 
-/* Memory that it holds, for accounts. */
-size_t choiri_recv_tracker_held(const choiri_recv_tracker *t);
+/* Memory that it holds besides the schemas, for accounts. */
+static inline size_t choiri_recv_tracker_held(const choiri_recv_tracker *t) {
+    return choiri_map_held(&t->schemas);
+}
 
 /* For the handshake: is this list of schemas (a CBOR array, last one `Message`) the 0.4.0 layout? An empty
  * list is. OK · ERR_LAYOUT · ERR_MALFORMED · ERR_TOO_LARGE · ERR_NO_MEMORY. */

@@ -57,7 +57,7 @@ struct choir_attachment {
     choiri_handshake *hello; /* of the peer: acceptor from DECIDE on, both until ESTABLISHED was reported */
     struct {
         uint8_t *bytes; /* acceptor: prologue and Hello as they came, until the host has decided */
-        size_t len, cap;
+        uint32_t len, cap;
     } seen;
 
     struct {

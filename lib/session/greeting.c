@@ -75,7 +75,7 @@ int choiri_greeting_sorry(choir_attachment *a, choir_str reason, choir_time now)
 bool choiri_greeting_remember(choir_attachment *a, choir_bytes input) {
     if (a->initiator || a->stage > CHOIRI_STAGE_HELLO || input.len == 0) return true;
     if (input.len > a->seen.cap - a->seen.len) {
-        size_t cap = a->seen.len + input.len;
+        uint32_t cap = a->seen.len + (uint32_t)input.len; /* at most a payload for each of two stages */
         if (cap < 2 * a->seen.cap)
             cap = 2 * a->seen.cap; /* a peer that dribbles costs no more than one that does not */
         uint8_t *bytes = choiri_realloc(a->env, a->seen.bytes, a->seen.cap, cap);
@@ -84,7 +84,7 @@ bool choiri_greeting_remember(choir_attachment *a, choir_bytes input) {
         a->seen.cap = cap;
     }
     memcpy(a->seen.bytes + a->seen.len, input.data, input.len);
-    a->seen.len += input.len;
+    a->seen.len += (uint32_t)input.len;
     return true;
 }
 

@@ -11,6 +11,7 @@
 #include "base/table.h"
 #include "choir/attachment.h"
 #include "protocol/codec.h"
+#include "schema/schema_store.h"
 #include "session/connection.h"
 
 typedef enum choiri_session_state {
@@ -40,11 +41,12 @@ struct choir_session {
     bool resumable; /* the loss of a link does not end it */
     uint8_t parity; /* ours, of connection ids: CHOIRI_PARITY_* */
     choiri_peer peer;
-    uint64_t taken;          /* bytes of output that links which are gone have taken */
-    uint64_t quota, charged; /* bytes the peer makes us hold: limit, now */
-    uint64_t seed[2];        /* of every hash whose keys a peer chooses */
-    choir_time now;          /* latest time seen; time never goes back */
-    choir_duration gap;      /* longest jump of time since the last advance: did we sleep? */
+    uint64_t taken;               /* bytes of output that links which are gone have taken */
+    uint64_t quota, charged;      /* bytes the peer makes us hold: limit, now */
+    uint64_t seed[2];             /* of every hash whose keys a peer chooses */
+    choiri_schema_store *schemas; /* the layer above's: what the peer announced, on whichever connection */
+    choir_time now;               /* latest time seen; time never goes back */
+    choir_duration gap;           /* longest jump of time since the last advance: did we sleep? */
     choiri_timers timers;
     /* Glitches and nuisances that no connection can be blamed for; starts of all connections together. */
     choiri_bucket glitches, nuisances, starts;

@@ -36,6 +36,8 @@ Test(attachment, options_are_checked) {
     choir_attachment_options_init(&o);
     o.max_handshake = 63;
     cr_assert_eq(choir_attachment_new_acceptor(env, &o, &a, 1), CHOIR_ERR_INVALID);
+    o.max_handshake = 1u << 30;
+    cr_assert_eq(choir_attachment_new_acceptor(env, &o, &a, 1), CHOIR_ERR_INVALID);
     struct {
         choir_attachment_options o;
         uint64_t later;

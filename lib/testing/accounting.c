@@ -52,9 +52,38 @@ static uint64_t held_by_bindings(const choiri_bindings *b, const choiri_service 
     return texts + b->cap * sizeof *b->list + (b->index ? service->methods_len * sizeof *b->index : 0);
 }
 
-static void add_schema(void *ctx, uint64_t id, void *value) {
-    (void)id;
-    *(uint64_t *)ctx += choiri_recv_tracker_held_by(value);
+/* What the schemas that connections share hold, and how many users they have. */
+typedef struct shared {
+    uint64_t held, users, expected;
+} shared;
+
+static void add_schemas(void *ctx, uint64_t hash, void *value) {
+    shared *sum = ctx;
+    for (const choiri_stored_schema *s = value; s; s = s->next) {
+        if (s->hash != hash || s->users == 0) abort();
+        sum->held += choiri_stored_schema_held(s);
+        sum->users += s->users;
+    }
+}
+
+static void add_users(const choiri_conn *c, shared *sum) {
+    const choiri_lasting *l = c->lasting;
+    if (choiri_conn_get_state(c) == CHOIRI_CONN_FREE || !l || c->profile->driver != &choiri_rpc_driver)
+        return;
+    sum->expected += l->received.schemas.count;
+}
+
+static uint64_t held_by_schemas(const choir_session *s) {
+    shared sum = {0, 0, 0};
+    if (!s->schemas) return 0;
+    choiri_map_each(&s->schemas->by_hash, add_schemas, &sum);
+    add_users(&s->conns.root, &sum);
+    for (uint32_t i = 0; i < s->conns.pages_len; i++)
+        for (uint32_t k = 0; k < 64; k++) add_users(&s->conns.pages[i][k], &sum);
+    expect(sum.users, sum.expected, "users of schemas");
+    sum.held += sizeof *s->schemas + choiri_map_held(&s->schemas->by_hash);
+    expect(s->schemas->charged, sum.held, "schemas that connections share");
+    return sum.held;
 }
 
 /* The part that a peer determines follows each announcement; bindings that we make in between are charged
@@ -65,7 +94,6 @@ static uint64_t held_by_lasting(const choiri_conn *c) {
     uint64_t plans = 0, schemas = choiri_map_held(&l->received.schemas), bindings;
     bindings = held_by_bindings(&l->served, c->profile->serve, &plans) +
                held_by_bindings(&l->called, c->profile->call, &plans);
-    choiri_map_each(&l->received.schemas, add_schema, &schemas);
     expect(l->plan_bytes, plans, "plans");
     expect(choiri_recv_tracker_held(&l->received), schemas, "schemas");
     uint64_t held = sizeof *l + schemas + plans + bindings;
@@ -79,7 +107,7 @@ static uint64_t held_by_conn(const choiri_conn *c) {
 }
 
 void test_check_charges(choir_session *s) {
-    uint64_t held = held_by_conn(&s->conns.root);
+    uint64_t held = held_by_conn(&s->conns.root) + held_by_schemas(s);
     for (uint32_t i = 0; i < s->conns.pages_len; i++)
         for (uint32_t k = 0; k < 64; k++) held += held_by_conn(&s->conns.pages[i][k]);
     expect(s->charged, held, "a session");

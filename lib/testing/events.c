@@ -189,6 +189,11 @@ static void session_event(test_events *t, const choir_event *e) {
         add_status(t, "detached ", e);
         break;
     case CHOIR_EVENT_CONN_CLOSED:
+        need(t, !t->closed, "CONN_CLOSED after CLOSED");
+        if ((uint32_t)e->conn.v != 0) { /* not the root, whose slot is 0 */
+            add_status(t, "virtual conn-closed ", e);
+            break;
+        }
         need(t, !t->conn_closed, "CONN_CLOSED twice");
         need(t, t->calls.live == 0 && t->requests.live == 0,
              "CONN_CLOSED before its calls and requests ended");

@@ -3,10 +3,10 @@
  * each object reports exactly one terminal event and nothing after it, connections end after their calls and
  * requests, the session ends last. A broken promise ends the process with the list and a text.
  *
- * Lines: "established", "detached ERR_LINK_LOST", "conn-closed ERR_LINK_LOST", "closed ERR_LINK_LOST",
- * "writable", "pong", "request echo 0161", "request-cancelled echo", "request-done echo ok", "call-done echo
- * ok 0161". The hex digits are the payload, its length stands for the rest of long ones; an outcome that the
- * end of the link caused has its status behind it. */
+ * Lines: "established", "detached ERR_LINK_LOST", "conn-closed ERR_LINK_LOST" (the root; others are "virtual
+ * conn-closed ..."), "closed ERR_LINK_LOST", "writable", "pong", "request echo 0161", "request-cancelled
+ * echo", "request-done echo ok", "call-done echo ok 0161". The hex digits are the payload, its length stands
+ * for the rest of long ones; an outcome that the end of the link caused has its status behind it. */
 #ifndef CHOIRI_TESTING_EVENTS_H
 #define CHOIRI_TESTING_EVENTS_H
 
