@@ -233,7 +233,7 @@ static void write_value(output *o, uint32_t type, const void *p, uint32_t depth)
             put_text(o, "null");
         break;
     case CHOIR_KIND_BOX:
-        memcpy(&p, p, sizeof p); /* the pointer has the program's type */
+        p = choiri_value_boxed(p);
         if (p)
             write_value(o, t->elem, p, depth);
         else

@@ -233,7 +233,7 @@ static void encode(encoder *e, uint32_t type, const void *p, uint32_t depth) {
     case CHOIR_KIND_MAP: encode_map(e, t, p, depth); break;
     case CHOIR_KIND_ARRAY: encode_items(e, t->elem, p, t->count, depth); break;
     case CHOIR_KIND_BOX:
-        memcpy(&p, p, sizeof p); /* the pointer has the program's type */
+        p = choiri_value_boxed(p);
         if (p)
             encode(e, t->elem, p, depth);
         else

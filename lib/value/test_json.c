@@ -5,46 +5,27 @@
 #include "value/test_values.h"
 
 static const char *const declarations[] = {
-    "struct Person { name: String, age: u8, email: Option<String> }",
-    "struct Tree { v: u32, children: Vec<Tree> }",
-    "enum Deep { End, More(Box<Deep>) }",
-    "enum Expr { Num(i64), Neg(Box<Expr>), Add { l: Box<Expr>, r: Box<Expr> }, Call(String, Vec<Expr>) }",
-    "enum Shapes { Unit, New(u32), Tup(u32, String), Named { a: u32, b: Option<String> }, Nothing(), Empty {} }",
-    "struct Scalars { a: bool, b: u8, c: u16, d: u32, e: u64, f: u128, g: i8, h: i16, i: i32, j: i64, k: i128, l: f32, "
-    "m: f64, n: char, o: String, p: Vec<u8>, q: (), r: Duration }",
-    "struct Parts { a: Vec<Person>, b: HashSet<i32>, c: HashMap<String, Tree>, d: BTreeMap<u16, Expr>, e: [Shapes; 3], "
-    "f: (u8, (), i128), g: Result<Person, Shapes>, h: Option<Box<Scalars>>, i: Vec<()>, j: Box<[u8; 2]> }",
     "struct Defaults { a: u32, b: u32 = default, c: Option<u8>, d: Vec<u8> = default }",
     "struct Wide { Person: Person, list: Vec<Shapes>, map: HashMap<String, (u8, Person)> }",
+    NULL,
 };
 
 static values *setup(void) {
-    values *v = values_new();
-    for (size_t i = 0; i < sizeof declarations / sizeof declarations[0]; i++)
-        test_types_declare(v->ts, declarations[i]);
-    return v;
-}
-
-static uint32_t type_of(values *v, const char *text) {
-    return test_types_find(v->ts, text);
-}
-
-/* The public arena is the one the fixture has. */
-static choir_arena *arena_of(values *v) {
-    return CHOIRI_CONTAINER(&v->arena, choir_arena, arena);
+    return values_declared(declarations);
 }
 
 static int parse(values *v, uint32_t type, const char *json, size_t len, void *out, choir_str *error) {
     /* In memory of its own, so that a read behind the end is found. */
     char *exact = malloc(len + 1);
     memcpy(exact + 1, json, len);
-    int rc = choir_value_from_json(&v->ts->unit, type, (choir_str){exact + 1, len}, arena_of(v), out, error);
+    int rc =
+        choir_value_from_json(&v->ts->unit, type, (choir_str){exact + 1, len}, values_arena(v), out, error);
     free(exact);
     return rc;
 }
 
 static int print(values *v, uint32_t type, const void *value, choir_str *ret) {
-    int rc = choir_value_to_json(&v->ts->unit, type, value, arena_of(v), ret);
+    int rc = choir_value_to_json(&v->ts->unit, type, value, values_arena(v), ret);
     if (rc == CHOIR_OK) cr_assert_eq(ret->data[ret->len], '\0');
     return rc;
 }
@@ -84,7 +65,7 @@ Test(json, random_round_trips) {
                                         "(Person, Option<Parts>)",
                                         "HashMap<(u8, String), [Expr; 2]>"};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        uint32_t type = type_of(v, types[i]);
+        uint32_t type = values_type(v, types[i]);
         for (int n = 0; n < 300; n++) {
             uint8_t *value = values_room(v, type), *back = values_room(v, type);
             choir_bytes bytes, again;
@@ -135,7 +116,7 @@ Test(json, durations) {
         {"{}", CHOIR_ERR_LAYOUT, "number"},
     };
     values *v = setup();
-    uint32_t type = type_of(v, "Duration");
+    uint32_t type = values_type(v, "Duration");
     choir_str text = {NULL, 0};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         choir_timespan span = {7, 7};
@@ -160,7 +141,7 @@ Test(json, durations) {
 
 Test(json, channel_ends_have_none) {
     values *v = setup();
-    uint32_t type = type_of(v, "(u8, Tx<u32>)"), other = type_of(v, "Option<Rx<u32>>");
+    uint32_t type = values_type(v, "(u8, Tx<u32>)"), other = values_type(v, "Option<Rx<u32>>");
     struct {
         uint8_t byte;
         choir_tx tx;
@@ -185,7 +166,7 @@ Test(json, damaged) {
     static const char replacements[] = "{}[]\",:\\ 0-9.eEtfnu\x01\xff";
     static const char *const types[] = {"Parts", "Expr", "Shapes", "Wide"};
     uint32_t indices[4];
-    for (size_t i = 0; i < 4; i++) indices[i] = type_of(v, types[i]);
+    for (size_t i = 0; i < 4; i++) indices[i] = values_type(v, types[i]);
     size_t accepted = 0;
     for (int n = 0; n < 4000; n++) {
         uint32_t type = indices[n % 4];
@@ -215,7 +196,7 @@ Test(json, damaged) {
 
 Test(json, every_prefix_is_malformed) {
     values *v = setup();
-    uint32_t type = type_of(v, "Wide");
+    uint32_t type = values_type(v, "Wide");
     static const char json[] =
         " { \"Person\" : {\"name\":\"\\u00f1\\ud83d\\ude00\",\"age\":1,\"email\":null}, \"list\":[\"Unit\",{\"New\":5},"
         "{\"Tup\":[1,\"x\"]},{\"Named\":{\"a\":7,\"b\":\"y\"}},{\"Nothing\":[]},{\"Empty\":{}}],\n\t\"map\":{\"k\":[1,"
@@ -279,7 +260,7 @@ Test(json, accepted) {
     };
     values *v = setup();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        uint32_t type = type_of(v, cases[i].type);
+        uint32_t type = values_type(v, cases[i].type);
         void *value = values_room(v, type);
         choir_str error, json;
         int rc = parse(v, type, cases[i].json, strlen(cases[i].json), value, &error);
@@ -299,7 +280,7 @@ typedef struct bad {
 static void check_bad(const bad *cases, size_t count) {
     values *v = setup();
     for (size_t i = 0; i < count; i++) {
-        uint32_t type = type_of(v, cases[i].type);
+        uint32_t type = values_type(v, cases[i].type);
         choir_str error = {NULL, 0};
         int rc = parse(v, type, cases[i].json, strlen(cases[i].json), values_room(v, type), &error);
         cr_expect_eq(rc, cases[i].status, "%s from %s: %d", cases[i].type, cases[i].json, rc);
@@ -422,15 +403,15 @@ Test(json, values_that_cannot_be_written) {
     choir_str broken = {"a\xff", 2}, json;
     void *nowhere = NULL;
     choir_list nothing = {NULL, 1};
-    cr_expect_eq(print(v, type_of(v, "bool"), two, &json), CHOIR_ERR_INVALID);
-    cr_expect_eq(print(v, type_of(v, "Option<u8>"), two, &json), CHOIR_ERR_INVALID);
-    cr_expect_eq(print(v, type_of(v, "Result<u8, u8>"), two, &json), CHOIR_ERR_INVALID);
-    cr_expect_eq(print(v, type_of(v, "Shapes"), &tag, &json), CHOIR_ERR_INVALID);
-    cr_expect_eq(print(v, type_of(v, "char"), &surrogate, &json), CHOIR_ERR_INVALID);
-    cr_expect_eq(print(v, type_of(v, "char"), &high, &json), CHOIR_ERR_INVALID);
-    cr_expect_eq(print(v, type_of(v, "String"), &broken, &json), CHOIR_ERR_INVALID);
-    cr_expect_eq(print(v, type_of(v, "Box<u8>"), &nowhere, &json), CHOIR_ERR_INVALID);
-    cr_expect_eq(print(v, type_of(v, "Vec<!>"), &nothing, &json), CHOIR_ERR_INVALID);
+    cr_expect_eq(print(v, values_type(v, "bool"), two, &json), CHOIR_ERR_INVALID);
+    cr_expect_eq(print(v, values_type(v, "Option<u8>"), two, &json), CHOIR_ERR_INVALID);
+    cr_expect_eq(print(v, values_type(v, "Result<u8, u8>"), two, &json), CHOIR_ERR_INVALID);
+    cr_expect_eq(print(v, values_type(v, "Shapes"), &tag, &json), CHOIR_ERR_INVALID);
+    cr_expect_eq(print(v, values_type(v, "char"), &surrogate, &json), CHOIR_ERR_INVALID);
+    cr_expect_eq(print(v, values_type(v, "char"), &high, &json), CHOIR_ERR_INVALID);
+    cr_expect_eq(print(v, values_type(v, "String"), &broken, &json), CHOIR_ERR_INVALID);
+    cr_expect_eq(print(v, values_type(v, "Box<u8>"), &nowhere, &json), CHOIR_ERR_INVALID);
+    cr_expect_eq(print(v, values_type(v, "Vec<!>"), &nothing, &json), CHOIR_ERR_INVALID);
     values_free(v);
 }
 
@@ -453,7 +434,7 @@ Test(json, nesting_ends_at_64) {
     choir_str error, json;
     for (size_t n = 64; n <= 65; n++) {
         nested(n, type_text, text);
-        uint32_t type = type_of(v, type_text);
+        uint32_t type = values_type(v, type_text);
         choir_list list;
         int rc = parse(v, type, text, strlen(text), &list, &error);
         cr_assert_eq(rc, n == 64 ? CHOIR_OK : CHOIR_ERR_DEPTH);
@@ -473,7 +454,7 @@ Test(json, nesting_ends_at_64) {
     for (size_t i = 0; i < 65; i++) strcat(text, "[");
     strcat(text, "x");
     choir_list list;
-    cr_assert_eq(parse(v, type_of(v, type_text), text, strlen(text), &list, &error), CHOIR_ERR_MALFORMED);
+    cr_assert_eq(parse(v, values_type(v, type_text), text, strlen(text), &list, &error), CHOIR_ERR_MALFORMED);
     values_free(v);
 }
 
@@ -489,7 +470,7 @@ Test(json, objects_count_their_entries_as_nesting) {
         for (size_t i = 0; i < n; i++) strcat(text, "{\"\":");
         strcat(text, "1");
         for (size_t i = 0; i < n; i++) strcat(text, "}");
-        uint32_t type = type_of(v, type_text);
+        uint32_t type = values_type(v, type_text);
         choir_list list;
         choir_str error, json;
         choir_bytes bytes;
@@ -506,7 +487,7 @@ Test(json, objects_count_their_entries_as_nesting) {
 /* Reads and writes with every limit from 0 on: too large below one limit, fine from there. */
 Test(json, memory_ends_at_the_limit) {
     values *v = setup();
-    uint32_t type = type_of(v, "Vec<Person>");
+    uint32_t type = values_type(v, "Vec<Person>");
     static const char json[] =
         "[{\"name\":\"Alice\",\"age\":1,\"email\":\"a\\u0040b\"},{\"name\":\"B\",\"age\":2}]";
     size_t limit = 0;
@@ -538,7 +519,7 @@ Test(json, memory_ends_at_the_limit) {
 
 Test(json, memory_runs_out) {
     values *v = setup();
-    uint32_t type = type_of(v, "Vec<Person>");
+    uint32_t type = values_type(v, "Vec<Person>");
     static const char json[] =
         "[{\"name\":\"Alice\",\"age\":1,\"email\":\"a\\u0040b\"},{\"name\":\"B\",\"age\":2}]";
     uint64_t failures = 0;
@@ -568,7 +549,7 @@ Test(json, memory_runs_out) {
 /* A peer's short list of long lists of nothing must not become a text of gigabytes, nor take their time. */
 Test(json, writing_stops_at_the_limit, .timeout = 120) {
     values *v = setup();
-    uint32_t type = type_of(v, "Vec<Vec<()>>");
+    uint32_t type = values_type(v, "Vec<Vec<()>>");
     enum { LISTS = 100000 };
     choir_list *lists = calloc(LISTS, sizeof *lists);
     for (size_t i = 0; i < LISTS; i++) lists[i].len = 65536;
@@ -587,16 +568,16 @@ Test(json, wrong_units_are_refused) {
     choir_unit other = v->ts->unit;
     choir_str json, error = {NULL, 0};
     uint8_t byte = 0;
-    uint32_t type = type_of(v, "u8");
+    uint32_t type = values_type(v, "u8");
     other.abi++;
-    cr_assert_eq(choir_value_from_json(&other, type, CHOIR_STR("1"), arena_of(v), &byte, &error),
+    cr_assert_eq(choir_value_from_json(&other, type, CHOIR_STR("1"), values_arena(v), &byte, &error),
                  CHOIR_ERR_ABI);
     cr_assert_gt(error.len, 0);
-    cr_assert_eq(choir_value_to_json(&other, type, &byte, arena_of(v), &json), CHOIR_ERR_ABI);
+    cr_assert_eq(choir_value_to_json(&other, type, &byte, values_arena(v), &json), CHOIR_ERR_ABI);
     uint32_t none = v->ts->unit.types_len;
-    cr_assert_eq(choir_value_from_json(&v->ts->unit, none, CHOIR_STR("1"), arena_of(v), &byte, NULL),
+    cr_assert_eq(choir_value_from_json(&v->ts->unit, none, CHOIR_STR("1"), values_arena(v), &byte, NULL),
                  CHOIR_ERR_INVALID);
-    cr_assert_eq(choir_value_to_json(&v->ts->unit, none, &byte, arena_of(v), &json), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_value_to_json(&v->ts->unit, none, &byte, values_arena(v), &json), CHOIR_ERR_INVALID);
     values_free(v);
 }
 

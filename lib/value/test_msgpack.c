@@ -5,33 +5,19 @@
 #include "value/test_values.h"
 
 static const char *const declarations[] = {
-    "struct Person { name: String, age: u8, email: Option<String> }",
-    "enum Deep { End, More(Box<Deep>) }",
-    "struct Tree { v: u32, children: Vec<Tree> }",
-    "enum Expr { Num(i64), Neg(Box<Expr>), Add { l: Box<Expr>, r: Box<Expr> }, Call(String, Vec<Expr>) }",
-    "enum Shapes { Unit, New(u32), Tup(u32, String), Named { a: u32, b: Option<String> }, Nothing(), Empty {} }",
-    "struct Scalars { a: bool, b: u8, c: u16, d: u32, e: u64, f: u128, g: i8, h: i16, i: i32, j: i64, k: i128, l: f32, "
-    "m: f64, n: char, o: String, p: Vec<u8>, q: () }",
-    "struct Parts { a: Vec<Person>, b: HashSet<i32>, c: HashMap<String, Tree>, d: BTreeMap<u16, Expr>, e: [Shapes; 3], "
-    "f: (u8, (), i128), g: Result<Person, Shapes>, h: Option<Box<Scalars>>, i: Vec<()>, j: Box<[u8; 2]> }",
     "struct Meters(f64)",
     "struct Maybe(Option<u8>)",
     "struct Nil {}",
+    NULL,
 };
 
 static values *setup(void) {
-    values *v = values_new();
-    for (size_t i = 0; i < sizeof declarations / sizeof declarations[0]; i++)
-        test_types_declare(v->ts, declarations[i]);
-    v->ts->types[test_types_find(v->ts, "Meters")].name = test_types_string(v->ts, "Meters");
-    v->ts->types[test_types_find(v->ts, "Maybe")].name = test_types_string(v->ts, "Maybe");
+    values *v = values_declared(declarations);
+    v->ts->types[values_type(v, "Meters")].name = test_types_string(v->ts, "Meters");
+    v->ts->types[values_type(v, "Maybe")].name = test_types_string(v->ts, "Maybe");
     choiri_text text;
     cr_assert_eq(choiri_unit_check(&v->ts->unit, &text), CHOIR_OK, "%s", text.data);
     return v;
-}
-
-static uint32_t type_of(values *v, const char *text) {
-    return test_types_find(v->ts, text);
 }
 
 static int pack(values *v, uint32_t type, const void *value, choir_bytes *ret) {
@@ -134,7 +120,7 @@ Test(msgpack, spelling) {
     values *v = setup();
     for (size_t i = 0; i < sizeof canonical / sizeof canonical[0]; i++) {
         const spelling *s = &canonical[i];
-        uint32_t type = type_of(v, s->type);
+        uint32_t type = values_type(v, s->type);
         choir_bytes postcard = spelled(v, s->postcard), want = spelled(v, s->msgpack), out = {NULL, 0};
         void *value = values_room(v, type), *again = values_room(v, type);
         choiri_text text;
@@ -187,7 +173,7 @@ Test(msgpack, what_else_is_taken) {
     values *v = setup();
     for (size_t i = 0; i < sizeof lenient / sizeof lenient[0]; i++) {
         const spelling *s = &lenient[i];
-        uint32_t type = type_of(v, s->type);
+        uint32_t type = values_type(v, s->type);
         void *value = values_room(v, type);
         choiri_text text;
         cr_assert_eq(unpack(v, type, spelled(v, s->msgpack), value, &text), CHOIR_OK, "%s %s: %s", s->type,
@@ -253,7 +239,7 @@ static const struct {
 Test(msgpack, what_is_refused_and_with_which_words) {
     values *v = setup();
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        uint32_t type = type_of(v, refused[i].type);
+        uint32_t type = values_type(v, refused[i].type);
         choiri_text text;
         int status = unpack(v, type, spelled(v, refused[i].msgpack), values_room(v, type), &text);
         cr_expect_eq(status, refused[i].status, "%s %s: %d", refused[i].type, refused[i].msgpack, status);
@@ -265,7 +251,7 @@ Test(msgpack, what_is_refused_and_with_which_words) {
 
 Test(msgpack, a_field_with_a_default_may_be_missing) {
     values *v = setup();
-    uint32_t type = type_of(v, "Person");
+    uint32_t type = values_type(v, "Person");
     v->ts->fields[v->ts->types[type].first + 1].flags = CHOIR_FIELD_DEFAULT;
     struct {
         choir_str name;
@@ -352,7 +338,7 @@ Test(msgpack, random_values_there_and_back) {
     values *v = setup();
     size_t deep = 0;
     uint32_t ids[8];
-    for (size_t i = 0; i < 8; i++) ids[i] = type_of(v, types[i]);
+    for (size_t i = 0; i < 8; i++) ids[i] = values_type(v, types[i]);
     for (size_t n = 0; n < 4000; n++) {
         uint32_t type = ids[n % 8];
         void *value = values_room(v, type), *again = values_room(v, type);
@@ -374,7 +360,7 @@ Test(msgpack, random_values_there_and_back) {
 /* Damaged bytes: an error, or a value that can be written again. Nothing in between. */
 Test(msgpack, every_bit_flip_is_an_error_or_a_value) {
     values *v = setup();
-    uint32_t type = type_of(v, "Parts");
+    uint32_t type = values_type(v, "Parts");
     size_t errors = 0, good = 0;
     for (size_t n = 0; n < 6; n++) {
         choir_bytes packed = {NULL, 0};
@@ -418,7 +404,7 @@ Test(msgpack, A15_bombs_take_no_memory) {
     memset(nested, 0x91, 100000);
     nested[100000] = 0xc0;
     for (size_t t = 0; t < 5; t++) {
-        uint32_t type = type_of(v, types[t]);
+        uint32_t type = values_type(v, types[t]);
         void *value = values_room(v, type);
         for (size_t i = 0; i <= 5; i++) {
             choir_bytes bomb = i < 5 ? spelled(v, bombs[i]) : (choir_bytes){nested, 100001};
@@ -434,9 +420,9 @@ Test(msgpack, A15_bombs_take_no_memory) {
 /* One byte on the wire, much in memory: the arena's limit is what counts. */
 Test(msgpack, memory_is_bounded_by_the_payload) {
     values *v = setup();
-    uint32_t type = type_of(v, "Vec<Nil>");
+    uint32_t type = values_type(v, "Vec<Nil>");
     test_types_declare(v->ts, "struct Wide { a: Option<[u64; 64]> }");
-    type = type_of(v, "Vec<Wide>");
+    type = values_type(v, "Vec<Wide>");
     enum { COUNT = 10000 };
     uint8_t *bytes = malloc(3 + COUNT);
     memset(bytes, 0x80, 3 + COUNT);
@@ -492,7 +478,7 @@ Test(msgpack, nesting_ends_at_32_both_ways) {
         for (size_t i = 0; i < depth; i++) strcat(name, "Vec<");
         strcat(name, "u32");
         for (size_t i = 0; i < depth; i++) strcat(name, ">");
-        uint32_t type = type_of(v, name), leaf = 1;
+        uint32_t type = values_type(v, name), leaf = 1;
         uint8_t bytes[40];
         memset(bytes, 0x91, sizeof bytes);
         bytes[depth] = 1;
@@ -518,8 +504,9 @@ Test(msgpack, text_and_bytes_are_borrowed) {
     choiri_arena none;
     choiri_arena_init(&none, v->env, NULL, 0, 0);
     choiri_reader r = choiri_reader_of(in);
-    cr_assert_eq(choiri_msgpack_decode(&r, &v->ts->unit, type_of(v, "(String, Vec<u8>)"), &none, &pair, NULL),
-                 CHOIR_OK);
+    cr_assert_eq(
+        choiri_msgpack_decode(&r, &v->ts->unit, values_type(v, "(String, Vec<u8>)"), &none, &pair, NULL),
+        CHOIR_OK);
     cr_assert_eq((const uint8_t *)pair.s.data, in.data + 2);
     cr_assert_eq(pair.b.data, in.data + 7);
     values_free(v);
@@ -527,7 +514,7 @@ Test(msgpack, text_and_bytes_are_borrowed) {
 
 Test(msgpack, each_allocation_fails_in_turn) {
     values *v = setup();
-    uint32_t type = type_of(v, "Parts");
+    uint32_t type = values_type(v, "Parts");
     choir_bytes packed = {NULL, 0};
     void *value = values_room(v, type);
     int status;
@@ -559,24 +546,12 @@ Test(msgpack, each_allocation_fails_in_turn) {
 
 static void refuse(values *v, const char *type, const void *value) {
     choir_bytes bytes;
-    cr_expect_eq(pack(v, type_of(v, type), value, &bytes), CHOIR_ERR_INVALID, "%s", type);
+    cr_expect_eq(pack(v, values_type(v, type), value, &bytes), CHOIR_ERR_INVALID, "%s", type);
 }
 
 Test(msgpack, what_a_peer_would_choke_on_is_not_sent) {
     values *v = setup();
-    uint8_t two[32] = {2};
-    uint32_t tag = 6, surrogate = 0xd800, high = 0x110000;
-    choir_str broken = {"a\xff", 2};
-    void *nowhere = NULL;
-    refuse(v, "bool", two);
-    refuse(v, "Option<u8>", two);
-    refuse(v, "Result<u8, u8>", two);
-    refuse(v, "Shapes", &tag);
-    refuse(v, "char", &surrogate);
-    refuse(v, "char", &high);
-    refuse(v, "String", &broken);
-    refuse(v, "Box<u8>", &nowhere);
-    refuse(v, "!", two);
+    values_each_unsendable(v, refuse);
     refuse(v, "u8", NULL);
     values_free(v);
 }

@@ -6,30 +6,13 @@
 #include "value/test_values.h"
 
 static const char *const declarations[] = {
-    "struct Person { name: String, age: u8, email: Option<String> }",
-    "enum Deep { End, More(Box<Deep>) }",
     "struct Loop { next: Box<Loop> }",
     "struct Twins { a: Box<Twins>, b: [Box<Twins>; 3] }",
-    "struct Tree { v: u32, children: Vec<Tree> }",
-    "enum Expr { Num(i64), Neg(Box<Expr>), Add { l: Box<Expr>, r: Box<Expr> }, Call(String, Vec<Expr>) }",
-    "enum Shapes { Unit, New(u32), Tup(u32, String), Named { a: u32, b: Option<String> }, Nothing(), Empty {} }",
-    "struct Scalars { a: bool, b: u8, c: u16, d: u32, e: u64, f: u128, g: i8, h: i16, i: i32, j: i64, k: i128, l: f32, "
-    "m: f64, n: char, o: String, p: Vec<u8>, q: (), r: Duration }",
-    "struct Parts { a: Vec<Person>, b: HashSet<i32>, c: HashMap<String, Tree>, d: BTreeMap<u16, Expr>, e: [Shapes; 3], "
-    "f: (u8, (), i128), g: Result<Person, Shapes>, h: Option<Box<Scalars>>, i: Vec<()>, j: Box<[u8; 2]> }",
+    NULL,
 };
 
 static values *setup(void) {
-    values *v = values_new();
-    for (size_t i = 0; i < sizeof declarations / sizeof declarations[0]; i++)
-        test_types_declare(v->ts, declarations[i]);
-    choiri_text text;
-    cr_assert_eq(choiri_unit_check(&v->ts->unit, &text), CHOIR_OK, "%s", text.data);
-    return v;
-}
-
-static uint32_t type_of(values *v, const char *text) {
-    return test_types_find(v->ts, text);
+    return values_declared(declarations);
 }
 
 /* --- recorded bytes, whole and damaged --- */
@@ -135,7 +118,7 @@ Test(value, random_round_trips) {
                                         "(Person, Option<Option<Parts>>)",
                                         "HashMap<(u8, String), [Expr; 2]>"};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        uint32_t type = type_of(v, types[i]);
+        uint32_t type = values_type(v, types[i]);
         for (int n = 0; n < 500; n++) {
             uint8_t *value = values_room(v, type), *back = values_room(v, type);
             choir_bytes bytes, again;
@@ -206,7 +189,7 @@ Test(value, errors_say_where_and_what) {
     };
     values *v = setup();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        uint32_t type = type_of(v, cases[i].type);
+        uint32_t type = values_type(v, cases[i].type);
         choiri_text text;
         int rc = values_decode(v, type, values_hex(v, cases[i].hex), values_room(v, type), &text);
         cr_expect_eq(rc, cases[i].status, "%s %s: %d", cases[i].type, cases[i].hex, rc);
@@ -217,7 +200,7 @@ Test(value, errors_say_where_and_what) {
 
 Test(value, durations) {
     values *v = setup();
-    uint32_t type = type_of(v, "(Duration, u8)");
+    uint32_t type = values_type(v, "(Duration, u8)");
     static const struct {
         choir_timespan span;
         const char *hex;
@@ -248,7 +231,7 @@ Test(value, durations) {
     choiri_text text;
     cr_assert_eq(values_decode(v, type, second, room, &text), CHOIR_ERR_MALFORMED);
     cr_assert_str_eq(text.data, "args.0: malformed duration");
-    cr_assert_eq(values_encode(v, type_of(v, "Duration"), &(choir_timespan){0, 1000000000}, &none),
+    cr_assert_eq(values_encode(v, values_type(v, "Duration"), &(choir_timespan){0, 1000000000}, &none),
                  CHOIR_ERR_INVALID);
     values_free(v);
 }
@@ -256,7 +239,7 @@ Test(value, durations) {
 /* On the wire an end of a channel is the channel's id. */
 Test(value, channel_ends) {
     values *v = setup();
-    uint32_t type = type_of(v, "(Tx<u32>, Rx<String>)");
+    uint32_t type = values_type(v, "(Tx<u32>, Rx<String>)");
     choir_bytes bytes = values_hex(v, "ac02ffffffffffffffffff01"), again;
     struct {
         choir_tx tx;
@@ -275,7 +258,7 @@ Test(value, channel_ends) {
 
 Test(value, long_paths_keep_both_ends) {
     values *v = setup();
-    uint32_t type = type_of(v, "Tree");
+    uint32_t type = values_type(v, "Tree");
     uint8_t bytes[64];
     for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = 1;
     bytes[61] = 0x80; /* the last v goes on to the end of the input */
@@ -292,12 +275,13 @@ Test(value, lenient_where_vox_is) {
     values *v = setup();
     uint16_t number = 0;
     uint32_t scalar = 0;
-    cr_assert_eq(values_decode(v, type_of(v, "u16"), values_hex(v, "85808000"), &number, NULL), CHOIR_OK);
+    cr_assert_eq(values_decode(v, values_type(v, "u16"), values_hex(v, "85808000"), &number, NULL), CHOIR_OK);
     cr_assert_eq(number, 5, "overlong varint");
-    cr_assert_eq(values_decode(v, type_of(v, "char"), values_hex(v, "04c3b16161"), &scalar, NULL), CHOIR_OK);
+    cr_assert_eq(values_decode(v, values_type(v, "char"), values_hex(v, "04c3b16161"), &scalar, NULL),
+                 CHOIR_OK);
     cr_assert_eq(scalar, 0xf1, "first scalar of a longer text");
 
-    uint32_t map = type_of(v, "HashMap<u8, u8>");
+    uint32_t map = values_type(v, "HashMap<u8, u8>");
     choir_list list;
     cr_assert_eq(values_decode(v, map, values_hex(v, "03010205060103"), &list, NULL), CHOIR_OK);
     const uint8_t expected[] = {1, 2, 5, 6, 1, 3};
@@ -307,7 +291,8 @@ Test(value, lenient_where_vox_is) {
     choir_bytes bytes = values_hex(v, "050607");
     choiri_reader r = choiri_reader_of(bytes);
     uint8_t byte;
-    cr_assert_eq(choiri_value_decode(&r, &v->ts->unit, type_of(v, "u8"), &v->arena, &byte, NULL), CHOIR_OK);
+    cr_assert_eq(choiri_value_decode(&r, &v->ts->unit, values_type(v, "u8"), &v->arena, &byte, NULL),
+                 CHOIR_OK);
     cr_assert_eq(choiri_reader_left(&r), 2, "what follows is left alone");
     values_free(v);
 }
@@ -322,8 +307,9 @@ Test(value, text_and_bytes_are_borrowed) {
     choiri_arena none;
     choiri_arena_init(&none, v->env, NULL, 0, 0);
     choiri_reader r = choiri_reader_of(in);
-    cr_assert_eq(choiri_value_decode(&r, &v->ts->unit, type_of(v, "(String, Vec<u8>)"), &none, &pair, NULL),
-                 CHOIR_OK);
+    cr_assert_eq(
+        choiri_value_decode(&r, &v->ts->unit, values_type(v, "(String, Vec<u8>)"), &none, &pair, NULL),
+        CHOIR_OK);
     cr_assert_eq((const uint8_t *)pair.s.data, in.data + 1);
     cr_assert_eq(pair.b.data, in.data + 5);
     values_free(v);
@@ -340,7 +326,7 @@ Test(value, counts_are_bounded_by_bytes, .timeout = 120) {
                                         "Vec<Loop>",    "Vec<char>",       "String",       "Vec<u8>"};
     uint64_t before = v->alloc.peak;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        uint32_t type = type_of(v, types[i]);
+        uint32_t type = values_type(v, types[i]);
         for (size_t extra = 0; extra < 3; extra++) {
             char hex[64] = {0};
             strcat(hex, huge);
@@ -353,15 +339,16 @@ Test(value, counts_are_bounded_by_bytes, .timeout = 120) {
 
     /* Exactly as many as there are bytes for, and one more. */
     choir_list list;
-    cr_assert_eq(values_decode(v, type_of(v, "Vec<f32>"), values_hex(v, "020000000000000000"), &list, NULL),
-                 CHOIR_OK);
     cr_assert_eq(
-        values_decode(v, type_of(v, "Vec<f32>"), values_hex(v, "0300000000000000000000"), &list, NULL),
+        values_decode(v, values_type(v, "Vec<f32>"), values_hex(v, "020000000000000000"), &list, NULL),
+        CHOIR_OK);
+    cr_assert_eq(
+        values_decode(v, values_type(v, "Vec<f32>"), values_hex(v, "0300000000000000000000"), &list, NULL),
         CHOIR_ERR_TRUNCATED);
     /* Elements without bytes. */
-    cr_assert_eq(values_decode(v, type_of(v, "Vec<()>"), values_hex(v, "808004"), &list, NULL), CHOIR_OK);
+    cr_assert_eq(values_decode(v, values_type(v, "Vec<()>"), values_hex(v, "808004"), &list, NULL), CHOIR_OK);
     cr_assert_eq(list.len, 65536);
-    cr_assert_eq(values_decode(v, type_of(v, "Vec<()>"), values_hex(v, "818004"), &list, NULL),
+    cr_assert_eq(values_decode(v, values_type(v, "Vec<()>"), values_hex(v, "818004"), &list, NULL),
                  CHOIR_ERR_MALFORMED);
     values_free(v);
 }
@@ -375,7 +362,7 @@ Test(value, lists_of_nothing_cost_nothing, .timeout = 120) {
     for (size_t i = 0; i < LISTS; i++) p = choiri_put_varint(p, 65536);
     choir_list list;
     choir_bytes all = {bytes, (size_t)(p - bytes)}, again;
-    uint32_t type = type_of(v, "Vec<Vec<()>>");
+    uint32_t type = values_type(v, "Vec<Vec<()>>");
     cr_assert_eq(values_decode(v, type, all, &list, NULL), CHOIR_OK);
     cr_assert_eq(values_encode(v, type, &list, &again), CHOIR_OK);
     cr_assert(values_equal(all, again));
@@ -397,7 +384,7 @@ Test(value, nesting_ends_at_64) {
     memset(ones, 1, sizeof ones);
     for (size_t depth = 64; depth <= 65; depth++) {
         nested_lists(text, depth);
-        uint32_t type = type_of(v, text);
+        uint32_t type = values_type(v, text);
         choir_list list;
         choiri_text why;
         int rc = values_decode(v, type, (choir_bytes){ones, depth + 1}, &list, &why);
@@ -421,7 +408,7 @@ typedef struct deep {
 
 Test(value, boxes_count_as_nesting) {
     values *v = setup();
-    uint32_t type = type_of(v, "Deep");
+    uint32_t type = values_type(v, "Deep");
     /* Each level is an enum and a box: 32 of them, the last an End without a box. */
     deep chain[40];
     for (size_t levels = 31; levels <= 33; levels++) {
@@ -441,9 +428,10 @@ Test(value, boxes_count_as_nesting) {
     } loop;
     loop.next = &loop;
     choir_bytes none;
-    cr_assert_eq(values_decode(v, type_of(v, "Loop"), (choir_bytes){NULL, 0}, &loop, NULL), CHOIR_ERR_DEPTH);
+    cr_assert_eq(values_decode(v, values_type(v, "Loop"), (choir_bytes){NULL, 0}, &loop, NULL),
+                 CHOIR_ERR_DEPTH);
     loop.next = &loop;
-    cr_assert_eq(values_encode(v, type_of(v, "Loop"), &loop, &none), CHOIR_ERR_DEPTH);
+    cr_assert_eq(values_encode(v, values_type(v, "Loop"), &loop, &none), CHOIR_ERR_DEPTH);
     values_free(v);
 }
 
@@ -460,7 +448,7 @@ static choir_bytes some_parts(values *v, uint32_t type) {
 
 Test(value, memory_ends_at_the_limit) {
     values *v = setup();
-    uint32_t type = type_of(v, "Vec<Parts>");
+    uint32_t type = values_type(v, "Vec<Parts>");
     choir_bytes bytes = some_parts(v, type);
     choir_list list;
     size_t limit = 0;
@@ -482,7 +470,7 @@ Test(value, memory_ends_at_the_limit) {
                   "an ordinary value fits the limit of its payload");
 
     /* One list: its memory and the block's header, exactly. */
-    uint32_t numbers = type_of(v, "Vec<u64>");
+    uint32_t numbers = values_type(v, "Vec<u64>");
     uint8_t ones[101];
     memset(ones, 1, sizeof ones);
     ones[0] = 100;
@@ -499,7 +487,7 @@ Test(value, memory_ends_at_the_limit) {
 
 Test(value, memory_runs_out) {
     values *v = setup();
-    uint32_t type = type_of(v, "Vec<Parts>");
+    uint32_t type = values_type(v, "Vec<Parts>");
     choir_bytes bytes = some_parts(v, type);
     uint64_t held = v->alloc.bytes, failures = 0;
     int rc = CHOIR_ERR_NO_MEMORY;
@@ -529,7 +517,7 @@ Test(value, memory_runs_out) {
 
 Test(value, output_runs_out_of_memory) {
     values *v = setup();
-    uint32_t type = type_of(v, "Vec<String>");
+    uint32_t type = values_type(v, "Vec<String>");
     static char text[30000];
     memset(text, 'x', sizeof text);
     choir_str strings[3] = {{text, sizeof text}, {text, 10}, {text, sizeof text}};
@@ -565,27 +553,12 @@ Test(value, output_runs_out_of_memory) {
 
 static void refuse(values *v, const char *type, const void *value) {
     choir_bytes bytes;
-    cr_expect_eq(values_encode(v, type_of(v, type), value, &bytes), CHOIR_ERR_INVALID, "%s", type);
+    cr_expect_eq(values_encode(v, values_type(v, type), value, &bytes), CHOIR_ERR_INVALID, "%s", type);
 }
 
 Test(value, what_a_peer_would_choke_on_is_not_sent) {
     values *v = setup();
-    uint8_t two[32] = {2};
-    uint32_t tag = 6, surrogate = 0xd800, high = 0x110000;
-    choir_str broken = {"a\xff", 2};
-    void *nowhere = NULL;
-    choir_list nothing = {NULL, 1}, nested = {&broken, 1};
-    refuse(v, "bool", two);
-    refuse(v, "Option<u8>", two);
-    refuse(v, "Result<u8, u8>", two);
-    refuse(v, "Shapes", &tag);
-    refuse(v, "char", &surrogate);
-    refuse(v, "char", &high);
-    refuse(v, "String", &broken);
-    refuse(v, "Vec<String>", &nested);
-    refuse(v, "Box<u8>", &nowhere);
-    refuse(v, "!", two);
-    refuse(v, "Vec<!>", &nothing);
+    values_each_unsendable(v, refuse);
     values_free(v);
 }
 
@@ -606,7 +579,7 @@ Test(value, large_bytes_are_retained) {
     choir_iov iov[8];
     choiri_outq_init(&q, v->env);
     choiri_writer_init(&w, &q, chunk);
-    choiri_value_encode(&w, &v->ts->unit, type_of(v, "(Vec<u8>, String)"), &pair);
+    choiri_value_encode(&w, &v->ts->unit, values_type(v, "(Vec<u8>, String)"), &pair);
     cr_assert_eq(choiri_writer_finish(&w), CHOIR_OK);
     cr_assert_eq(choiri_outq_peek(&q, 0, UINT64_MAX, iov, 8), 4);
     cr_assert_eq(iov[1].base, pair.b.data);
@@ -643,11 +616,11 @@ Test(value, smallest_sizes, .timeout = 120) {
     };
     values *v = setup();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        cr_expect_eq(choiri_value_min_size(&v->ts->unit, type_of(v, cases[i].type)), cases[i].size, "%s",
+        cr_expect_eq(choiri_value_min_size(&v->ts->unit, values_type(v, cases[i].type)), cases[i].size, "%s",
                      cases[i].type);
     /* Types without an end: the search for their smallest value has one, and what it has found by then is a
      * bound. */
-    cr_expect_leq(choiri_value_min_size(&v->ts->unit, type_of(v, "Loop")), 64);
-    cr_expect_leq(choiri_value_min_size(&v->ts->unit, type_of(v, "Twins")), 64);
+    cr_expect_leq(choiri_value_min_size(&v->ts->unit, values_type(v, "Loop")), 64);
+    cr_expect_leq(choiri_value_min_size(&v->ts->unit, values_type(v, "Twins")), 64);
     values_free(v);
 }

@@ -4,6 +4,7 @@
 #ifndef CHOIRI_TEST_VALUES_H
 #define CHOIRI_TEST_VALUES_H
 
+#include "base/list.h"
 #include "testing/alloc.h"
 #include "value/test_types.h"
 #include "value/value.h"
@@ -92,6 +93,61 @@ static inline int values_decode(values *v, uint32_t type, choir_bytes bytes, voi
 
 static inline bool values_equal(choir_bytes a, choir_bytes b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+/* ---- types that all of these tests use ---- */
+
+static const char *const values_declarations[] = {
+    "struct Person { name: String, age: u8, email: Option<String> }",
+    "struct Tree { v: u32, children: Vec<Tree> }",
+    "enum Deep { End, More(Box<Deep>) }",
+    "enum Expr { Num(i64), Neg(Box<Expr>), Add { l: Box<Expr>, r: Box<Expr> }, Call(String, Vec<Expr>) }",
+    "enum Shapes { Unit, New(u32), Tup(u32, String), Named { a: u32, b: Option<String> }, Nothing(), Empty {} }",
+    "struct Scalars { a: bool, b: u8, c: u16, d: u32, e: u64, f: u128, g: i8, h: i16, i: i32, j: i64, k: i128, l: f32, "
+    "m: f64, n: char, o: String, p: Vec<u8>, q: (), r: Duration }",
+    "struct Parts { a: Vec<Person>, b: HashSet<i32>, c: HashMap<String, Tree>, d: BTreeMap<u16, Expr>, e: [Shapes; 3], "
+    "f: (u8, (), i128), g: Result<Person, Shapes>, h: Option<Box<Scalars>>, i: Vec<()>, j: Box<[u8; 2]> }",
+};
+
+static inline uint32_t values_type(values *v, const char *text) {
+    return test_types_find(v->ts, text);
+}
+
+/* With those, and `more` of the test's own, up to NULL. */
+static inline values *values_declared(const char *const *more) {
+    values *v = values_new();
+    choiri_text text;
+    for (size_t i = 0; i < sizeof values_declarations / sizeof values_declarations[0]; i++)
+        test_types_declare(v->ts, values_declarations[i]);
+    for (; *more; more++) test_types_declare(v->ts, *more);
+    cr_assert_eq(choiri_unit_check(&v->ts->unit, &text), CHOIR_OK, "%s", text.data);
+    return v;
+}
+
+/* The fixture's arena as the public functions take it. */
+static inline choir_arena *values_arena(values *v) {
+    return CHOIRI_CONTAINER(&v->arena, choir_arena, arena);
+}
+
+/* What every codec must refuse to write: a peer would choke on it. */
+static inline void values_each_unsendable(values *v,
+                                          void (*refuse)(values *v, const char *type, const void *value)) {
+    uint8_t two[32] = {2};
+    uint32_t tag = 6, surrogate = 0xd800, high = 0x110000;
+    choir_str broken = {"a\xff", 2};
+    void *nowhere = NULL;
+    choir_list nothing = {NULL, 1}, nested = {&broken, 1};
+    refuse(v, "bool", two);
+    refuse(v, "Option<u8>", two);
+    refuse(v, "Result<u8, u8>", two);
+    refuse(v, "Shapes", &tag);
+    refuse(v, "char", &surrogate);
+    refuse(v, "char", &high);
+    refuse(v, "String", &broken);
+    refuse(v, "Vec<String>", &nested);
+    refuse(v, "Box<u8>", &nowhere);
+    refuse(v, "!", two);
+    refuse(v, "Vec<!>", &nothing);
 }
 
 /* --- random values --- */

@@ -48,6 +48,12 @@ static inline bool choiri_value_is_nothing(const choir_unit *u, uint32_t type, s
     return size == 0 && choiri_value_min_size(u, type) == 0;
 }
 
+/* What a box points to; NULL is no value. The pointer in it has the program's type. */
+static inline const void *choiri_value_boxed(const void *box) {
+    memcpy(&box, box, sizeof box);
+    return box;
+}
+
 struct choir_arena {
     choiri_arena arena;
 };

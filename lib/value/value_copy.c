@@ -104,8 +104,7 @@ static void follow_result(copier *c, const choir_type *t, void *p, uint32_t dept
 
 static void follow_box(copier *c, const choir_type *t, void *p, uint32_t depth) {
     const choir_type *elem = choiri_unit_type(c->u, t->elem);
-    const void *from;
-    memcpy(&from, p, sizeof from); /* the pointer has the program's type */
+    const void *from = choiri_value_boxed(p);
     if (!from) fail(c, CHOIR_ERR_INVALID);
     void *to = take(c, from, 1, elem->size, elem->align);
     if (c->status != CHOIR_OK) return;

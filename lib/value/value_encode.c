@@ -125,7 +125,7 @@ static void encode(choiri_writer *w, const choir_unit *u, uint32_t type, const v
             continue;
         case CHOIR_KIND_BOX:
             type = t->elem;
-            memcpy(&p, p, sizeof p); /* the pointer has the program's type */
+            p = choiri_value_boxed(p);
             if (p) continue;
             break;
         case CHOIR_KIND_LIST:

@@ -124,8 +124,8 @@ static bool equal_results(comparison *c, const choir_type *t, const void *a, con
 }
 
 static bool equal_boxes(comparison *c, const choir_type *t, const void *a, const void *b, uint32_t depth) {
-    memcpy(&a, a, sizeof a); /* the pointers have the program's type */
-    memcpy(&b, b, sizeof b);
+    a = choiri_value_boxed(a);
+    b = choiri_value_boxed(b);
     return a && b ? equal(c, t->elem, a, b, depth) : fail(c, CHOIR_ERR_INVALID);
 }
 

@@ -317,7 +317,7 @@ static void print_result(printer *o, const choir_type *t, const void *p, uint32_
 }
 
 static void print_box(printer *o, const choir_type *t, const void *p, uint32_t depth) {
-    memcpy(&p, p, sizeof p); /* the pointer has the program's type */
+    p = choiri_value_boxed(p);
     if (p)
         print(o, t->elem, p, depth);
     else

@@ -22,7 +22,7 @@ choir_view choir_view_of(const choir_unit *unit, uint32_t type, const void *valu
     for (uint32_t depth = 0; type_of(v)->kind == CHOIR_KIND_BOX; depth++) {
         if (!v.value || depth == CHOIRI_VALUE_DEPTH) return nothing;
         v.type = type_of(v)->elem;
-        memcpy(&v.value, v.value, sizeof v.value);
+        v.value = choiri_value_boxed(v.value);
     }
     return v.value || type_of(v)->size == 0 ? v : nothing;
 }
