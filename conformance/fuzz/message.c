@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     choiri_writer w;
     choiri_outq_init(&q, f.env);
     choiri_writer_init(&w, &q, NULL);
-    choiri_message_encode(&w, &m);
+    choiri_message_encode(&w, &m, NULL, 0);
     FUZZ_CHECK(choiri_writer_finish(&w) == CHOIR_OK, "cannot be encoded");
     choir_bytes bytes = fuzz_drain(&f, &q);
     FUZZ_CHECK(bytes.len <= size, "%zu bytes have become %zu", size, bytes.len);

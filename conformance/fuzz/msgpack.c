@@ -25,7 +25,7 @@ static void check_message(fuzz_run *f, choir_bytes payload) {
         choiri_writer w;
         choiri_outq_init(&q, f->env);
         choiri_writer_init(&w, &q, NULL);
-        choiri_msgpack_message_encode(&w, &m);
+        choiri_msgpack_message_encode(&w, &m, NULL, 0);
         FUZZ_CHECK(choiri_writer_finish(&w) == CHOIR_OK, "cannot be encoded");
         status = choiri_msgpack_message_decode(fuzz_drain(f, &q), &second, &again);
         FUZZ_CHECK(status == CHOIR_OK, "what we encode is not decoded: %d", status);

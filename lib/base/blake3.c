@@ -21,8 +21,6 @@ enum {
     FLAG_PARENT = 4,
     FLAG_ROOT = 8,
     FLAG_KEYED = 16,
-    FLAG_DERIVE_CONTEXT = 32,
-    FLAG_DERIVE_MATERIAL = 64,
 };
 
 static const uint32_t iv[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
@@ -137,16 +135,6 @@ void choiri_blake3_init_keyed(choiri_blake3 *h, const uint8_t key[32]) {
     uint32_t words[8];
     load_words(words, key, 8);
     init(h, words, FLAG_KEYED);
-}
-
-void choiri_blake3_init_derive(choiri_blake3 *h, const char *context, size_t len) {
-    uint8_t key[32];
-    uint32_t words[8];
-    init(h, iv, FLAG_DERIVE_CONTEXT);
-    choiri_blake3_update(h, context, len);
-    choiri_blake3_final(h, key, sizeof key);
-    load_words(words, key, 8);
-    init(h, words, FLAG_DERIVE_MATERIAL);
 }
 
 /* The current chunk is full and not the last: its value goes on the stack, together with every subtree that

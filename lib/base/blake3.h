@@ -17,14 +17,13 @@ typedef struct choiri_blake3 {
     uint64_t chunk; /* its number */
     uint8_t block[CHOIRI_BLAKE3_BLOCK];
     uint8_t block_len, blocks; /* bytes in block; blocks of this chunk done */
-    uint8_t flags;             /* of every compression: 0, keyed, derive */
+    uint8_t flags;             /* of every compression: 0 or keyed */
     uint8_t depth;             /* chaining values on the stack */
     uint32_t stack[CHOIRI_BLAKE3_DEPTH][8];
 } choiri_blake3;
 
 void choiri_blake3_init(choiri_blake3 *h);
 void choiri_blake3_init_keyed(choiri_blake3 *h, const uint8_t key[32]);
-void choiri_blake3_init_derive(choiri_blake3 *h, const char *context, size_t len);
 void choiri_blake3_update(choiri_blake3 *h, const void *data, size_t len);
 /* Any length of output; the state is not changed, more may be added afterwards. */
 void choiri_blake3_final(const choiri_blake3 *h, uint8_t *out, size_t len);

@@ -100,15 +100,6 @@ void choiri_outq_rollback(choiri_outq *q, choiri_outq_mark mark);
 size_t choiri_outq_peek(const choiri_outq *q, size_t skip, uint64_t limit, choir_iov *iov, size_t max);
 /* Copies up to `len` queued bytes from offset `skip`; returns how many there were. They stay in the queue. */
 size_t choiri_outq_copy(const choiri_outq *q, size_t skip, void *out, size_t len);
-/* Copies the oldest `len` bytes, at least one and no more than there are. With a constant `len` that is a
- * load. */
-static inline void choiri_outq_front(const choiri_outq *q, void *out, size_t len) {
-    CHOIRI_ASSERT(len > 0 && len <= q->bytes);
-    if (__builtin_expect((size_t)(q->head->end - q->head->pos) >= len, 1))
-        memcpy(out, q->head->pos, len);
-    else
-        choiri_outq_copy(q, 0, out, len);
-}
 /* Makes the oldest `len` bytes (at most q->bytes) one contiguous segment. false when memory is out (nothing
  * changed). */
 bool choiri_outq_flatten(choiri_outq *q, size_t len);

@@ -593,7 +593,7 @@ Test(outq, transfer_with_failing_allocation_changes_nothing) {
     }
 }
 
-Test(outq, front_and_copy) {
+Test(outq, copy_from_any_offset) {
     fixture f;
     start(&f);
     uint8_t out[16] = {0};
@@ -604,24 +604,13 @@ Test(outq, front_and_copy) {
     }
     for (size_t n = 1; n <= 16; n++) {
         memset(out, 0xff, sizeof out);
-        choiri_outq_front(&f.q, out, n);
+        cr_assert_eq(choiri_outq_copy(&f.q, 0, out, n), n);
         for (size_t i = 0; i < 16; i++) cr_assert_eq(out[i], i < n ? i : 0xff);
     }
     cr_assert_eq(choiri_outq_copy(&f.q, 10, out, 16), 6);
     cr_assert_eq(out[0], 10);
     cr_assert_eq(choiri_outq_copy(&f.q, 16, out, 16), 0);
-    choiri_outq_flatten(&f.q, 9);
-    choiri_outq_front(&f.q, out, 8);
-    cr_assert_eq(out[7], 7);
     stop(&f);
-}
-
-Test(outq, front_of_more_than_there_is, .signal = SIGILL) {
-    fixture f;
-    start(&f);
-    put(&f.q, "x", 1);
-    uint8_t out[2];
-    choiri_outq_front(&f.q, out, 2);
 }
 
 Test(outq, transfer_of_more_than_there_is, .signal = SIGILL) {

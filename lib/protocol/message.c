@@ -171,8 +171,8 @@ void choiri_message_begin_schema(choiri_writer *w, uint64_t conn, uint64_t metho
     choiri_write_u8(w, direction);
 }
 
-void choiri_message_encode_with(choiri_writer *w, const choiri_message *msg,
-                                const choir_metadata_entry *entries, size_t count) {
+void choiri_message_encode(choiri_writer *w, const choiri_message *msg, const choir_metadata_entry *entries,
+                           size_t count) {
     const metadata meta = {entries, count, msg->metadata};
     check_variants(msg);
     switch (msg->kind) {

@@ -51,11 +51,8 @@ int choiri_message_decode(choir_bytes payload, choiri_message *ret_msg);
 
 /* Encodes any message but those of every call, which have their own functions below. Metadata is `entries`,
  * or when there are none msg->metadata, which is written back verbatim. */
-void choiri_message_encode_with(choiri_writer *w, const choiri_message *msg,
-                                const choir_metadata_entry *entries, size_t count);
-static inline void choiri_message_encode(choiri_writer *w, const choiri_message *msg) {
-    choiri_message_encode_with(w, msg, NULL, 0);
-}
+void choiri_message_encode(choiri_writer *w, const choiri_message *msg, const choir_metadata_entry *entries,
+                           size_t count);
 
 /* Hot paths. Begin writes everything up to the args or ret length and returns its hole; the caller writes the
  * value, fills the hole and writes the schemas as bytes (empty: one 00). */

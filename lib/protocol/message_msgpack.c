@@ -440,8 +440,8 @@ void choiri_msgpack_begin_schema(choiri_writer *w, uint64_t conn, uint64_t metho
     key(w, directions[direction].name);
 }
 
-void choiri_msgpack_message_encode_with(choiri_writer *w, const choiri_message *m,
-                                        const choir_metadata_entry *entries, size_t count) {
+void choiri_msgpack_message_encode(choiri_writer *w, const choiri_message *m,
+                                   const choir_metadata_entry *entries, size_t count) {
     const metadata meta = {entries, count, m->metadata};
     CHOIRI_ASSERT(m->kind <= CHOIRI_MSG_PONG);
     switch (m->kind) {

@@ -22,11 +22,8 @@ int choiri_msgpack_message_decode(choir_bytes payload, choiri_arena *arena, choi
 
 /* Encodes any message. Metadata is `entries`, or when there are none msg->metadata: a received list or one
  * that was staged. */
-void choiri_msgpack_message_encode_with(choiri_writer *w, const choiri_message *msg,
-                                        const choir_metadata_entry *entries, size_t count);
-static inline void choiri_msgpack_message_encode(choiri_writer *w, const choiri_message *msg) {
-    choiri_msgpack_message_encode_with(w, msg, NULL, 0);
-}
+void choiri_msgpack_message_encode(choiri_writer *w, const choiri_message *msg,
+                                   const choir_metadata_entry *entries, size_t count);
 
 /* Hot paths: everything up to the value, whose hole is filled with choiri_msgpack_fill_hole. `schemas` says
  * that the member of that name follows: a key and a bin, for the caller to write. */

@@ -19,7 +19,7 @@ static const choir_metadata_entry meta3[] = {
 static choir_bytes encode(bench *b, const choiri_message *m) {
     choiri_writer w;
     choiri_writer_init(&w, &b->q, NULL);
-    choiri_message_encode(&w, m);
+    choiri_message_encode(&w, m, NULL, 0);
     cr_assert_eq(choiri_writer_finish(&w), CHOIR_OK);
     return bench_take(b);
 }
@@ -265,7 +265,7 @@ Test(message, many_metadata_entries) {
     choiri_writer w;
     choiri_writer_init(&w, &b.q, NULL);
     const choiri_message reject = {.conn = 7, .kind = CHOIRI_MSG_CONNECTION_REJECT};
-    choiri_message_encode_with(&w, &reject, entries, COUNT);
+    choiri_message_encode(&w, &reject, entries, COUNT);
     cr_assert_eq(choiri_writer_finish(&w), CHOIR_OK);
     choir_bytes out = bench_take(&b);
     choiri_message m;
@@ -341,20 +341,21 @@ Test(message, hot_path_gives_the_golden_bytes) {
     check_output(&b, &w, "02050b01" META3 "050000008ce0bad60f00");
 
     choiri_writer_init(&w, &b.q, NULL);
-    choiri_message_encode(&w,
-                          &(choiri_message){.kind = CHOIRI_MSG_REQUEST, .body = CHOIRI_BODY_CANCEL, .id = 1});
+    choiri_message_encode(
+        &w, &(choiri_message){.kind = CHOIRI_MSG_REQUEST, .body = CHOIRI_BODY_CANCEL, .id = 1}, NULL, 0);
     check_output(&b, &w, "0005010200");
     choiri_writer_init(&w, &b.q, NULL);
-    choiri_message_encode(&w, &(choiri_message){.kind = CHOIRI_MSG_PING, .id = UINT64_MAX});
-    choiri_message_encode(&w, &(choiri_message){.kind = CHOIRI_MSG_PONG, .id = 1});
+    choiri_message_encode(&w, &(choiri_message){.kind = CHOIRI_MSG_PING, .id = UINT64_MAX}, NULL, 0);
+    choiri_message_encode(&w, &(choiri_message){.kind = CHOIRI_MSG_PONG, .id = 1}, NULL, 0);
     check_output(&b, &w, "0008ffffffffffffffffff01 000901");
     choiri_writer_init(&w, &b.q, NULL);
-    choiri_message_encode(&w, &(choiri_message){.kind = CHOIRI_MSG_PROTOCOL_ERROR,
-                                                .description = CHOIR_STR("bad frame sequence")});
+    choiri_message_encode(
+        &w,
+        &(choiri_message){.kind = CHOIRI_MSG_PROTOCOL_ERROR, .description = CHOIR_STR("bad frame sequence")},
+        NULL, 0);
     check_output(&b, &w, "000012626164206672616d652073657175656e6365");
     choiri_writer_init(&w, &b.q, NULL);
-    choiri_message_encode_with(&w, &(choiri_message){.conn = 4, .kind = CHOIRI_MSG_CONNECTION_REJECT}, meta3,
-                               3);
+    choiri_message_encode(&w, &(choiri_message){.conn = 4, .kind = CHOIRI_MSG_CONNECTION_REJECT}, meta3, 3);
     check_output(&b, &w, "0403" META3);
     bench_close(&b);
 }
@@ -418,9 +419,9 @@ Test(message, memory_runs_out) {
         cr_assert_null(hole.at);
         choiri_fill_hole(&w, hole);
         choiri_message_encode(
-            &w,
-            &(choiri_message){.kind = CHOIRI_MSG_REQUEST, .body = CHOIRI_BODY_CANCEL, .conn = 1, .id = 1});
-        choiri_message_encode(&w, &(choiri_message){.kind = CHOIRI_MSG_PING, .id = 1});
+            &w, &(choiri_message){.kind = CHOIRI_MSG_REQUEST, .body = CHOIRI_BODY_CANCEL, .conn = 1, .id = 1},
+            NULL, 0);
+        choiri_message_encode(&w, &(choiri_message){.kind = CHOIRI_MSG_PING, .id = 1}, NULL, 0);
         cr_assert_eq(choiri_writer_finish(&w), CHOIR_ERR_NO_MEMORY);
         cr_assert_eq(b.q.bytes, 0);
         bench_close(&b);

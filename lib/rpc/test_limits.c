@@ -2,6 +2,7 @@
 /* Every limit of a session's options and of the library's own, at N and at N + 1. */
 #include "testing/inside.h"
 #include "testing/peer.h"
+#include "testing/varint.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -123,7 +124,7 @@ static uint32_t outcome_with_metadata(size_t entries, size_t bytes) {
     uint8_t *at = list;
     *at++ = 0;
     *at++ = CHOIR_METADATA_STRING;
-    size_t value = large - 3 - choiri_varint_size(large - 4);
+    size_t value = large - 3 - test_varint_size(large - 4);
     at = choiri_put_varint(at, value);
     memset(at, 'v', value);
     at += value;
@@ -211,7 +212,7 @@ Test(limits, size_of_a_message) {
     cr_assert(test_peer_next_frame(&p, &frame));
     /* conn, kind, id, body, method, metadata, length of the opaque, length of the bytes, schemas */
     size_t head =
-        1 + 1 + 1 + 1 + choiri_varint_size(trial_service.methods[TRIAL_ECHO_BYTES].id) + 1 + 4 + 2 + 1;
+        1 + 1 + 1 + 1 + test_varint_size(trial_service.methods[TRIAL_ECHO_BYTES].id) + 1 + 4 + 2 + 1;
     b.len = 5000 - head + 1;
     cr_assert_eq(choir_call(p.session, root, TRIAL_ECHO_BYTES, &b, NULL, &id, p.now), CHOIR_ERR_TOO_LARGE);
     b.len--;

@@ -57,7 +57,7 @@ static size_t make_frame(test_peer *p, const choiri_message *m, uint8_t *out, si
     choiri_writer w;
     choiri_outq_init(&q, p->own_env);
     choiri_writer_init(&w, &q, NULL);
-    choiri_message_encode(&w, m);
+    choiri_message_encode(&w, m, NULL, 0);
     cr_assert_eq(choiri_writer_finish(&w), CHOIR_OK);
     size_t len = (size_t)q.bytes, at = 0;
     cr_assert_leq(len + 4, cap);

@@ -2,6 +2,7 @@
 /* Requests that the peer makes: what handlers are told, what goes over the wire, how requests end. */
 #include "testing/inside.h"
 #include "testing/peer.h"
+#include "testing/varint.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -617,7 +618,7 @@ Test(request, large_arguments_are_not_copied) {
     *at++ = CHOIRI_BODY_CALL;
     at = choiri_put_varint(at, trial_service.methods[TRIAL_ECHO_BYTES].id);
     *at++ = 0;
-    uint32_t args = (uint32_t)(len + choiri_varint_size(len));
+    uint32_t args = (uint32_t)(len + test_varint_size(len));
     for (int i = 0; i < 4; i++) *at++ = (uint8_t)(args >> 8 * i);
     at = choiri_put_varint(at, len);
     memset(at, 'z', len);

@@ -72,8 +72,4 @@ static inline uint32_t choiri_service_lookup(const choiri_service *s, uint64_t i
  * is for ASCII; other letters are kept as they are). */
 uint64_t choiri_method_id(choir_str service, choir_str method);
 
-/* The announcement of one type (tests, tools): memory from `env`, freed with choiri_announcement_free. */
-int choiri_announcement_new(choir_env *env, const choir_unit *u, uint32_t type, choiri_announcement *ret);
-void choiri_announcement_free(choir_env *env, choiri_announcement *a);
-
 #endif

@@ -2,6 +2,7 @@
 /* Extraction against what Rust announces, and its bounds. */
 #include "schema/test_schema.h"
 #include "schema_vectors.h"
+#include "testing/announcement.h"
 #include "value/test_types.h"
 #include "value/unit.h"
 
@@ -52,15 +53,15 @@ Test(extract, announcement_new) {
         const choiri_root *root = &rust_types[i].root;
         choiri_announcement a;
         if (root->is_response) continue;
-        cr_assert_eq(choiri_announcement_new(s.env, root->unit, root->type, &a), CHOIR_OK);
+        cr_assert_eq(test_announcement_new(s.env, root->unit, root->type, &a), CHOIR_OK);
         test_bytes payload = test_first_payload(s.env, &a);
         test_bytes_eq(test_span(payload), rust_types[i].payload, rust_types[i].name);
         free(payload.data);
-        choiri_announcement_free(s.env, &a);
+        test_announcement_free(s.env, &a);
     }
     choiri_announcement a;
     cr_assert_eq(
-        choiri_announcement_new(s.env, rust_types[0].root.unit, rust_types[0].root.unit->types_len, &a),
+        test_announcement_new(s.env, rust_types[0].root.unit, rust_types[0].root.unit->types_len, &a),
         CHOIR_ERR_INVALID);
     schema_env_close(&s);
 }
@@ -158,14 +159,14 @@ Test(extract, record_order_does_not_matter) {
     test_types_declare(b, "struct Two { one: Vec<One> }");
     test_types_declare(b, "struct One { x: u8, two: Vec<Two> }");
     choiri_announcement of_a, of_b;
-    cr_assert_eq(choiri_announcement_new(s.env, &a->unit, test_types_find(a, "One"), &of_a), CHOIR_OK);
-    cr_assert_eq(choiri_announcement_new(s.env, &b->unit, test_types_find(b, "One"), &of_b), CHOIR_OK);
+    cr_assert_eq(test_announcement_new(s.env, &a->unit, test_types_find(a, "One"), &of_a), CHOIR_OK);
+    cr_assert_eq(test_announcement_new(s.env, &b->unit, test_types_find(b, "One"), &of_b), CHOIR_OK);
     test_bytes bytes_a = test_first_payload(s.env, &of_a), bytes_b = test_first_payload(s.env, &of_b);
     test_bytes_eq(test_span(bytes_a), test_span(bytes_b), "One");
     free(bytes_a.data);
     free(bytes_b.data);
-    choiri_announcement_free(s.env, &of_a);
-    choiri_announcement_free(s.env, &of_b);
+    test_announcement_free(s.env, &of_a);
+    test_announcement_free(s.env, &of_b);
     free(a);
     free(b);
     schema_env_close(&s);
@@ -417,10 +418,10 @@ Test(extract, failing_allocations_of_an_announcement) {
         choiri_announcement a;
         schema_env_open(&s);
         s.alloc.fail_at = s.alloc.calls + n;
-        int status = choiri_announcement_new(s.env, root->unit, root->type, &a);
+        int status = test_announcement_new(s.env, root->unit, root->type, &a);
         bool failed = s.alloc.failed > 0;
         cr_assert_eq(status, failed ? CHOIR_ERR_NO_MEMORY : CHOIR_OK);
-        if (status == CHOIR_OK) choiri_announcement_free(s.env, &a);
+        if (status == CHOIR_OK) test_announcement_free(s.env, &a);
         schema_env_close(&s);
         if (!failed) break;
     }

@@ -160,7 +160,7 @@ int test_peer_message(test_peer *p, const choiri_message *msg) {
     choiri_writer w;
     choiri_outq_init(&q, p->own_env);
     choiri_writer_init(&w, &q, NULL);
-    choiri_message_encode(&w, msg);
+    choiri_message_encode(&w, msg, NULL, 0);
     return feed_queue(p, &q, &w);
 }
 

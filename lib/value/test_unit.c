@@ -3,6 +3,7 @@
  * hurt. */
 #include "schema/test_schema.h"
 #include "schema_vectors.h"
+#include "testing/announcement.h"
 #include "value/test_types.h"
 #include "value/unit.h"
 #include "value/value.h"
@@ -289,14 +290,14 @@ Test(unit, wider_records) {
     wide.variant_stride = sizeof *variants;
     cr_assert_eq(choiri_unit_check(&wide, &text), CHOIR_OK, "%s", text.data);
     choiri_announcement narrow_made, wide_made;
-    cr_assert_eq(choiri_announcement_new(s.env, &ts->unit, outer, &narrow_made), CHOIR_OK);
-    cr_assert_eq(choiri_announcement_new(s.env, &wide, outer, &wide_made), CHOIR_OK);
+    cr_assert_eq(test_announcement_new(s.env, &ts->unit, outer, &narrow_made), CHOIR_OK);
+    cr_assert_eq(test_announcement_new(s.env, &wide, outer, &wide_made), CHOIR_OK);
     test_bytes a = test_first_payload(s.env, &narrow_made), b = test_first_payload(s.env, &wide_made);
     test_bytes_eq(test_span(b), test_span(a), "the wide unit's announcement");
     free(a.data);
     free(b.data);
-    choiri_announcement_free(s.env, &narrow_made);
-    choiri_announcement_free(s.env, &wide_made);
+    test_announcement_free(s.env, &narrow_made);
+    test_announcement_free(s.env, &wide_made);
     free(types);
     free(fields);
     free(variants);
@@ -361,9 +362,9 @@ Test(unit, damaged_units) {
         passed++;
         choiri_announcement a;
         for (uint32_t i = 0; i < u.types_len; i += 1 + draw(&random, 8)) {
-            int status = choiri_announcement_new(s.env, &u, i, &a);
+            int status = test_announcement_new(s.env, &u, i, &a);
             cr_assert(status == CHOIR_OK || status == CHOIR_ERR_INVALID, "status %d", status);
-            if (status == CHOIR_OK) choiri_announcement_free(s.env, &a);
+            if (status == CHOIR_OK) test_announcement_free(s.env, &a);
             use_value(s.env, &u, i);
         }
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The postcard writer: every value read back, block borders, holes, retained spans, and memory that runs
  * out. */
+#include "testing/varint.h"
 #include "wire/metadata.h"
 #include "wire/reader.h"
 #include "wire/test_wire.h"
@@ -262,7 +263,7 @@ Test(writer, which_spans_are_retained) {
         choiri_write_bytes(&w, (choir_bytes){rows[i].data, rows[i].len});
         choiri_fill_hole(&w, hole);
         choiri_write_u8(&w, 2);
-        cr_assert_eq(choiri_writer_offset(&w), 6 + choiri_varint_size(rows[i].len) + rows[i].len);
+        cr_assert_eq(choiri_writer_offset(&w), 6 + test_varint_size(rows[i].len) + rows[i].len);
         cr_assert_eq(choiri_writer_finish(&w), CHOIR_OK);
         cr_assert_eq(is_retained(&b, chunk), rows[i].retained, "row %zu", i);
         cr_assert_eq(choir_chunk_is_unique(chunk), !rows[i].retained);

@@ -60,9 +60,6 @@ static inline uint8_t *choiri_put_varint(uint8_t *p, uint64_t v) { /* at most 10
     *p++ = (uint8_t)v;
     return p;
 }
-static inline size_t choiri_varint_size(uint64_t v) {
-    return 1u + (size_t)(63 - __builtin_clzll(v | 1)) / 7u;
-}
 static inline void choiri_write_varint(choiri_writer *w, uint64_t v) {
     if (choiri_writer_ensure(w, 10)) w->pos = choiri_put_varint(w->pos, v);
 }

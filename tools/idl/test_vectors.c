@@ -5,6 +5,7 @@
 #include "rust_vectors.h"
 #include "schema/service.h"
 #include "testing/alloc.h"
+#include "testing/announcement.h"
 #include "value/value.h"
 
 #include <criterion/criterion.h>
@@ -92,7 +93,7 @@ Test(idl_vectors, types) {
         const choir_unit *u = idl_unit(file);
         choiri_announcement made;
         uint32_t type = u->fields[u->types[probe->methods[0].args].first].type;
-        cr_assert_eq(choiri_announcement_new(env, u, type, &made), CHOIR_OK, "%s", rust_types[i].name);
+        cr_assert_eq(test_announcement_new(env, u, type, &made), CHOIR_OK, "%s", rust_types[i].name);
         char *payload = payload_of(&made);
         bool equal = strcmp(payload, rust_types[i].payload) == 0;
         cr_expect(equal, "%s: announced\n%s instead of\n%s", rust_types[i].name, payload,
@@ -100,7 +101,7 @@ Test(idl_vectors, types) {
         same += equal;
         values += check_values(env, u, type, i);
         free(payload);
-        choiri_announcement_free(env, &made);
+        test_announcement_free(env, &made);
         choir_env_free(env);
         cr_expect_eq(alloc.blocks, 0);
         idl_free(file);
