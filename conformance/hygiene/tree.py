@@ -7,7 +7,9 @@ usage: tree.py check        all rules, as TAP
 
 Every rule is also tried on a planted violation. Rules: a size that can be read (files, functions), the licence line,
 no traces of somebody's machine, no notes to oneself in place of work, no include around the layers, tidy white
-space, comments and most literals as narrow as the code beside them, and examples in the README that are the text of the files they name.
+space, comments and most literals as narrow as the code beside them, examples in the README that are the text of the
+files they name, and seams that stay closed: what one place knows (codec, root, connection ids, schemes, fields of a link)
+no other asks for.
 """
 import os
 import re
@@ -147,6 +149,30 @@ def check_lines(path, text):
     if is_c(path) and path.startswith(NARROW):
         yield from matching(path, text, re.compile(f"^.{{{COLUMNS + 1}}}"), f"a line over {COLUMNS} columns")
 
+# What only one place may know: where it is looked for, where it belongs, and what gives it away. The command refuses
+# addresses that are good inside one process only, so its options know that scheme.
+SEAMS = [
+    ("the codec's name is asked for outside of the codec and the prologue", "(lib|transports)/",
+     r"lib/(wire|value|protocol)/|lib/link/prologue\.", r"(->|\.)(is_)?msgpack\b|CHOIR_CODEC_MSGPACK"),
+    ("the root is asked for outside of the session", "lib/|transports/", r"lib/session/", r"\bconns\.root\b|->root_conn\b"),
+    ("a connection's id is written by hand outside of the session", "lib/(rpc|protocol)/|transports/", r"lib/session/",
+     r"\.conn\s*=\s*0|(\bconn|wire_id)\s*==\s*0|\bwire_id\s*=\s*0"),
+    ("a scheme is told apart outside of the table", "transports/|tools/",
+     r"transports/(scheme|tcp|unix|memory|fd)\.|tools/options\.c",
+     r"str(n?case)?n?cmp\([^;]*\"(tcp|unix|unix-abstract|local|mem|fd|stdio)[:\"/]"),
+    ("a field of a link is set outside of its attachment", "lib/(session|rpc)/",
+     r"lib/session/(attachment|greeting|keepalive|egress)\.",
+     r"\battachment->[\w.]+\s*([-+|&]?=(?!=)|\+\+|--)"),
+]
+
+
+def check_seams(path, text):
+    if not is_c(path) or "/test" in path or path.startswith("lib/testing/"):
+        return
+    for what, looked, belongs, pattern in SEAMS:
+        if re.match(looked, path) and not re.match(belongs, path):
+            yield from matching(path, text, re.compile(pattern), what)
+
 
 def check_examples(path, text):
     for name, example in EXAMPLE.findall(text) if path.endswith(".md") else []:
@@ -173,6 +199,13 @@ RULES = [
       ("e.h", "#define X   \\\n    28u /* a */\n")]),
     (check_lines, f"lines of {' and '.join(NARROW)} within {COLUMNS} columns, literals as well",
      [("bench/a.c", '    puts("' + "x" * COLUMNS + '");\n'), ("conformance/b.h", "int " + "x" * COLUMNS + ";\n")]),
+    (check_seams, "seams stay closed",
+     [("lib/rpc/a.c", "    if (s->codec->is_msgpack) return;\n"), ("lib/session/a.c", "    s->msgpack = true;\n"),
+      ("lib/rpc/a.c", "    choiri_conn *c = &s->conns.root;\n"), ("lib/rpc/b.c", "    choiri_message m = {.conn = 0};\n"),
+      ("lib/rpc/c.c", "    if (msg->conn == 0) return;\n"), ("transports/a.c", '    if (!strcmp(scheme, "tcp")) f();\n'),
+      ("transports/b.c", '    if (strncmp(url, "unix://", 7) == 0) f();\n'),
+      ("lib/session/session.c", "    s->attachment->evidence = NULL;\n"),
+      ("lib/session/hot.c", "    s->attachment->pongs.count++;\n")]),
     (check_examples, "examples in the text are those of the files",
      [("a.md", "<!-- the text of meson_options.txt -->\n```c\nno such line\n```\n")]),
 ]

@@ -17,7 +17,7 @@
 
 /* An advance that comes so much later than its deadline means that the process slept. */
 #define SLEPT  (5 * CHOIR_SECOND)
-#define CODECS ((1u << CHOIR_CODEC_POSTCARD) | (1u << CHOIR_CODEC_MSGPACK))
+#define CODECS ((1u << CHOIRI_CODECS) - 1)
 
 static const choir_attachment_options defaults = {
     .size = sizeof defaults,
@@ -318,6 +318,12 @@ void choir_attachment_free(choir_attachment *a, choir_time now) {
 void choiri_attachment_forget_hello(choir_attachment *a) {
     choiri_handshake_free(a->env, a->hello);
     a->hello = NULL;
+}
+
+choir_evidence *choiri_attachment_take_evidence(choir_attachment *a) {
+    choir_evidence *evidence = a->evidence;
+    a->evidence = NULL;
+    return evidence;
 }
 
 /* ---- input ---- */

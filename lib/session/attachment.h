@@ -94,6 +94,8 @@ void choiri_attachment_ping(choir_attachment *a, uint64_t nonce);
 bool choiri_attachment_pong(choir_attachment *a, uint64_t nonce);
 /* The peer's Hello is not needed any more. */
 void choiri_attachment_forget_hello(choir_attachment *a);
+/* What it knows about the peer, for a session that outlives it; it knows nothing any more. */
+choir_evidence *choiri_attachment_take_evidence(choir_attachment *a);
 /* Nothing is left that could leave. */
 bool choiri_attachment_is_flushed(const choir_attachment *a);
 /* Answers the waiting Hello and ties the two together. OK · ERR_NO_MEMORY (nothing changed). */

@@ -65,7 +65,7 @@ int choiri_session_options_check(const choir_session_options *in, choir_session_
                                  choir_conn_options *ret_root) {
     choir_session_options o = defaults;
     if (in && choiri_options_copy(&o, sizeof o, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
-    if (o.codec > CHOIR_CODEC_MSGPACK || o.memory_quota == 0) return CHOIR_ERR_INVALID;
+    if (o.codec >= CHOIRI_CODECS || o.memory_quota == 0) return CHOIR_ERR_INVALID;
     *ret = o;
     return check_conn(o.root, ret_root);
 }
@@ -541,8 +541,7 @@ void choiri_session_detach(choir_session *s, choir_chunk *payload) {
     choiri_egress_lost(s, s->attachment);
     s->taken = s->attachment->written;
     choiri_evidence_free(s->env, s->evidence);
-    s->evidence = s->attachment->evidence;
-    s->attachment->evidence = NULL;
+    s->evidence = choiri_attachment_take_evidence(s->attachment);
     s->attachment = NULL;
     choir_chunk_release(s->last_payload);
     s->last_payload = payload;
