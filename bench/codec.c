@@ -75,7 +75,7 @@ static void make_plan(codec *c) {
     choiri_text text;
     choiri_arena arena;
     choiri_recv_tracker tracker;
-    choiri_announcement theirs, ours;
+    choiri_schema_set theirs, ours;
     choiri_root their_root = {.unit = their_unit, .type = REORDERED_TYPE_GNARLY_PAYLOAD};
     choiri_root our_root = {.unit = our_unit, .type = TESTBED_TYPE_GNARLY_PAYLOAD};
     static const uint64_t seed[2] = {1, 2};

@@ -21,9 +21,9 @@ struct net_session {
     const net_session_owner *owner; /* NULL: let go; events are thrown away */
     void *owner_data;               /* the client or server */
     choir_session *session;
-    choir_conn root; /* of session */
-    uint64_t handle; /* in the loop; 0 is none */
-    net_link *link;  /* NULL: none yet, or not any more */
+    choir_conn_id root; /* of session */
+    uint64_t handle;    /* in the loop; 0 is none */
+    net_link *link;     /* NULL: none yet, or not any more */
     /* evidence: about the peer, from the first link on. */
     choir_evidence *evidence;
     net_node all;     /* in loop->sessions */

@@ -48,7 +48,7 @@ static bool read_theirs(peer *p, size_t *ret_left) {
 }
 
 /* Reads it as a value of ours. For an answer: only the plan is made. */
-static bool read_ours(peer *p, const choiri_root *root, const choiri_announcement *announcement,
+static bool read_ours(peer *p, const choiri_root *root, const choiri_schema_set *announcement,
                       size_t *ret_left) {
     choiri_plan *plan = NULL;
     choiri_plan_facts facts = {0};
@@ -88,7 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     choiri_text_init(&text);
     choiri_recv_tracker_init(&p.tracker, p.f.env, seed, NULL);
     p.is_lenient = fuzz_u8(&p.f) & 1;
-    const choiri_method *m = fuzz_method(&p.f, &unit);
+    const choiri_prepared_method *m = fuzz_method(&p.f, &unit);
     const choiri_root args = {.unit = unit, .type = m->desc->args},
                       answer = {.unit = unit, .is_response = true, .ok = m->desc->ok, .err = m->desc->err};
     for (uint32_t i = 0, len; i < PAYLOADS && (len = fuzz_u16(&p.f)) > 0; i++) {

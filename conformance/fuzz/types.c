@@ -22,16 +22,16 @@ const choir_unit *fuzz_type(fuzz_run *f, uint32_t *ret_type) {
     return u;
 }
 
-const choiri_method *fuzz_method(fuzz_run *f, const choir_unit **ret_unit) {
+const choiri_prepared_method *fuzz_method(fuzz_run *f, const choir_unit **ret_unit) {
     static test_alloc alloc;
     static choir_env *env;
-    static const choiri_service *prepared[SERVICES];
+    static const choiri_prepared *prepared[SERVICES];
     choiri_text text;
     if (!env) env = test_env(&alloc);
     uint32_t service = fuzz_u8(f) % (uint32_t)SERVICES;
     if (!prepared[service])
-        FUZZ_CHECK(choiri_service_prepare(env, services[service], &prepared[service], &text) == CHOIR_OK,
-                   "%s", text.data);
+        FUZZ_CHECK(choiri_prepare(env, services[service], &prepared[service], &text) == CHOIR_OK, "%s",
+                   text.data);
     *ret_unit = services[service]->unit;
     return &prepared[service]->methods[fuzz_u8(f) % prepared[service]->methods_len];
 }

@@ -11,7 +11,7 @@
 /* Takes a type from the input: one byte for the interface, one for the type in it. */
 const choir_unit *fuzz_type(fuzz_run *f, uint32_t *ret_type);
 /* Takes a method from the input, likewise. It is prepared in an env of its own, which stays. */
-const choiri_method *fuzz_method(fuzz_run *f, const choir_unit **ret_unit);
+const choiri_prepared_method *fuzz_method(fuzz_run *f, const choir_unit **ret_unit);
 
 /* A value that was decoded can be encoded, decoded, copied, compared, printed, written as JSON and read from
  * that, and is then what it was. */

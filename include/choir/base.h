@@ -51,9 +51,9 @@ typedef uint64_t choir_duration;
 /* Handles: 32 bits of generation above 32 bits of slot; 0 is none. A handle is a value and may be kept for
  * ever: using one after its object has ended returns CHOIR_ERR_NOT_FOUND. Handles are structs so that the
  * compiler catches a mix-up. None of them is an id on the wire. */
-typedef struct choir_conn {
+typedef struct choir_conn_id {
     uint64_t v;
-} choir_conn; /* root or virtual connection */
+} choir_conn_id; /* root or virtual connection */
 typedef struct choir_call_id {
     uint64_t v;
 } choir_call_id; /* a call that we made */

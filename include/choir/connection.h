@@ -3,7 +3,7 @@
  *
  * Role:    options of connections, for the root in the session's options; reasons and hooks that calls,
  *          requests and connections share; what layers above hang on a session or connection.
- * Owner:   connections belong to their session; handles (choir_conn) name them.
+ * Owner:   connections belong to their session; handles (choir_conn_id) name them.
  * Life:    a connection ends with its CONN_CLOSED event at the latest when its session does. Its record is
  *          gone when that event was polled and no request of it is held by a handler any more.
  * Threads: the session's.
@@ -106,13 +106,13 @@ static inline void choir_conn_options_init(choir_conn_options *options) {
 
 /* The service that is called on a connection (`call` of its options), NULL for none and for a stale handle.
  * Returns borrowed (valid as long as the descriptor). */
-CHOIR_API const choir_service *choir_conn_service(const choir_session *session, choir_conn conn);
+CHOIR_API const choir_service *choir_conn_service(const choir_session *session, choir_conn_id conn);
 /* What the peer announced: how many requests of ours it takes at a time; 0 before it did, and for a stale
  * handle. */
-CHOIR_API uint32_t choir_conn_peer_requests(const choir_session *session, choir_conn conn);
-CHOIR_API void *choir_conn_user_data(const choir_session *session, choir_conn conn);
+CHOIR_API uint32_t choir_conn_peer_requests(const choir_session *session, choir_conn_id conn);
+CHOIR_API void *choir_conn_user_data(const choir_session *session, choir_conn_id conn);
 /* OK · ERR_NOT_FOUND. */
-CHOIR_API int choir_conn_set_user_data(choir_session *session, choir_conn conn, void *user_data);
+CHOIR_API int choir_conn_set_user_data(choir_session *session, choir_conn_id conn, void *user_data);
 
 /* ---- keyed slots: what layers above hang on an object ---- */
 
@@ -126,13 +126,13 @@ typedef struct choir_key {
  * ERR_NO_MEMORY. Takes `value` on success. */
 CHOIR_API int choir_session_set_slot(choir_session *session, const choir_key *key, void *value,
                                      void (*destroy)(void *value));
-CHOIR_API int choir_conn_set_slot(choir_session *session, choir_conn conn, const choir_key *key, void *value,
-                                  void (*destroy)(void *value));
+CHOIR_API int choir_conn_set_slot(choir_session *session, choir_conn_id conn, const choir_key *key,
+                                  void *value, void (*destroy)(void *value));
 CHOIR_API int choir_request_set_slot(choir_session *session, choir_request_id request, const choir_key *key,
                                      void *value, void (*destroy)(void *value));
 /* NULL when there is none. Returns borrowed (valid until it is replaced or its object goes). */
 CHOIR_API void *choir_session_slot(const choir_session *session, const choir_key *key);
-CHOIR_API void *choir_conn_slot(const choir_session *session, choir_conn conn, const choir_key *key);
+CHOIR_API void *choir_conn_slot(const choir_session *session, choir_conn_id conn, const choir_key *key);
 CHOIR_API void *choir_request_slot(const choir_session *session, choir_request_id request,
                                    const choir_key *key);
 

@@ -80,7 +80,7 @@ typedef struct choir_event {
      * outcome INVALID_PAYLOAD, why the answer could not be read (the call ran); CHOIR_OK with that outcome
      * means that the peer refused the arguments (the call did not run). */
     int32_t status;
-    choir_conn conn;              /* every event except DETACHED, RESUMED, CLOSED and PONG of the session */
+    choir_conn_id conn;           /* every event except DETACHED, RESUMED, CLOSED and PONG of the session */
     choir_call_id call;           /* CALL_DONE */
     choir_request_id request;     /* REQUEST, REQUEST_CANCELLED, REQUEST_DONE */
     void *user_data;              /* what was given with the call, or set on the request */

@@ -48,7 +48,7 @@ static inline void choir_call_options_init(choir_call_options *options) {
  * such method, a value that cannot be encoded, bad metadata) · ERR_NOT_FOUND (connection) · ERR_CLOSED ·
  * ERR_UNSUPPORTED (a method with channels, not yet) · ERR_BLOCKED (budgets; CONN_WRITABLE follows) ·
  * ERR_TOO_LARGE (over the message limit) · ERR_DEPTH · ERR_ID_EXHAUSTED · ERR_NO_MEMORY. */
-CHOIR_API int choir_call(choir_session *session, choir_conn conn, uint32_t method, const void *args,
+CHOIR_API int choir_call(choir_session *session, choir_conn_id conn, uint32_t method, const void *args,
                          const choir_call_options *options, choir_call_id *ret_call, choir_time now);
 
 /* Cancels: the peer is told, with the reason if there is one, CALL_DONE with CANCELLED follows at once, a

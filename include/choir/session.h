@@ -113,7 +113,7 @@ CHOIR_API int choir_session_status(const choir_session *session);
 CHOIR_API choir_str choir_session_text(const choir_session *session);
 
 /* The root connection; a handle even before ESTABLISHED. */
-CHOIR_API choir_conn choir_session_root(const choir_session *session);
+CHOIR_API choir_conn_id choir_session_root(const choir_session *session);
 /* CHOIR_CODEC_*: what it speaks. */
 CHOIR_API uint32_t choir_session_codec(const choir_session *session);
 /* What is known about the peer through the link that it has, or had last; NULL when its transport told

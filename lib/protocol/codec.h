@@ -80,7 +80,7 @@ typedef struct choiri_codec {
     /* ---- schemas ---- */
 
     /* The end of a call, a response or a schema message: the announcement, or that there is none (NULL). */
-    void (*write_schemas)(choiri_writer *w, const choiri_send_tracker *t, const choiri_announcement *a);
+    void (*write_schemas)(choiri_writer *w, const choiri_send_tracker *t, const choiri_schema_set *a);
     /* A Schema message up to write_schemas, which must have an announcement. */
     void (*begin_schema)(choiri_writer *w, uint64_t conn, uint64_t method, uint8_t direction);
 
@@ -172,7 +172,7 @@ static inline bool choiri_codec_read_result(const choiri_codec *c, choiri_reader
 }
 
 static inline void choiri_codec_write_schemas(const choiri_codec *c, choiri_writer *w,
-                                              const choiri_send_tracker *t, const choiri_announcement *a) {
+                                              const choiri_send_tracker *t, const choiri_schema_set *a) {
     if (choiri_codec_is_postcard(c) && !a)
         choiri_write_u8(w, 0);
     else

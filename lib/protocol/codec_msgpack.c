@@ -103,7 +103,7 @@ static bool read_result(choiri_reader *r, uint32_t *ret_outcome, choir_str *ret_
 /* ---- schemas ---- */
 
 /* The member `schemas`, which the message was begun with. */
-static void write_schemas(choiri_writer *w, const choiri_send_tracker *t, const choiri_announcement *a) {
+static void write_schemas(choiri_writer *w, const choiri_send_tracker *t, const choiri_schema_set *a) {
     if (!a) return;
     choiri_msgpack_write_key(w, "schemas");
     choiri_hole hole = choiri_msgpack_write_hole(w);

@@ -62,7 +62,7 @@ static bool read_result(choiri_reader *r, uint32_t *ret_outcome, choir_str *ret_
     return true;
 }
 
-static void write_schemas(choiri_writer *w, const choiri_send_tracker *t, const choiri_announcement *a) {
+static void write_schemas(choiri_writer *w, const choiri_send_tracker *t, const choiri_schema_set *a) {
     if (a)
         choiri_send_tracker_write(t, a, w);
     else

@@ -35,7 +35,7 @@ static const choir_metadata_entry entries[] = {
 /* Two types and a root, as CBOR: numbers stand for schemas. */
 static const choiri_schema_part parts[] = {{.id = 11, .cbor = {(const uint8_t *)"\x07", 1}},
                                            {.id = 12, .cbor = {(const uint8_t *)"\x18\x64", 2}}};
-static const choiri_announcement announcement = {parts, 2, {(const uint8_t *)"\x61r", 2}};
+static const choiri_schema_set announcement = {parts, 2, {(const uint8_t *)"\x61r", 2}};
 #define ANNOUNCED "\xa2\x67schemas\x82\x07\x18\x64\x64root\x61r"
 
 typedef struct trial {
@@ -203,7 +203,7 @@ static choir_bytes write_call(trial *t, bool table, bool response, size_t count,
                               bool schemas) {
     const choiri_codec *c = t->codec;
     const numbers value = {1, 70000};
-    const choiri_announcement *a = schemas ? &announcement : NULL;
+    const choiri_schema_set *a = schemas ? &announcement : NULL;
     choiri_hole hole;
     if (table) {
         hole = response ? c->begin_response(&t->w, 2, 5, entries, count, schemas)

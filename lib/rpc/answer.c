@@ -25,7 +25,7 @@ static void write_result(choiri_writer *w, const choiri_rpc *r, const choiri_ans
     }
     choiri_codec_begin_result(codec, w, a->outcome, a->text);
     if (a->outcome > CHOIR_OUTCOME_USER_ERROR) return;
-    const choiri_service *service = r->hot.conn->profile->serve;
+    const choiri_prepared *service = r->hot.conn->profile->serve;
     const choir_method *m = service->methods[a->method].desc;
     choiri_codec_write_value(codec, w, service->unit, a->outcome == CHOIR_OUTCOME_OK ? m->ok : m->err,
                              a->value);
@@ -37,7 +37,7 @@ int choiri_answer_send(choiri_rpc *r, const choiri_answer *a, choiri_leaving *le
     choir_session *s = r->hot.session;
     const choiri_codec *codec = s->codec;
     choiri_conn *c = r->hot.conn;
-    const choiri_service *service = c->profile->serve;
+    const choiri_prepared *service = c->profile->serve;
     choiri_sending m;
     choiri_lasting *l = choiri_lasting_get(s, c);
     choiri_binding *b =
@@ -53,7 +53,7 @@ int choiri_answer_send(choiri_rpc *r, const choiri_answer *a, choiri_leaving *le
         return choiri_egress_end(&m, CHOIRI_FRAME_ANSWER, leaving, now);
     }
     /* The true root goes with the first answer of a method, errors included. rule: schema.response-root */
-    const choiri_announcement *root = &service->methods[a->method].response;
+    const choiri_schema_set *root = &service->methods[a->method].response;
     int status = choiri_types_announce(s, l, b, root, &m.writer);
     if (status != CHOIR_OK) choiri_writer_fail(&m.writer, status);
     status = choiri_egress_end(&m, CHOIRI_FRAME_ANSWER, leaving, now);
@@ -243,7 +243,7 @@ int choir_reply_error(choir_session *s, choir_request_id id, const void *error,
                       const choir_reply_options *options, choir_time now) {
     choiri_request *q = choiri_request_find(s, id);
     if (!q) return CHOIR_ERR_NOT_FOUND;
-    const choiri_service *service = choiri_request_profile(q)->serve;
+    const choiri_prepared *service = choiri_request_profile(q)->serve;
     uint32_t err = service->methods[q->method].desc->err;
     if (choiri_unit_type(service->unit, err)->kind == CHOIR_KIND_NEVER) return CHOIR_ERR_INVALID;
     return reply(s, id, CHOIR_OUTCOME_USER_ERROR, error, options, now);

@@ -6,10 +6,10 @@
 #include "session/attachment.h"
 
 int choir_service_check(choir_env *env, const choir_service *service, char *ret_why, size_t why_size) {
-    const choiri_service *prepared;
+    const choiri_prepared *prepared;
     choiri_text text;
     choiri_text_init(&text);
-    int status = env && service ? choiri_service_prepare(env, service, &prepared, &text) : CHOIR_ERR_INVALID;
+    int status = env && service ? choiri_prepare(env, service, &prepared, &text) : CHOIR_ERR_INVALID;
     if (status != CHOIR_OK && ret_why && why_size > 0) {
         size_t len = text.len < why_size - 1 ? text.len : why_size - 1;
         memcpy(ret_why, text.data, len);
@@ -18,18 +18,18 @@ int choir_service_check(choir_env *env, const choir_service *service, char *ret_
     return status;
 }
 
-int choiri_service_find(choir_env *env, const choir_service *desc, const choiri_service **ret) {
+int choiri_prepare_logged(choir_env *env, const choir_service *desc, const choiri_prepared **ret) {
     choiri_text text;
     choiri_text_init(&text);
     *ret = NULL;
     if (!desc) return CHOIR_OK;
-    int status = choiri_service_prepare(env, desc, ret, &text);
+    int status = choiri_prepare(env, desc, ret, &text);
     if (status != CHOIR_OK && text.len > 0) choiri_log(env, CHOIR_LOG_ERROR, "service", &text);
     return status;
 }
 
 /* An answer cannot be written by a type that only its reader knows. */
-static int check_served(choir_env *env, const choiri_service *service) {
+static int check_served(choir_env *env, const choiri_prepared *service) {
     for (uint32_t i = 0; service && i < service->methods_len; i++) {
         if (!(service->methods[i].desc->flags & CHOIR_METHOD_DYNAMIC)) continue;
         choiri_text text;
@@ -53,9 +53,9 @@ static int prepare(choir_env *env, const choir_conn_options *o, choiri_conn_init
     ret->metadata_len = o->metadata_len;
     if (o->hooks && o->hooks->size != sizeof *o->hooks) return CHOIR_ERR_INVALID;
     if (o->hooks) ret->like.hooks = *o->hooks;
-    int status = choiri_service_find(env, o->serve, &ret->like.serve);
+    int status = choiri_prepare_logged(env, o->serve, &ret->like.serve);
     if (status == CHOIR_OK) status = check_served(env, ret->like.serve);
-    if (status == CHOIR_OK) status = choiri_service_find(env, o->call, &ret->like.call);
+    if (status == CHOIR_OK) status = choiri_prepare_logged(env, o->call, &ret->like.call);
     return status;
 }
 
@@ -71,7 +71,7 @@ int choir_session_new(choir_env *env, const choir_session_options *options, choi
     int status = prepare(env, &root, &init);
     if (status != CHOIR_OK) return status;
     init.parity = CHOIRI_PARITY_ODD;
-    status = choiri_session_new(env, &o, &init, &choiri_rpc_upper, true, codec, ret_session, now);
+    status = choiri_session_make(env, &o, &init, &choiri_rpc_upper, true, codec, ret_session, now);
     if (status == CHOIR_OK) (*ret_session)->given = true;
     return status;
 }
@@ -92,9 +92,9 @@ int choir_attachment_accept(choir_attachment *attachment, const choir_session_op
     init.parity = hello->parity == 1 ? CHOIRI_PARITY_EVEN : CHOIRI_PARITY_ODD;
     choir_session *s;
     status =
-        choiri_session_new(attachment->env, &o, &init, &choiri_rpc_upper, false, attachment->codec, &s, now);
+        choiri_session_make(attachment->env, &o, &init, &choiri_rpc_upper, false, attachment->codec, &s, now);
     if (status != CHOIR_OK) return status;
-    status = choiri_attachment_accept(attachment, s, now);
+    status = choiri_greeting_accept(attachment, s, now);
     if (status != CHOIR_OK) {
         choir_session_free(s); /* it was never the host's */
         return status;

@@ -17,8 +17,8 @@ typedef enum call_state { CALL_QUEUED, CALL_SENT, CALL_DONE } call_state;
 typedef struct call {
     choiri_ready node;
     choiri_timer timer;
-    choiri_list live; /* in its connection's list */
-    choiri_list link; /* in the queue */
+    choiri_dlist live; /* in its connection's list */
+    choiri_dlist link; /* in the queue */
     choiri_rpc *rpc;
     choir_call_id handle;
     uint64_t wire_id; /* sent: its request id */
@@ -58,8 +58,8 @@ static choiri_lasting *lasting_of(const choiri_rpc *r) {
 
 void choiri_calls_init(choiri_rpc *r) {
     choiri_idmap_init(&r->calls.ids, session_of(r)->env, session_of(r)->seed);
-    choiri_list_init(&r->calls.live);
-    choiri_list_init(&r->calls.queue);
+    choiri_dlist_init(&r->calls.live);
+    choiri_dlist_init(&r->calls.queue);
 }
 
 /* ---- life of a call ---- */
@@ -71,7 +71,7 @@ static void free_staged(call *k) {
 }
 
 static void leave_queue(call *k) {
-    choiri_list_remove(&k->link);
+    choiri_dlist_remove(&k->link);
     k->rpc->calls.queued--;
     k->rpc->calls.queued_bytes -= k->staged_size;
 }
@@ -87,13 +87,13 @@ static call *new_call(choiri_rpc *r, uint32_t method, const choir_call_options *
     k->user_data = o->user_data;
     k->callback = o->callback;
     choiri_timer_init(&k->timer, CHOIRI_TIMER_CALL);
-    choiri_list_init(&k->link);
+    choiri_dlist_init(&k->link);
     choiri_outq_init(&k->staged_q, s->env);
     if (choiri_table_insert(&s->calls, k, &k->handle.v) != CHOIR_OK) {
         choiri_obj_free(s->env, k, sizeof *k);
         return NULL;
     }
-    choiri_list_append(&r->calls.live, &k->live);
+    choiri_dlist_append(&r->calls.live, &k->live);
     r->hot.unreported++;
     return k;
 }
@@ -103,7 +103,7 @@ static void free_call(call *k) {
     choir_session *s = session_of(r);
     choiri_timers_cancel(&s->timers, &k->timer);
     choiri_table_remove(&s->calls, k->handle.v);
-    choiri_list_remove(&k->live);
+    choiri_dlist_remove(&k->live);
     free_staged(k);
     choiri_obj_free(s->env, k, sizeof *k);
     if (--r->hot.unreported == 0) choiri_conn_cool(s, &r->hot);
@@ -129,10 +129,10 @@ static void finish(call *k, uint32_t outcome, int status) {
 }
 
 void choiri_calls_deinit(choiri_rpc *r) {
-    while (!choiri_list_is_empty(&r->calls.live)) {
+    while (!choiri_dlist_is_empty(&r->calls.live)) {
         call *k = CHOIRI_CONTAINER(r->calls.live.next, call, live);
         if (k->state == CALL_SENT) choiri_session_end_work(session_of(r));
-        choiri_list_remove(&k->link);
+        choiri_dlist_remove(&k->link);
         free_call(k);
     }
     choiri_idmap_deinit(&r->calls.ids);
@@ -142,7 +142,7 @@ void choiri_calls_ended(choiri_rpc *r, int status) {
     uint32_t sent =
         status == CHOIR_ERR_SHUTDOWN ? CHOIR_OUTCOME_SESSION_SHUTDOWN : CHOIR_OUTCOME_CONNECTION_CLOSED;
     r->calls.want_writable = false;
-    for (choiri_list *n = r->calls.live.next; n != &r->calls.live; n = n->next) {
+    for (choiri_dlist *n = r->calls.live.next; n != &r->calls.live; n = n->next) {
         call *k = CHOIRI_CONTAINER(n, call, live);
         if (k->state == CALL_DONE) continue;
         bool left = k->state == CALL_SENT && choiri_egress_has_left(session_of(r), k->end);
@@ -177,7 +177,7 @@ static int begin_send(call *k, choiri_sending *m, choir_chunk *chunk, const choi
                       size_t count, choiri_hole *ret_args) {
     choiri_rpc *r = k->rpc;
     choir_session *s = session_of(r);
-    const choiri_service *service = profile_of(r)->call;
+    const choiri_prepared *service = profile_of(r)->call;
     choiri_lasting *l = lasting_of(r);
     if (l->next_id > UINT64_MAX - 2) return CHOIR_ERR_ID_EXHAUSTED;
     const choiri_binding *b = choiri_binding_get(s, r->hot.conn, true, k->method);
@@ -199,7 +199,7 @@ static int end_send(call *k, choiri_sending *m, choiri_hole args, choir_time now
     choir_session *s = session_of(r);
     choiri_lasting *l = lasting_of(r);
     choiri_binding *b = choiri_binding_used(&l->called, k->method);
-    const choiri_announcement *a = &profile_of(r)->call->methods[k->method].args;
+    const choiri_schema_set *a = &profile_of(r)->call->methods[k->method].args;
     choiri_codec_fill_hole(s->codec, &m->writer, args);
     int status = choiri_types_announce(s, l, b, a, &m->writer);
     if (status != CHOIR_OK) choiri_writer_fail(&m->writer, status);
@@ -215,7 +215,7 @@ static int end_send(call *k, choiri_sending *m, choiri_hole args, choir_time now
 }
 
 static void write_args(const call *k, choiri_writer *w, const void *args, const choir_call_options *o) {
-    const choiri_service *service = profile_of(k->rpc)->call;
+    const choiri_prepared *service = profile_of(k->rpc)->call;
     if (__builtin_expect(o->encoded_args.data != NULL, 0))
         choiri_write_span(w, o->encoded_args.data, o->encoded_args.len);
     else
@@ -270,7 +270,7 @@ static int stage(call *k, const void *args, const choir_call_options *o) {
         choiri_outq_copy(&k->staged_q, 0, k->staged, k->staged_size);
         choiri_outq_deinit(&k->staged_q);
     }
-    choiri_list_append(&r->calls.queue, &k->link);
+    choiri_dlist_append(&r->calls.queue, &k->link);
     r->calls.queued++;
     r->calls.queued_bytes += k->staged_size;
     return CHOIR_OK;
@@ -301,18 +301,18 @@ static bool may_send(const choiri_rpc *r) {
 }
 
 static bool may_send_next(const choiri_rpc *r) {
-    return choiri_list_is_empty(&r->calls.queue) && may_send(r);
+    return choiri_dlist_is_empty(&r->calls.queue) && may_send(r);
 }
 
 /* Sends what waits, as far as it may. */
 void choiri_calls_pump(choiri_rpc *r, choir_time now) {
     choir_session *s = session_of(r);
-    while (!choiri_list_is_empty(&r->calls.queue) && may_send(r)) {
+    while (!choiri_dlist_is_empty(&r->calls.queue) && may_send(r)) {
         call *k = CHOIRI_CONTAINER(r->calls.queue.next, call, link);
         size_t size = k->staged_size;
         int status = send_staged(k, now);
         if (status == CHOIR_OK) {
-            choiri_list_remove(&k->link);
+            choiri_dlist_remove(&k->link);
             r->calls.queued--;
             r->calls.queued_bytes -= size;
             free_staged(k);
@@ -350,7 +350,7 @@ static int start(call *k, const void *args, const choir_call_options *o, bool no
     return status;
 }
 
-int choir_call(choir_session *s, choir_conn conn, uint32_t method, const void *args,
+int choir_call(choir_session *s, choir_conn_id conn, uint32_t method, const void *args,
                const choir_call_options *options, choir_call_id *ret_call, choir_time now) {
     choir_call_options o;
     if (!s || check_options(options, args, &o) != CHOIR_OK) return CHOIR_ERR_INVALID;
@@ -359,7 +359,7 @@ int choir_call(choir_session *s, choir_conn conn, uint32_t method, const void *a
     if (s->state == CHOIRI_SESSION_CLOSING || s->state == CHOIRI_SESSION_ENDED ||
         choiri_conn_get_state(c) == CHOIRI_CONN_CLOSED)
         return CHOIR_ERR_CLOSED;
-    const choiri_service *service = c->profile ? c->profile->call : NULL;
+    const choiri_prepared *service = c->profile ? c->profile->call : NULL;
     if (!service || method >= service->methods_len) return CHOIR_ERR_INVALID;
     if (service->methods[method].has_channels) return CHOIR_ERR_UNSUPPORTED;
     now = choiri_session_time(s, now);
@@ -472,7 +472,7 @@ void choiri_calls_response(choir_session *s, choiri_conn *c, const choiri_messag
     k->ret = msg->payload;
     k->metadata = msg->metadata;
     finish(k, CHOIR_OUTCOME_OK, CHOIR_OK);
-    if (!choiri_list_is_empty(&r->calls.queue) || r->calls.want_writable) choiri_calls_pump(r, now);
+    if (!choiri_dlist_is_empty(&r->calls.queue) || r->calls.want_writable) choiri_calls_pump(r, now);
 }
 
 /* ---- reporting ---- */
@@ -496,8 +496,8 @@ static bool answer_is_bad(const call *k, choir_event *event, const choiri_text *
  * none, which the text then says. */
 static const choir_type *find_type(const call *k, const choiri_binding *b, uint32_t which, choir_event *event,
                                    choiri_text *why) {
-    const choiri_service *service = profile_of(k->rpc)->call;
-    const choiri_method *m = &service->methods[k->method];
+    const choiri_prepared *service = profile_of(k->rpc)->call;
+    const choiri_prepared_method *m = &service->methods[k->method];
     if (m->ok_type) {
         event->unit = service->unit;
         event->type = which == CHOIRI_PLAN_OK ? m->desc->ok : m->desc->err;
@@ -591,7 +591,7 @@ static void add_reason(choir_event *event) {
 
 bool choiri_call_report(choir_session *s, choiri_ready *node, choir_event *event) {
     const call *k = CHOIRI_CONTAINER(node, call, node);
-    const choiri_service *service = profile_of(k->rpc)->call;
+    const choiri_prepared *service = profile_of(k->rpc)->call;
     node->bits = 0;
     s->retired = node;
     event->kind = CHOIR_EVENT_CALL_DONE;

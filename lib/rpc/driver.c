@@ -20,7 +20,7 @@ static void hot_deinit(choiri_hot *hot) {
 
 static bool hot_is_idle(const choiri_hot *hot) {
     const choiri_rpc *r = (const choiri_rpc *)(const void *)hot;
-    return choiri_list_is_empty(&r->calls.live) && choiri_list_is_empty(&r->requests.live) &&
+    return choiri_dlist_is_empty(&r->calls.live) && choiri_dlist_is_empty(&r->requests.live) &&
            !r->calls.want_writable;
 }
 

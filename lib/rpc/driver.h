@@ -27,18 +27,18 @@ enum { CHOIRI_TIMER_CALL = CHOIRI_TIMER_UPPER };
 typedef struct choiri_rpc {
     choiri_hot hot; /* first: one is the other */
     struct {
-        choiri_idmap ids;  /* wire id -> sent call */
-        choiri_list live;  /* all that were not reported as done */
-        choiri_list queue; /* of those that wait to be sent */
+        choiri_idmap ids;   /* wire id -> sent call */
+        choiri_dlist live;  /* all that were not reported as done */
+        choiri_dlist queue; /* of those that wait to be sent */
         uint32_t in_flight, queued;
         uint64_t queued_bytes;
         bool want_writable;  /* somebody was told BLOCKED ... */
         uint64_t want_bytes; /* ... for a call of at least this size */
     } calls;
     struct {
-        choiri_idmap ids;  /* wire id -> request that was not over for the peer */
-        choiri_list live;  /* all that were not freed */
-        choiri_list queue; /* of those that wait to start */
+        choiri_idmap ids;   /* wire id -> request that was not over for the peer */
+        choiri_dlist live;  /* all that were not freed */
+        choiri_dlist queue; /* of those that wait to start */
         uint32_t running, queued;
         uint64_t queued_bytes;
     } requests;

@@ -24,8 +24,8 @@ static const size_t first_size = CHOIRI_REQUEST_SIZE - sizeof(choiri_request);
 
 void choiri_requests_init(choiri_rpc *r) {
     choiri_idmap_init(&r->requests.ids, r->hot.session->env, r->hot.session->seed);
-    choiri_list_init(&r->requests.live);
-    choiri_list_init(&r->requests.queue);
+    choiri_dlist_init(&r->requests.live);
+    choiri_dlist_init(&r->requests.queue);
 }
 
 /* ---- life ---- */
@@ -37,7 +37,7 @@ static void free_request(choiri_request *q) {
         choiri_table_remove(&s->requests, q->handle.v);
         r->hot.unreported -= !q->over;
     }
-    choiri_list_remove(&q->live);
+    choiri_dlist_remove(&q->live);
     choiri_slots_clear(s->env, &q->slots);
     if (q->sealed) {
         choiri_outq_deinit(q->sealed);
@@ -61,9 +61,9 @@ static void let_go(choiri_request *q) {
 
 void choiri_requests_deinit(choiri_rpc *r) {
     choir_session *s = r->hot.session;
-    while (!choiri_list_is_empty(&r->requests.live)) {
+    while (!choiri_dlist_is_empty(&r->requests.live)) {
         choiri_request *q = CHOIRI_CONTAINER(r->requests.live.next, choiri_request, live);
-        choiri_list_remove(&q->link);
+        choiri_dlist_remove(&q->link);
         if (q->started && !q->finished) {
             choiri_session_end_work(s);
             r->hot.held--;
@@ -120,13 +120,13 @@ static choiri_request *new_request(choiri_rpc *r, const choiri_message *msg, uin
     if (!q) return NULL;
     choiri_clear(q, sizeof *q);
     q->node.kind = CHOIRI_READY_REQUEST;
-    choiri_list_init(&q->link);
+    choiri_dlist_init(&q->link);
     q->rpc = r;
     q->wire_id = msg->id;
     q->method_id = msg->method;
     q->method = method;
     choiri_arena_init(&q->arena, s->env, q->first, first_size, 0);
-    choiri_list_append(&r->requests.live, &q->live);
+    choiri_dlist_append(&r->requests.live, &q->live);
     if (charge(q, CHOIRI_REQUEST_SIZE) && keep(q, msg, frame) &&
         choiri_idmap_put(&r->requests.ids, msg->id, q) == CHOIR_OK)
         return q;
@@ -176,13 +176,13 @@ static void stop(choiri_request *q) {
 }
 
 static void leave_queue(choiri_request *q) {
-    choiri_list_remove(&q->link);
+    choiri_dlist_remove(&q->link);
     q->rpc->requests.queued--;
     q->rpc->requests.queued_bytes -= q->kept;
 }
 
 void choiri_requests_pump(choiri_rpc *r, choir_time now) {
-    while (!choiri_list_is_empty(&r->requests.queue) && has_place(r) &&
+    while (!choiri_dlist_is_empty(&r->requests.queue) && has_place(r) &&
            r->hot.session->state == CHOIRI_SESSION_ESTABLISHED && choiri_conn_start(&r->hot, now)) {
         choiri_request *q = CHOIRI_CONTAINER(r->requests.queue.next, choiri_request, link);
         leave_queue(q);
@@ -211,7 +211,7 @@ void choiri_request_finish(choiri_request *q, choir_time now) {
     /* What was cancelled has cost us its start for nothing. */
     if (!q->cancelled) choiri_conn_paid(&r->hot);
     if (!q->is_leaving) choiri_ready_add(s, &q->node, CHOIRI_REQUEST_DONE);
-    if (!choiri_list_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
+    if (!choiri_dlist_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
     /* wake is for what nobody expects: a handler that answers inside the poll loop is followed by another
      * poll */
     choiri_session_wake(s);
@@ -253,7 +253,7 @@ static void end_one(choiri_request *q, uint32_t outcome) {
     }
     if (q->over) return; /* only its handler is missing, and that was known */
     if (q->is_leaving) { /* its answer will not leave as far as anybody can tell */
-        choiri_list_remove(&q->leaving.link);
+        choiri_dlist_remove(&q->leaving.link);
         q->is_leaving = false;
         q->outcome = outcome;
     }
@@ -273,14 +273,14 @@ static void end_one(choiri_request *q, uint32_t outcome) {
 /* Nobody waits for the answers any more. Handlers may still be at work; what their requests hold stays until
  * they have finished, or until the session is freed. */
 void choiri_requests_ended(choiri_rpc *r, int status) {
-    for (choiri_list *n = r->requests.live.next, *next; n != &r->requests.live; n = next) {
+    for (choiri_dlist *n = r->requests.live.next, *next; n != &r->requests.live; n = next) {
         next = n->next;
         end_one(CHOIRI_CONTAINER(n, choiri_request, live), outcome_of(status));
     }
 }
 
 void choiri_requests_shutdown(choiri_rpc *r, choir_time now) {
-    for (choiri_list *n = r->requests.live.next, *next; n != &r->requests.live; n = next) {
+    for (choiri_dlist *n = r->requests.live.next, *next; n != &r->requests.live; n = next) {
         next = n->next;
         choiri_request *q = CHOIRI_CONTAINER(n, choiri_request, live);
         if (q->answered) continue;
@@ -319,7 +319,7 @@ static bool check_id(choir_session *s, choiri_conn *c, const choiri_rpc *r, cons
 /* Why a call of a known method cannot run; false when it can. */
 static bool is_impossible(const choir_session *s, const choiri_conn *c, const choiri_message *msg,
                           uint32_t method, choiri_text *text) {
-    const choiri_service *service = c->profile->serve;
+    const choiri_prepared *service = c->profile->serve;
     const choiri_lasting *l = c->lasting;
     const choiri_binding *b = l ? choiri_binding_peek(&l->served, method) : NULL;
     uint8_t peer = b ? b->peer : CHOIRI_BOUND_NO;
@@ -388,8 +388,8 @@ void choiri_requests_call(choir_session *s, choiri_conn *c, const choiri_message
         return;
     }
     if (!check_id(s, c, r, msg, now)) return;
-    const choiri_service *service = c->profile->serve;
-    uint32_t method = service ? choiri_service_lookup(service, msg->method) : CHOIR_METHOD_NONE;
+    const choiri_prepared *service = c->profile->serve;
+    uint32_t method = service ? choiri_prepared_lookup(service, msg->method) : CHOIR_METHOD_NONE;
     if (msg->schemas.len > 0 && !choiri_types_bind(s, c, method, false, msg->schemas, now)) return;
     if (method == CHOIR_METHOD_NONE) {
         refuse_impossible(r, msg, method, CHOIR_OUTCOME_UNKNOWN_METHOD, NULL, now);
@@ -399,7 +399,7 @@ void choiri_requests_call(choir_session *s, choiri_conn *c, const choiri_message
         refuse_impossible(r, msg, method, CHOIR_OUTCOME_INVALID_PAYLOAD, &text, now);
         return;
     }
-    bool run = choiri_list_is_empty(&r->requests.queue) && has_place(r) && choiri_conn_start(&r->hot, now);
+    bool run = choiri_dlist_is_empty(&r->requests.queue) && has_place(r) && choiri_conn_start(&r->hot, now);
     choiri_request *q =
         run || queue_has_room(r, frame->payload.len) ? new_request(r, msg, method, frame) : NULL;
     if (q && run && !start(q)) {
@@ -413,7 +413,7 @@ void choiri_requests_call(choir_session *s, choiri_conn *c, const choiri_message
         return;
     }
     if (run) return;
-    choiri_list_append(&r->requests.queue, &q->link);
+    choiri_dlist_append(&r->requests.queue, &q->link);
     r->requests.queued++;
     r->requests.queued_bytes += q->kept;
 }
@@ -445,13 +445,13 @@ void choiri_requests_cancel(choir_session *s, choiri_conn *c, const choiri_messa
         choiri_ready_add(s, &q->node, CHOIRI_REQUEST_CANCELLED);
     }
     choiri_answer_refuse(r, msg->id, method, CHOIR_OUTCOME_CANCELLED, CHOIR_STR(""), now);
-    if (!choiri_list_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
+    if (!choiri_dlist_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
 }
 
 /* ---- reporting: decision, decode, dispatch ---- */
 
 static void fill_event(const choiri_request *q, choir_event *event) {
-    const choiri_service *service = choiri_request_profile(q)->serve;
+    const choiri_prepared *service = choiri_request_profile(q)->serve;
     event->conn = choiri_conn_handle(q->rpc->hot.conn);
     event->request = q->handle;
     event->user_data = q->user_data;
@@ -474,7 +474,7 @@ static void turn_down(choiri_request *q, choiri_answer *answer, bool wasted, cho
     vanish(q, answer->outcome);
     if (!wasted) choiri_conn_paid(&r->hot);
     choiri_answer_must(r, answer, now);
-    if (!choiri_list_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
+    if (!choiri_dlist_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
 }
 
 /* Somebody decided against it. A reason that cannot be sent is left out. */
@@ -490,8 +490,8 @@ static void turn_away(choiri_request *q, const choir_reason *reason, choir_time 
  * quota. */
 static uint32_t decode(choiri_request *q, choiri_text *text) {
     choir_session *s = choiri_request_session(q);
-    const choiri_service *service = choiri_request_profile(q)->serve;
-    const choiri_method *m = &service->methods[q->method];
+    const choiri_prepared *service = choiri_request_profile(q)->serve;
+    const choiri_prepared_method *m = &service->methods[q->method];
     const choir_type *t = m->args_type;
     const choiri_lasting *l = q->rpc->hot.conn->lasting;
     const choiri_binding *b = l ? choiri_binding_peek(&l->served, q->method) : NULL;

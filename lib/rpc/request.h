@@ -13,8 +13,8 @@ enum { CHOIRI_REQUEST_NEW = 1, CHOIRI_REQUEST_CANCELLED = 2, CHOIRI_REQUEST_DONE
 typedef struct choiri_request {
     choiri_ready node;
     choiri_leaving leaving; /* once its answer is on its way */
-    choiri_list live;       /* in its connection's list */
-    choiri_list link;       /* in the queue */
+    choiri_dlist live;      /* in its connection's list */
+    choiri_dlist link;      /* in the queue */
     choiri_rpc *rpc;
     choir_request_id handle; /* 0 while queued */
     uint64_t wire_id, method_id;

@@ -61,7 +61,7 @@ static void expect_nothing(test_peer *p) {
 Test(call, channels_are_not_supported_yet) {
     test_peer p;
     open_peer(&p);
-    choir_conn root = choir_session_root(p.session);
+    choir_conn_id root = choir_session_root(p.session);
     choir_tx args = {0};
     choir_call_id id = {42};
     cr_assert_eq(choir_call(p.session, root, TRIAL_WATCH, &args, NULL, &id, p.now), CHOIR_ERR_UNSUPPORTED);
@@ -79,13 +79,13 @@ Test(call, channels_are_not_supported_yet) {
 Test(call, wrong_arguments) {
     test_peer p;
     open_peer(&p);
-    choir_conn root = choir_session_root(p.session);
+    choir_conn_id root = choir_session_root(p.session);
     uint32_t number = 1;
     choir_call_id id = {42};
     cr_assert_eq(choir_call(NULL, root, TRIAL_LATER, &number, NULL, &id, p.now), CHOIR_ERR_INVALID);
-    cr_assert_eq(choir_call(p.session, (choir_conn){0}, TRIAL_LATER, &number, NULL, &id, p.now),
+    cr_assert_eq(choir_call(p.session, (choir_conn_id){0}, TRIAL_LATER, &number, NULL, &id, p.now),
                  CHOIR_ERR_NOT_FOUND);
-    cr_assert_eq(choir_call(p.session, (choir_conn){root.v + 1}, TRIAL_LATER, &number, NULL, &id, p.now),
+    cr_assert_eq(choir_call(p.session, (choir_conn_id){root.v + 1}, TRIAL_LATER, &number, NULL, &id, p.now),
                  CHOIR_ERR_NOT_FOUND);
     cr_assert_eq(choir_call(p.session, root, TRIAL_ABSENT + 1, &number, NULL, &id, p.now), CHOIR_ERR_INVALID);
     cr_assert_eq(choir_call(p.session, root, CHOIR_METHOD_NONE, &number, NULL, &id, p.now),

@@ -369,7 +369,7 @@ static void hang(test_side *side, const choir_event *e) {
 Test(layers, slots) {
     test_pair *p = open_pair(false);
     choir_session *s = p->server.session;
-    choir_conn root = choir_session_root(s);
+    choir_conn_id root = choir_session_root(s);
     p->server.on_event = hang;
     destroyed = 0;
     cr_assert_eq(choir_session_set_slot(s, &key_a, &values[0], destroy), CHOIR_OK);
@@ -384,7 +384,8 @@ Test(layers, slots) {
     cr_assert_null(choir_conn_slot(s, root, &key_a));
     cr_assert_eq(choir_conn_set_slot(s, root, &key_a, &values[1], destroy), CHOIR_OK);
     cr_assert_eq(choir_conn_slot(s, root, &key_a), &values[1]);
-    cr_assert_eq(choir_conn_set_slot(s, (choir_conn){1}, &key_a, &values[1], destroy), CHOIR_ERR_NOT_FOUND);
+    cr_assert_eq(choir_conn_set_slot(s, (choir_conn_id){1}, &key_a, &values[1], destroy),
+                 CHOIR_ERR_NOT_FOUND);
     for (int i = 0; i < 3; i++) call_echo(p, NULL);
     cr_assert_eq(destroyed, 5, "a request's goes with it");
     cr_assert_eq(choir_conn_slot(s, root, &key_a), &values[1], "a connection with slots stays as it is");

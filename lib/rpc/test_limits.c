@@ -204,7 +204,7 @@ Test(limits, size_of_a_message) {
     static uint8_t bytes[5000];
     choir_bytes b = {bytes, 0};
     choir_call_id id;
-    choir_conn root = choir_session_root(p.session);
+    choir_conn_id root = choir_session_root(p.session);
     cr_assert_eq(choir_call(p.session, root, TRIAL_ECHO_BYTES, &b, NULL, &id, p.now),
                  CHOIR_OK); /* takes the schemas */
     test_events_call(&p.events, id);
@@ -391,7 +391,7 @@ Test(limits, quota_of_decoded_answers) {
     for (uint64_t i = 0; i < 3; i++) {
         uint32_t number = 1;
         choir_call_id id;
-        choir_conn root = choir_session_root(p.session);
+        choir_conn_id root = choir_session_root(p.session);
         cr_assert_eq(choir_call(p.session, root, TRIAL_GROW, &number, NULL, &id, p.now), CHOIR_OK);
         test_events_call(&p.events, id);
         test_peer_skip(&p);

@@ -785,7 +785,7 @@ Test(promises, a_forgotten_value_is_invalid) {
     p.initiator = true;
     p.on_event = remember;
     test_peer_open(&p, TEST_STAGE_OPEN);
-    choir_conn root = choir_session_root(p.session);
+    choir_conn_id root = choir_session_root(p.session);
     cr_assert_eq(choir_call(p.session, root, TRIAL_ECHO, NULL, NULL, NULL, p.now), CHOIR_ERR_INVALID);
     cr_assert_eq(choir_call(p.session, root, TRIAL_DIVIDE, NULL, NULL, NULL, p.now), CHOIR_ERR_INVALID);
     call(&p, TRIAL_NOTHING, NULL, CHOIR_TIME_NEVER);

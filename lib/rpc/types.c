@@ -79,11 +79,11 @@ static void free_types(choir_session *s, choiri_answer_types *types) {
     choiri_free(s->env, types, sizeof *types);
 }
 
-static size_t index_size(const choiri_service *service) {
+static size_t index_size(const choiri_prepared *service) {
     return service->methods_len * sizeof(uint16_t);
 }
 
-static void free_bindings(choir_session *s, choiri_bindings *b, const choiri_service *service) {
+static void free_bindings(choir_session *s, choiri_bindings *b, const choiri_prepared *service) {
     for (uint32_t i = 0; i < b->len; i++) {
         choiri_text_release(s->env, b->list[i].text);
         free_types(s, b->list[i].types);
@@ -106,7 +106,7 @@ void choiri_lasting_free(choir_session *s, choiri_conn *c) {
     c->lasting = NULL;
 }
 
-static size_t held_by_bindings(const choiri_bindings *b, const choiri_service *service) {
+static size_t held_by_bindings(const choiri_bindings *b, const choiri_prepared *service) {
     return b->cap * sizeof *b->list + (b->index ? index_size(service) : 0);
 }
 
@@ -121,7 +121,7 @@ static void recharge(choir_session *s, const choiri_conn *c) {
     recharge_schemas(s);
 }
 
-static bool make_room(choir_session *s, choiri_bindings *b, const choiri_service *service) {
+static bool make_room(choir_session *s, choiri_bindings *b, const choiri_prepared *service) {
     if (!b->index) {
         b->index = choiri_zalloc(s->env, index_size(service));
         if (!b->index) return false;
@@ -149,7 +149,7 @@ choiri_binding *choiri_binding_get(choir_session *s, choiri_conn *c, bool called
     return &b->list[b->len - 1];
 }
 
-void choiri_method_text(const choiri_service *service, uint32_t method, choiri_text *text) {
+void choiri_method_text(const choiri_prepared *service, uint32_t method, choiri_text *text) {
     choiri_text_str(text, choir_service_name(service->desc));
     choiri_text_str(choiri_text_add(text, "."), choir_method_name(service->desc, method));
 }
@@ -179,9 +179,9 @@ static int read_types(choir_session *s, choiri_lasting *l, choiri_binding *b, ch
 }
 
 /* How the peer's values of this root are read as ours: statuses of choiri_plan_make. */
-static int make_plan(choir_session *s, choiri_lasting *l, const choiri_service *service, uint32_t method,
+static int make_plan(choir_session *s, choiri_lasting *l, const choiri_prepared *service, uint32_t method,
                      bool response, choir_bytes root, choiri_plan **ret_plan, choiri_text *why) {
-    const choiri_method *m = &service->methods[method];
+    const choiri_prepared_method *m = &service->methods[method];
     const choiri_root ours = {.unit = service->desc->unit,
                               .is_response = response,
                               .type = m->desc->args,
@@ -209,7 +209,7 @@ static int make_plan(choir_session *s, choiri_lasting *l, const choiri_service *
 static bool set_binding(choir_session *s, choiri_conn *c, uint32_t method, bool response, choir_bytes root,
                         choir_time now) {
     choiri_lasting *l = c->lasting;
-    const choiri_service *service = response ? c->profile->call : c->profile->serve;
+    const choiri_prepared *service = response ? c->profile->call : c->profile->serve;
     uint32_t flags = service->methods[method].desc->flags;
     choiri_binding *b = choiri_binding_get(s, c, response, method);
     choiri_hot *hot = choiri_conn_heat(s, c);
@@ -283,7 +283,7 @@ static bool bind_cbor(choir_session *s, choiri_conn *c, uint32_t method, bool re
 bool choiri_types_bind(choir_session *s, choiri_conn *c, uint32_t method, bool response, choir_bytes schemas,
                        choir_time now) {
     const choiri_codec *codec = s->codec;
-    const choiri_service *service = response ? c->profile->call : c->profile->serve;
+    const choiri_prepared *service = response ? c->profile->call : c->profile->serve;
     choir_bytes cbor = {NULL, 0};
     int status = choiri_lasting_get(s, c) ? codec->to_cbor(s->env, schemas, CHOIRI_SCHEMA_MAX_PAYLOAD, &cbor)
                                           : CHOIR_ERR_NO_MEMORY;
@@ -312,15 +312,15 @@ bool choiri_types_bind(choir_session *s, choiri_conn *c, uint32_t method, bool r
 
 void choiri_types_message(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now) {
     bool response = msg->direction == CHOIRI_DIRECTION_RESPONSE;
-    const choiri_service *service = response ? c->profile->call : c->profile->serve;
-    uint32_t method = service ? choiri_service_lookup(service, msg->method) : CHOIR_METHOD_NONE;
+    const choiri_prepared *service = response ? c->profile->call : c->profile->serve;
+    uint32_t method = service ? choiri_prepared_lookup(service, msg->method) : CHOIR_METHOD_NONE;
     choiri_types_bind(s, c, method, response, msg->schemas, now);
 }
 
 /* ---- what we announce ---- */
 
 int choiri_types_announce(const choir_session *s, choiri_lasting *l, const choiri_binding *b,
-                          const choiri_announcement *a, choiri_writer *w) {
+                          const choiri_schema_set *a, choiri_writer *w) {
     if (!choiri_types_will_announce(s, b)) {
         choiri_codec_write_schemas(s->codec, w, &l->sent, NULL);
         return CHOIR_OK;
@@ -331,7 +331,7 @@ int choiri_types_announce(const choir_session *s, choiri_lasting *l, const choir
 }
 
 void choiri_types_announced(const choir_session *s, choiri_lasting *l, choiri_binding *b,
-                            const choiri_announcement *a) {
+                            const choiri_schema_set *a) {
     if (!choiri_types_will_announce(s, b)) return;
     choiri_send_tracker_commit(&l->sent, a);
     b->announced = true;
@@ -339,11 +339,11 @@ void choiri_types_announced(const choir_session *s, choiri_lasting *l, choiri_bi
 
 int choiri_types_announce_nothing(choir_session *s, choiri_conn *c, uint64_t method_id, choir_time now) {
     choiri_sending m;
-    const choiri_service *nothing;
+    const choiri_prepared *nothing;
     choiri_lasting *l = choiri_lasting_get(s, c);
-    int status = choiri_service_find(s->env, &nothing_service, &nothing);
+    int status = choiri_prepare_logged(s->env, &nothing_service, &nothing);
     if (!l || status != CHOIR_OK) return CHOIR_ERR_NO_MEMORY;
-    const choiri_announcement *a = &nothing->methods[0].response;
+    const choiri_schema_set *a = &nothing->methods[0].response;
     if (!choiri_egress_begin(s, c->hot, &m, NULL)) return CHOIR_ERR_CLOSED;
     s->codec->begin_schema(&m.writer, c->wire_id, method_id, CHOIRI_DIRECTION_RESPONSE);
     status = choiri_send_tracker_reserve(&l->sent, a);

@@ -90,18 +90,18 @@ static inline bool choiri_types_will_announce(const choir_session *s, const choi
 /* The schemas field of our message: the announcement if it has not been made, else empty. OK or
  * ERR_NO_MEMORY. */
 int choiri_types_announce(const choir_session *s, choiri_lasting *l, const choiri_binding *b,
-                          const choiri_announcement *a, choiri_writer *w);
+                          const choiri_schema_set *a, choiri_writer *w);
 /* The message is queued: so is its announcement. */
 void choiri_types_announced(const choir_session *s, choiri_lasting *l, choiri_binding *b,
-                            const choiri_announcement *a);
+                            const choiri_schema_set *a);
 /* A vox peer sees UnknownMethod only under an announced root: sends that of "returns nothing, cannot fail"
  * ahead, in a message of its own. OK · what failed with nothing sent. rule: rpc.unknown-method */
 int choiri_types_announce_nothing(choir_session *s, choiri_conn *c, uint64_t method_id, choir_time now);
 /* "Testbed.echo" */
-void choiri_method_text(const choiri_service *service, uint32_t method, choiri_text *text);
+void choiri_method_text(const choiri_prepared *service, uint32_t method, choiri_text *text);
 
 /* api.c: finds or prepares a service, and says in the log what is wrong with its descriptors. As
- * choiri_service_prepare. */
-int choiri_service_find(choir_env *env, const choir_service *desc, const choiri_service **ret);
+ * choiri_prepare. */
+int choiri_prepare_logged(choir_env *env, const choir_service *desc, const choiri_prepared **ret);
 
 #endif

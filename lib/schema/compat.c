@@ -11,7 +11,7 @@
 typedef struct version {
     const choiri_root *root;
     choiri_arena arena;
-    choiri_announcement announcement;
+    choiri_schema_set announcement;
     choiri_recv_tracker tracker; /* of who hears it */
 } version;
 
@@ -145,12 +145,12 @@ static int compare_method(choir_env *env, const choir_unit *u, const choir_metho
 int choiri_compat_services(choir_env *env, const choir_service *before, const choir_service *after,
                            bool (*fn)(void *ctx, const choiri_compat_method *method), void *ctx,
                            choiri_text *ret_text) {
-    const choiri_service *old, *new;
-    int status = choiri_service_prepare(env, before, &old, ret_text);
-    if (status == CHOIR_OK) status = choiri_service_prepare(env, after, &new, ret_text);
+    const choiri_prepared *old, *new;
+    int status = choiri_prepare(env, before, &old, ret_text);
+    if (status == CHOIR_OK) status = choiri_prepare(env, after, &new, ret_text);
     if (status != CHOIR_OK) return status;
     for (uint32_t i = 0; i < old->methods_len; i++) {
-        uint32_t k = choiri_service_lookup(new, old->methods[i].id);
+        uint32_t k = choiri_prepared_lookup(new, old->methods[i].id);
         choiri_compat_method m = {.name = choir_method_name(before, i), .verdict = CHOIRI_COMPAT_REMOVED};
         if (k != UINT32_MAX)
             status = compare_method(env, before->unit, old->methods[i].desc, after->unit,
@@ -163,7 +163,7 @@ int choiri_compat_services(choir_env *env, const choir_service *before, const ch
         if (!fn(ctx, &m)) return CHOIR_OK;
     }
     for (uint32_t k = 0; k < new->methods_len; k++) {
-        if (choiri_service_lookup(old, new->methods[k].id) != UINT32_MAX) continue;
+        if (choiri_prepared_lookup(old, new->methods[k].id) != UINT32_MAX) continue;
         choiri_compat_method m = {.name = choir_method_name(after, k), .verdict = CHOIRI_COMPAT_ADDED};
         if (!fn(ctx, &m)) return CHOIR_OK;
     }

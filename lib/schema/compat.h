@@ -49,7 +49,7 @@ int choiri_compat_roots(choir_env *env, const choiri_root *before, const choiri_
                         choiri_compat *ret_compat);
 
 /* All methods of a service, by id: those of `before` in order, then what was added. Stops when fn answers
- * false. Statuses of choiri_compat_roots and of choiri_service_prepare; ret_text says more. */
+ * false. Statuses of choiri_compat_roots and of choiri_prepare; ret_text says more. */
 int choiri_compat_services(choir_env *env, const choir_service *before, const choir_service *after,
                            bool (*fn)(void *ctx, const choiri_compat_method *method), void *ctx,
                            choiri_text *ret_text);

@@ -516,7 +516,7 @@ static int make_part(extraction *x, const choiri_decl *d, choiri_outq *q, choiri
     return known && !have ? choiri_map_put(known, d->id, ret) : CHOIR_OK;
 }
 
-static bool has_part(const choiri_announcement *a, uint64_t id) {
+static bool has_part(const choiri_schema_set *a, uint64_t id) {
     for (uint32_t i = 0; i < a->parts_len; i++) {
         if (a->parts[i].id == id) return true;
     }
@@ -525,11 +525,11 @@ static bool has_part(const choiri_announcement *a, uint64_t id) {
 
 /* Declarations with equal ids are announced once, the first of them. */
 static int make_parts(extraction *x, const choiri_ref *root, choiri_arena *out, choiri_map *known,
-                      choiri_announcement *ret) {
+                      choiri_schema_set *ret) {
     choiri_schema_part *parts =
         choiri_arena_alloc(out, x->emitted_len * sizeof *parts, _Alignof(choiri_schema_part));
     if (!parts) return CHOIR_ERR_NO_MEMORY;
-    choiri_announcement a = {.parts = parts};
+    choiri_schema_set a = {.parts = parts};
     choiri_outq q;
     choiri_outq_init(&q, out->env);
     int status = CHOIR_OK;
@@ -549,7 +549,7 @@ static int make_parts(extraction *x, const choiri_ref *root, choiri_arena *out, 
     return status;
 }
 
-int choiri_extract(choiri_arena *out, choiri_map *known, const choiri_root *root, choiri_announcement *ret,
+int choiri_extract(choiri_arena *out, choiri_map *known, const choiri_root *root, choiri_schema_set *ret,
                    choiri_text *ret_text) {
     extraction x = {.root = root, .unit = root->unit, .text = ret_text};
     choiri_ref ref;

@@ -19,7 +19,7 @@ typedef struct choiri_root {
  * with the same id and the same bytes, are shared; new ones are added to it, as id -> choiri_schema_part *.
  * OK · ERR_INVALID (nested too deep or too large: text says) · ERR_NO_MEMORY. After a failure the caller
  * resets the arena. */
-int choiri_extract(choiri_arena *out, choiri_map *known, const choiri_root *root, choiri_announcement *ret,
+int choiri_extract(choiri_arena *out, choiri_map *known, const choiri_root *root, choiri_schema_set *ret,
                    choiri_text *ret_text);
 
 #endif

@@ -31,7 +31,7 @@ static choir_bytes make_root(uint64_t id, uint8_t out[ROOT_LEN]) {
 }
 
 /* Our list, as an announcement of its last type. */
-static void read_ours(choiri_schema_part parts[PARTS_MAX], uint8_t root[ROOT_LEN], choiri_announcement *ret) {
+static void read_ours(choiri_schema_part parts[PARTS_MAX], uint8_t root[ROOT_LEN], choiri_schema_set *ret) {
     choiri_wire_reader w =
         choiri_wire_reader_of((choir_bytes){choiri_message_schema, choiri_message_schema_len});
     size_t count;
@@ -44,13 +44,13 @@ static void read_ours(choiri_schema_part parts[PARTS_MAX], uint8_t root[ROOT_LEN
         CHOIRI_ASSERT(ok);
         parts[i] = (choiri_schema_part){schema.members[0].number, {start, (size_t)(w.r.pos - start)}};
     }
-    *ret = (choiri_announcement){parts, (uint32_t)count, make_root(parts[count - 1].id, root)};
+    *ret = (choiri_schema_set){parts, (uint32_t)count, make_root(parts[count - 1].id, root)};
 }
 
 static int match_theirs(choir_env *env, const choiri_recv_tracker *t, uint64_t root, choiri_text *text) {
     choiri_schema_part parts[PARTS_MAX];
     uint8_t our_root[ROOT_LEN], their_root[ROOT_LEN];
-    choiri_announcement ours;
+    choiri_schema_set ours;
     read_ours(parts, our_root, &ours);
     int status = choiri_plan_check_same(env, t, make_root(root, their_root), &ours, text);
     return status == CHOIR_ERR_DEPTH ? CHOIR_ERR_LAYOUT : status; /* our own types end long before */

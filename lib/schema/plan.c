@@ -446,8 +446,7 @@ static int compare(choiri_plan_builder *b, frame *f, choiri_draft_node **ret) {
 /* --- roots --- */
 
 /* The usual case: the peer announced exactly what we would have, and all of it. */
-static bool is_identical(const choiri_recv_tracker *t, choir_bytes remote_root,
-                         const choiri_announcement *a) {
+static bool is_identical(const choiri_recv_tracker *t, choir_bytes remote_root, const choiri_schema_set *a) {
     if (!choiri_wire_equal(remote_root, a->root)) return false;
     for (uint32_t i = 0; i < a->parts_len; i++) {
         if (!choiri_wire_equal(choiri_recv_tracker_find(t, a->parts[i].id), a->parts[i].cbor)) return false;
@@ -551,7 +550,7 @@ int choiri_plan_make(const choiri_plan_input *in, choiri_plan **ret_plan, choiri
 }
 
 int choiri_plan_check_same(choir_env *env, const choiri_recv_tracker *tracker, choir_bytes remote_root,
-                           const choiri_announcement *ours, choiri_text *ret_text) {
+                           const choiri_schema_set *ours, choiri_text *ret_text) {
     choiri_plan_input in = {.env = env, .tracker = tracker, .remote_root = remote_root, .announcement = ours};
     choiri_plan_builder b;
     choiri_draft_node *roots[2];

@@ -31,10 +31,10 @@ enum { CHOIRI_PLAN_ROOT = 0, CHOIRI_PLAN_OK = 0, CHOIRI_PLAN_ERR = 1 };
 
 typedef struct choiri_plan_input {
     choir_env *env;
-    const choiri_recv_tracker *tracker;      /* what the peer has announced */
-    choir_bytes remote_root;                 /* CBOR TypeRef */
-    const choiri_root *root;                 /* ours */
-    const choiri_announcement *announcement; /* what we announce about it */
+    const choiri_recv_tracker *tracker;    /* what the peer has announced */
+    choir_bytes remote_root;               /* CBOR TypeRef */
+    const choiri_root *root;               /* ours */
+    const choiri_schema_set *announcement; /* what we announce about it */
     /* Tolerates what callers must tolerate of vox 0.4.0 callees: a remote `never` means anything, `unit` as
      * Ok means anything, and a root that was never received or has the type id 0 means ours. */
     bool is_lenient;
@@ -71,6 +71,6 @@ static inline int choiri_plan_decode(const choiri_plan *plan, uint32_t which, ch
 /* Wire schema against wire schema, for what is not translated: the same layout? (More variants on either
  * side, behind the common ones, are.) Statuses of choiri_plan_make. */
 int choiri_plan_check_same(choir_env *env, const choiri_recv_tracker *tracker, choir_bytes remote_root,
-                           const choiri_announcement *ours, choiri_text *ret_text);
+                           const choiri_schema_set *ours, choiri_text *ret_text);
 
 #endif

@@ -4,7 +4,7 @@
  * Using one costs a list of its parts, whose bytes stay in the unit. They go to peers as they are and are
  * what a peer's types are compared with, so what the comparison relies on is checked here: that each schema
  * and the root can be read, and that every type that is referred to is there. Whether they say what the types
- * say is for the tests of who makes units (choiri_service_verify): finding out would take the very work that
+ * say is for the tests of who makes units (choiri_prepared_verify): finding out would take the very work that
  * is saved.
  */
 #include "schema/precomputed.h"
@@ -15,7 +15,7 @@
 
 /* Are all the types known that are referred to anywhere in the next item? `depth` is bounded by who checked
  * it. */
-static bool is_closed(choiri_reader *r, const choiri_announcement *a) {
+static bool is_closed(choiri_reader *r, const choiri_schema_set *a) {
     size_t count;
     choir_str key;
     uint64_t id;
@@ -31,7 +31,7 @@ static bool is_closed(choiri_reader *r, const choiri_announcement *a) {
             if (!choiri_cbor_read_text(r, &key)) return false;
             if (!choiri_wire_is((choir_bytes){(const uint8_t *)key.data, key.len}, "type_id")) {
                 if (!is_closed(r, a)) return false;
-            } else if (!choiri_cbor_read_uint(r, &id) || !choiri_announcement_find(a, id)) {
+            } else if (!choiri_cbor_read_uint(r, &id) || !choiri_schema_set_find(a, id)) {
                 return false;
             }
         }
@@ -59,13 +59,13 @@ static int bad(choiri_text *text, uint32_t index, const char *why) {
     return CHOIR_ERR_INVALID;
 }
 
-int choiri_announcement_precomputed(choiri_arena *out, const choir_unit *u, uint32_t index,
-                                    choiri_announcement *ret, choiri_text *ret_text) {
+int choiri_schema_set_precomputed(choiri_arena *out, const choir_unit *u, uint32_t index,
+                                  choiri_schema_set *ret, choiri_text *ret_text) {
     const choir_announcement *from = choiri_unit_announcement(u, index);
     choiri_schema_part *parts =
         choiri_arena_alloc(out, from->count * sizeof *parts, _Alignof(choiri_schema_part));
     if (!parts) return CHOIR_ERR_NO_MEMORY;
-    choiri_announcement a = {parts, from->count, {u->schema_bytes + from->root, from->root_len}};
+    choiri_schema_set a = {parts, from->count, {u->schema_bytes + from->root, from->root_len}};
     for (uint32_t i = 0; i < from->count; i++) {
         const choir_schema *s = choiri_unit_schema(u, u->parts[from->first + i]);
         parts[i] = (choiri_schema_part){s->id, {u->schema_bytes + s->at, s->len}};
@@ -81,7 +81,7 @@ int choiri_announcement_precomputed(choiri_arena *out, const choir_unit *u, uint
     return CHOIR_OK;
 }
 
-bool choiri_announcement_has_channels(const choiri_announcement *a) {
+bool choiri_schema_set_has_channels(const choiri_schema_set *a) {
     for (uint32_t i = 0; i < a->parts_len; i++) {
         choiri_wire_reader w = choiri_wire_reader_of(a->parts[i].cbor);
         choiri_wire_object schema, kind;
@@ -94,7 +94,7 @@ bool choiri_announcement_has_channels(const choiri_announcement *a) {
 
 /* --- the proof that what was computed is what would be computed --- */
 
-static bool is_equal(const choiri_announcement *a, const choiri_announcement *b) {
+static bool is_equal(const choiri_schema_set *a, const choiri_schema_set *b) {
     if (a->parts_len != b->parts_len || !choiri_wire_equal(a->root, b->root)) return false;
     for (uint32_t i = 0; i < a->parts_len; i++) {
         if (a->parts[i].id != b->parts[i].id || !choiri_wire_equal(a->parts[i].cbor, b->parts[i].cbor))
@@ -103,9 +103,9 @@ static bool is_equal(const choiri_announcement *a, const choiri_announcement *b)
     return true;
 }
 
-static int verify(choiri_arena *arena, const choiri_root *root, const choiri_announcement *have,
+static int verify(choiri_arena *arena, const choiri_root *root, const choiri_schema_set *have,
                   choiri_text *text) {
-    choiri_announcement computed;
+    choiri_schema_set computed;
     int status = choiri_extract(arena, NULL, root, &computed, text);
     if (status == CHOIR_OK && !is_equal(have, &computed)) {
         choiri_text_add(text, root->is_response
@@ -117,12 +117,12 @@ static int verify(choiri_arena *arena, const choiri_root *root, const choiri_ann
     return status;
 }
 
-int choiri_service_verify(choir_env *env, const choiri_service *s, choiri_text *ret_text) {
+int choiri_prepared_verify(choir_env *env, const choiri_prepared *s, choiri_text *ret_text) {
     choiri_arena arena;
     choiri_arena_init(&arena, env, NULL, 0, SIZE_MAX);
     choiri_text_init(ret_text);
     for (uint32_t i = 0; i < s->methods_len; i++) {
-        const choiri_method *m = &s->methods[i];
+        const choiri_prepared_method *m = &s->methods[i];
         choiri_root root = {.unit = s->desc->unit, .type = m->desc->args};
         choiri_text why;
         int status = verify(&arena, &root, &m->args, &why);

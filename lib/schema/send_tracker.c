@@ -31,7 +31,7 @@ static size_t head_size(size_t count) {
     return count < 24 ? 1 : count < 256 ? 2 : count < 65536 ? 3 : 5;
 }
 
-void choiri_send_tracker_write(const choiri_send_tracker *t, const choiri_announcement *a, choiri_writer *w) {
+void choiri_send_tracker_write(const choiri_send_tracker *t, const choiri_schema_set *a, choiri_writer *w) {
     size_t count = 0, bytes = 0;
     for (uint32_t i = 0; i < a->parts_len; i++) {
         if (is_sent(t, a->parts[i].id)) continue;
@@ -56,7 +56,7 @@ static void write_translated(choiri_writer *w, choir_bytes cbor) {
     choiri_msgpack_write_cbor(w, &r);
 }
 
-void choiri_send_tracker_write_msgpack(const choiri_send_tracker *t, const choiri_announcement *a,
+void choiri_send_tracker_write_msgpack(const choiri_send_tracker *t, const choiri_schema_set *a,
                                        choiri_writer *w) {
     size_t count = 0;
     for (uint32_t i = 0; i < a->parts_len; i++) count += !is_sent(t, a->parts[i].id);
@@ -69,7 +69,7 @@ void choiri_send_tracker_write_msgpack(const choiri_send_tracker *t, const choir
     write_translated(w, a->root);
 }
 
-int choiri_send_tracker_reserve(choiri_send_tracker *t, const choiri_announcement *a) {
+int choiri_send_tracker_reserve(choiri_send_tracker *t, const choiri_schema_set *a) {
     for (uint32_t i = 0; i < a->parts_len; i++) {
         if (choiri_map_get(&t->sent, a->parts[i].id)) continue;
         int status = choiri_map_put(&t->sent, a->parts[i].id, RESERVED);
@@ -78,7 +78,7 @@ int choiri_send_tracker_reserve(choiri_send_tracker *t, const choiri_announcemen
     return CHOIR_OK;
 }
 
-void choiri_send_tracker_commit(choiri_send_tracker *t, const choiri_announcement *a) {
+void choiri_send_tracker_commit(choiri_send_tracker *t, const choiri_schema_set *a) {
     for (uint32_t i = 0; i < a->parts_len; i++) {
         if (is_sent(t, a->parts[i].id)) continue;
         /* Removing made room, so putting cannot fail. */

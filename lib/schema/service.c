@@ -18,7 +18,7 @@
 #define KNOWN_FLAGS (CHOIR_METHOD_IDEM | CHOIR_METHOD_PERSIST | CHOIR_METHOD_DYNAMIC | CHOIR_METHOD_RAW)
 
 typedef struct prepared {
-    choiri_service service; /* first, so that one is the other */
+    choiri_prepared service; /* first, so that one is the other */
     choiri_arena arena;
 } prepared;
 
@@ -28,8 +28,8 @@ static void free_prepared(choir_env *env, prepared *p) {
 }
 
 static void free_services(choir_env *env, void *services) {
-    for (choiri_service *s = services; s;) {
-        choiri_service *next = s->next;
+    for (choiri_prepared *s = services; s;) {
+        choiri_prepared *next = s->next;
         free_prepared(env, (prepared *)s);
         s = next;
     }
@@ -108,7 +108,7 @@ static int check_service(const choir_service *desc, choiri_text *text) {
 
 /* The table of ids: at most half full, so that every search ends. */
 static int make_lookup(prepared *p, choiri_text *text) {
-    choiri_service *s = &p->service;
+    choiri_prepared *s = &p->service;
     uint32_t cap = 2;
     while (cap < 2 * s->methods_len) cap *= 2;
     uint16_t *lookup = choiri_arena_alloc(&p->arena, cap * sizeof *lookup, _Alignof(uint16_t));
@@ -117,7 +117,7 @@ static int make_lookup(prepared *p, choiri_text *text) {
     s->lookup = lookup;
     s->lookup_mask = cap - 1;
     for (uint32_t m = 0; m < s->methods_len; m++) {
-        uint32_t same = choiri_service_lookup(s, s->methods[m].id);
+        uint32_t same = choiri_prepared_lookup(s, s->methods[m].id);
         if (same != UINT32_MAX) {
             choiri_text_add(name_method(text, s->desc, m), "its id is also that of ");
             choiri_text_str(text, choir_method_name(s->desc, same));
@@ -132,13 +132,13 @@ static int make_lookup(prepared *p, choiri_text *text) {
 
 /* `precomputed` is one more than the index of the unit's announcement, 0 for none. */
 static int make_announcement(prepared *p, choiri_map *known, const choiri_root *root, uint32_t precomputed,
-                             choiri_announcement *ret, choiri_text *text) {
+                             choiri_schema_set *ret, choiri_text *text) {
     choiri_text_init(text);
     if (precomputed == 0) return choiri_extract(&p->arena, known, root, ret, text);
-    return choiri_announcement_precomputed(&p->arena, root->unit, precomputed - 1, ret, text);
+    return choiri_schema_set_precomputed(&p->arena, root->unit, precomputed - 1, ret, text);
 }
 
-static int make_method(prepared *p, choiri_map *known, const choir_method *desc, choiri_method *ret,
+static int make_method(prepared *p, choiri_map *known, const choir_method *desc, choiri_prepared_method *ret,
                        choiri_text *text) {
     const choir_unit *u = p->service.desc->unit;
     const choiri_root args = {.unit = u, .type = desc->args};
@@ -147,15 +147,15 @@ static int make_method(prepared *p, choiri_map *known, const choir_method *desc,
     ret->id = desc->id;
     ret->args_type = choiri_unit_type(u, desc->args);
     ret->ok_type = ret->err_type = NULL;
-    ret->response = (choiri_announcement){0};
+    ret->response = (choiri_schema_set){0};
     int status = make_announcement(p, known, &args, desc->args_announcement, &ret->args, text);
     if (status != CHOIR_OK) return status;
-    ret->has_channels = choiri_announcement_has_channels(&ret->args);
+    ret->has_channels = choiri_schema_set_has_channels(&ret->args);
     if (desc->flags & CHOIR_METHOD_DYNAMIC) return CHOIR_OK;
     ret->ok_type = choiri_unit_type(u, desc->ok);
     ret->err_type = choiri_unit_type(u, desc->err);
     status = make_announcement(p, known, &response, desc->response_announcement, &ret->response, text);
-    if (status != CHOIR_OK || !choiri_announcement_has_channels(&ret->response)) return status;
+    if (status != CHOIR_OK || !choiri_schema_set_has_channels(&ret->response)) return status;
     choiri_text_add(text, "an end of a channel in its answer, where none can be");
     return CHOIR_ERR_INVALID;
 }
@@ -163,8 +163,8 @@ static int make_method(prepared *p, choiri_map *known, const choir_method *desc,
 static int make_methods(choir_env *env, prepared *p, choiri_text *text) {
     static const uint64_t seed[2] = {0, 0}; /* these keys are the program's own */
     const choir_service *desc = p->service.desc;
-    choiri_method *methods =
-        choiri_arena_alloc(&p->arena, desc->methods_len * sizeof *methods, _Alignof(choiri_method));
+    choiri_prepared_method *methods =
+        choiri_arena_alloc(&p->arena, desc->methods_len * sizeof *methods, _Alignof(choiri_prepared_method));
     if (!methods) return CHOIR_ERR_NO_MEMORY;
     choiri_map known;
     choiri_map_init(&known, env, seed);
@@ -197,10 +197,10 @@ static int prepare(choir_env *env, prepared *p, const choir_service *desc, choir
     return CHOIR_OK;
 }
 
-int choiri_service_prepare(choir_env *env, const choir_service *desc, const choiri_service **ret_service,
-                           choiri_text *ret_text) {
+int choiri_prepare(choir_env *env, const choir_service *desc, const choiri_prepared **ret_service,
+                   choiri_text *ret_text) {
     choiri_text_init(ret_text);
-    for (const choiri_service *s = env->services; s; s = s->next) {
+    for (const choiri_prepared *s = env->services; s; s = s->next) {
         if (s->desc == desc) {
             *ret_service = s;
             return CHOIR_OK;

@@ -18,49 +18,49 @@ typedef struct choiri_schema_part {
 } choiri_schema_part;
 
 /* Everything that has to be told about one root type, dependencies first. */
-typedef struct choiri_announcement {
+typedef struct choiri_schema_set {
     const choiri_schema_part *parts;
     uint32_t parts_len;
     choir_bytes root; /* CBOR TypeRef */
-} choiri_announcement;
+} choiri_schema_set;
 
 /* The part with this id, NULL if there is none. */
-static inline const choiri_schema_part *choiri_announcement_find(const choiri_announcement *a, uint64_t id) {
+static inline const choiri_schema_part *choiri_schema_set_find(const choiri_schema_set *a, uint64_t id) {
     for (uint32_t i = 0; i < a->parts_len; i++) {
         if (a->parts[i].id == id) return &a->parts[i];
     }
     return NULL;
 }
 
-typedef struct choiri_method {
+typedef struct choiri_prepared_method {
     const choir_method *desc;
     uint64_t id;
     const choir_type *args_type, *ok_type,
-        *err_type;                /* desc's, looked up; answers of a DYNAMIC method: NULL */
-    choiri_announcement args;     /* root: the tuple of arguments, or unit */
-    choiri_announcement response; /* root: Result<T, VoxError<E>>; empty for a DYNAMIC method */
-    bool has_channels;            /* in its arguments; in an answer there are none */
-} choiri_method;
+        *err_type;              /* desc's, looked up; answers of a DYNAMIC method: NULL */
+    choiri_schema_set args;     /* root: the tuple of arguments, or unit */
+    choiri_schema_set response; /* root: Result<T, VoxError<E>>; empty for a DYNAMIC method */
+    bool has_channels;          /* in its arguments; in an answer there are none */
+} choiri_prepared_method;
 
-typedef struct choiri_service {
+typedef struct choiri_prepared {
     const choir_service *desc;
     const choir_unit *unit; /* desc's */
-    const choiri_method *methods;
+    const choiri_prepared_method *methods;
     uint32_t methods_len;
-    uint32_t lookup_mask;        /* power of two - 1 */
-    const uint16_t *lookup;      /* by low bits of the id, linear probing: method index + 1, 0 is none */
-    struct choiri_service *next; /* other services of the env */
-} choiri_service;
+    uint32_t lookup_mask;         /* power of two - 1 */
+    const uint16_t *lookup;       /* by low bits of the id, linear probing: method index + 1, 0 is none */
+    struct choiri_prepared *next; /* other services of the env */
+} choiri_prepared;
 
 /* Finds or prepares. The result lives as long as the env. OK · ERR_ABI · ERR_INVALID (bad descriptor, more
  * than 4096 methods, an id in the descriptor that is not the hash of its ASCII name, two methods with one id,
  * a channel in an answer, a precomputed announcement that cannot be read; text says which) ·
  * ERR_NO_MEMORY. */
-int choiri_service_prepare(choir_env *env, const choir_service *desc, const choiri_service **ret_service,
-                           choiri_text *ret_text);
+int choiri_prepare(choir_env *env, const choir_service *desc, const choiri_prepared **ret_service,
+                   choiri_text *ret_text);
 
 /* Index of the method with this wire id, or UINT32_MAX. O(1). */
-static inline uint32_t choiri_service_lookup(const choiri_service *s, uint64_t id) {
+static inline uint32_t choiri_prepared_lookup(const choiri_prepared *s, uint64_t id) {
     for (uint32_t i = (uint32_t)id & s->lookup_mask;; i = (i + 1) & s->lookup_mask) {
         uint32_t at = s->lookup[i];
         if (at == 0) return UINT32_MAX;

@@ -319,7 +319,7 @@ static int read_kind(choiri_shapes *s, choiri_shape *shape, const choiri_wire_ob
 
 static choir_bytes find_cbor(const choiri_shapes *s, uint8_t side, uint64_t id) {
     if (side == CHOIRI_SHAPE_THEIRS) return choiri_recv_tracker_find(s->tracker, id);
-    const choiri_schema_part *part = choiri_announcement_find(s->announcement, id);
+    const choiri_schema_part *part = choiri_schema_set_find(s->announcement, id);
     return part ? part->cbor : (choir_bytes){NULL, 0};
 }
 

@@ -73,7 +73,7 @@ struct choiri_shape {
 typedef struct choiri_shapes {
     choiri_arena *arena;
     const choiri_recv_tracker *tracker;
-    const choiri_announcement *announcement;
+    const choiri_schema_set *announcement;
     const choiri_root *root; /* NULL: OURS is not used */
     uint32_t steps;          /* so far, at most CHOIRI_SCHEMA_MAX_STEPS */
     uint32_t made;

@@ -717,16 +717,16 @@ Test(dynamic, a_service_announces_what_its_unit_says) {
     open_env(&d);
     const choir_method *gnarly = testbed_method("echo_gnarly");
     const choir_service *made;
-    const choiri_service *prepared, *own;
+    const choiri_prepared *prepared, *own;
     choiri_text text;
     char why[100] = "";
     cr_assert_eq(choir_service_make(d.s.env, CHOIR_STR("Testbed"), CHOIR_STR("echo_gnarly"), testbed.unit,
                                     gnarly->args, &made, why, sizeof why),
                  CHOIR_OK, "%s", why);
-    cr_assert_eq(choiri_service_prepare(d.s.env, made, &prepared, &text), CHOIR_OK);
-    cr_assert_eq(choiri_service_prepare(d.s.env, &testbed, &own, &text), CHOIR_OK);
+    cr_assert_eq(choiri_prepare(d.s.env, made, &prepared, &text), CHOIR_OK);
+    cr_assert_eq(choiri_prepare(d.s.env, &testbed, &own, &text), CHOIR_OK);
     cr_assert_eq(prepared->methods[0].id, gnarly->id);
-    const choiri_announcement *expected = NULL;
+    const choiri_schema_set *expected = NULL;
     for (uint32_t i = 0; i < own->methods_len; i++)
         if (own->methods[i].id == gnarly->id) expected = &own->methods[i].args;
     test_bytes a = test_first_payload(d.s.env, &prepared->methods[0].args);

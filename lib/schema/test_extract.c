@@ -11,7 +11,7 @@
 static void check_type(choir_env *env, const schema_vector_type *v) {
     choiri_text text;
     choiri_arena arena;
-    choiri_announcement a;
+    choiri_schema_set a;
     int status = choiri_unit_check(v->root.unit, &text);
     cr_assert_eq(status, CHOIR_OK, "%s: %s", v->name, text.data);
     choiri_arena_init(&arena, env, NULL, 0, (size_t)1 << 20);
@@ -51,7 +51,7 @@ Test(extract, announcement_new) {
     schema_env_open(&s);
     for (size_t i = 0; i < rust_types_count; i++) {
         const choiri_root *root = &rust_types[i].root;
-        choiri_announcement a;
+        choiri_schema_set a;
         if (root->is_response) continue;
         cr_assert_eq(test_announcement_new(s.env, root->unit, root->type, &a), CHOIR_OK);
         test_bytes payload = test_first_payload(s.env, &a);
@@ -59,7 +59,7 @@ Test(extract, announcement_new) {
         free(payload.data);
         test_announcement_free(s.env, &a);
     }
-    choiri_announcement a;
+    choiri_schema_set a;
     cr_assert_eq(
         test_announcement_new(s.env, rust_types[0].root.unit, rust_types[0].root.unit->types_len, &a),
         CHOIR_ERR_INVALID);
@@ -70,7 +70,7 @@ Test(extract, announcement_new) {
 
 static int extract_status(choir_env *env, const choir_unit *u, uint32_t type, choiri_text *text) {
     choiri_arena arena;
-    choiri_announcement a = {.parts_len = 77};
+    choiri_schema_set a = {.parts_len = 77};
     choiri_arena_init(&arena, env, NULL, 0, (size_t)1 << 20);
     cr_assert_eq(choiri_unit_check(u, text), CHOIR_OK, "%s", text->data);
     int status = choiri_extract(&arena, NULL, &(choiri_root){.unit = u, .type = type}, &a, text);
@@ -158,7 +158,7 @@ Test(extract, record_order_does_not_matter) {
     test_types_declare(a, "struct Two { one: Vec<One> }");
     test_types_declare(b, "struct Two { one: Vec<One> }");
     test_types_declare(b, "struct One { x: u8, two: Vec<Two> }");
-    choiri_announcement of_a, of_b;
+    choiri_schema_set of_a, of_b;
     cr_assert_eq(test_announcement_new(s.env, &a->unit, test_types_find(a, "One"), &of_a), CHOIR_OK);
     cr_assert_eq(test_announcement_new(s.env, &b->unit, test_types_find(b, "One"), &of_b), CHOIR_OK);
     test_bytes bytes_a = test_first_payload(s.env, &of_a), bytes_b = test_first_payload(s.env, &of_b);
@@ -200,16 +200,16 @@ static void ids_of(choir_bytes payload, id_set *ret, choir_bytes *ret_root) {
 
 static size_t check_service(choir_env *env, const choir_service *desc, const schema_vector_method *rows,
                             size_t count) {
-    const choiri_service *service;
+    const choiri_prepared *service;
     choiri_text text;
     size_t checked = 0;
-    int status = choiri_service_prepare(env, desc, &service, &text);
+    int status = choiri_prepare(env, desc, &service, &text);
     cr_assert_eq(status, CHOIR_OK, "%s", text.data);
     for (size_t i = 0; i < count; i++) {
         uint32_t index;
         cr_assert_eq(choir_service_find(desc, (choir_str){rows[i].name, strlen(rows[i].name)}, &index),
                      CHOIR_OK);
-        const choiri_method *m = &service->methods[index];
+        const choiri_prepared_method *m = &service->methods[index];
         test_bytes payload = test_first_payload(env, rows[i].direction == 0 ? &m->args : &m->response);
         id_set ours, theirs;
         choir_bytes our_root, their_root;
@@ -245,22 +245,22 @@ Test(extract, testbed) {
 Test(extract, services_are_prepared_once) {
     schema_env s;
     choiri_text text;
-    const choiri_service *one, *two, *again;
+    const choiri_prepared *one, *two, *again;
     schema_env_open(&s);
-    cr_assert_eq(choiri_service_prepare(s.env, &testbed, &one, &text), CHOIR_OK);
+    cr_assert_eq(choiri_prepare(s.env, &testbed, &one, &text), CHOIR_OK);
     uint64_t memory = choir_env_memory(s.env);
     printf("the prepared Testbed: %llu bytes\n", (unsigned long long)memory);
     cr_assert_lt(memory, 64u << 10);
-    cr_assert_eq(choiri_service_prepare(s.env, &testbed_evolved, &two, &text), CHOIR_OK);
-    cr_assert_eq(choiri_service_prepare(s.env, &testbed, &again, &text), CHOIR_OK);
+    cr_assert_eq(choiri_prepare(s.env, &testbed_evolved, &two, &text), CHOIR_OK);
+    cr_assert_eq(choiri_prepare(s.env, &testbed, &again, &text), CHOIR_OK);
     cr_assert_eq(one, again);
     cr_assert_neq(one, two);
     for (uint32_t i = 0; i < one->methods_len; i++) {
-        cr_assert_eq(choiri_service_lookup(one, one->methods[i].id), i);
+        cr_assert_eq(choiri_prepared_lookup(one, one->methods[i].id), i);
         cr_assert_eq(one->methods[i].desc, choiri_service_method(&testbed, i));
     }
-    cr_assert_eq(choiri_service_lookup(one, 0), UINT32_MAX);
-    cr_assert_eq(choiri_service_lookup(one, UINT64_MAX), UINT32_MAX);
+    cr_assert_eq(choiri_prepared_lookup(one, 0), UINT32_MAX);
+    cr_assert_eq(choiri_prepared_lookup(one, UINT64_MAX), UINT32_MAX);
     schema_env_close(&s);
 }
 
@@ -269,7 +269,7 @@ Test(extract, services_are_prepared_once) {
 Test(extract, one_id_two_bodies) {
     schema_env s;
     choiri_text text;
-    const choiri_service *made;
+    const choiri_prepared *made;
     schema_env_open(&s);
     test_types *ts = test_types_new();
     test_types_declare(ts, "struct Tree { v: u32, kids: Vec<Tree> }");
@@ -283,8 +283,8 @@ Test(extract, one_id_two_bodies) {
         methods[i].id = choiri_method_id(CHOIR_STR("S"), (choir_str){names[i], 3});
     }
     const choir_service service = {&ts->unit, test_types_string(ts, "S"), 2, methods};
-    cr_assert_eq(choiri_service_prepare(s.env, &service, &made, &text), CHOIR_OK, "%s", text.data);
-    const choiri_announcement *one = &made->methods[0].args, *two = &made->methods[1].args;
+    cr_assert_eq(choiri_prepare(s.env, &service, &made, &text), CHOIR_OK, "%s", text.data);
+    const choiri_schema_set *one = &made->methods[0].args, *two = &made->methods[1].args;
     size_t shared = 0, split = 0;
     for (uint32_t i = 0; i < one->parts_len; i++) {
         for (uint32_t k = 0; k < two->parts_len; k++) {
@@ -333,11 +333,11 @@ static void broken_open(broken *b) {
 /* Asked twice: after the first time the pools have what they keep, and the second time nothing may be
  * added. */
 static void broken_check(broken *b, int expected, const char *why) {
-    const choiri_service *made = NULL;
+    const choiri_prepared *made = NULL;
     uint64_t memory = 0;
     for (int i = 0; i < 2; i++) {
         memory = choir_env_memory(b->s.env);
-        int status = choiri_service_prepare(b->s.env, &b->service, &made, &b->text);
+        int status = choiri_prepare(b->s.env, &b->service, &made, &b->text);
         cr_assert_eq(status, expected, "%d: %s", status, b->text.data);
         cr_assert(strstr(b->text.data, why), "\"%s\" does not say \"%s\"", b->text.data, why);
     }
@@ -388,20 +388,20 @@ Test(extract, broken_services) {
 
 Test(extract, failing_allocations) {
     choiri_text text;
-    const choiri_service *made = NULL;
+    const choiri_prepared *made = NULL;
     uint64_t n = 0, failed;
     do {
         schema_env s;
         schema_env_open(&s);
         s.alloc.fail_at = s.alloc.calls + ++n;
         s.alloc.fail_after = true;
-        int status = choiri_service_prepare(s.env, &testbed_evolved, &made, &text);
+        int status = choiri_prepare(s.env, &testbed_evolved, &made, &text);
         failed = s.alloc.failed;
         cr_assert_eq(status, failed > 0 ? CHOIR_ERR_NO_MEMORY : CHOIR_OK);
         if (failed > 0) {
             cr_assert_null(s.env->services);
             s.alloc.fail_at = 0;
-            status = choiri_service_prepare(s.env, &testbed_evolved, &made, &text);
+            status = choiri_prepare(s.env, &testbed_evolved, &made, &text);
             cr_assert_eq(status, CHOIR_OK, "after failure %llu", (unsigned long long)n);
         }
         schema_env_close(&s);
@@ -415,7 +415,7 @@ Test(extract, failing_allocations_of_an_announcement) {
     uint64_t n = 1;
     for (;; n++) {
         schema_env s;
-        choiri_announcement a;
+        choiri_schema_set a;
         schema_env_open(&s);
         s.alloc.fail_at = s.alloc.calls + n;
         int status = test_announcement_new(s.env, root->unit, root->type, &a);

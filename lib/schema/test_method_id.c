@@ -82,16 +82,16 @@ Test(method_id, other_letters_are_trusted) {
                           .types = &unit_type, .strings = strings};
     choir_method m = {.name = 3, .id = 0x8fdc3d64171c96cb};
     const choir_service s = {&u, 1, 1, &m};
-    const choiri_service *made;
+    const choiri_prepared *made;
     choiri_text text;
     schema_env e;
     schema_env_open(&e);
-    cr_assert_eq(choiri_service_prepare(e.env, &s, &made, &text), CHOIR_OK, "%s", text.data);
-    cr_assert_eq(choiri_service_lookup(made, m.id), 0);
+    cr_assert_eq(choiri_prepare(e.env, &s, &made, &text), CHOIR_OK, "%s", text.data);
+    cr_assert_eq(choiri_prepared_lookup(made, m.id), 0);
     schema_env_close(&e);
     schema_env_open(&e);
     m.name = 13;
-    cr_assert_eq(choiri_service_prepare(e.env, &s, &made, &text), CHOIR_ERR_INVALID);
+    cr_assert_eq(choiri_prepare(e.env, &s, &made, &text), CHOIR_ERR_INVALID);
     cr_assert(strstr(text.data, "the descriptor has the id"), "%s", text.data);
     schema_env_close(&e);
 }

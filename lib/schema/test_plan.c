@@ -356,7 +356,7 @@ Test(plan, channels) {
     cr_assert_eq(choiri_recv_tracker_add(&m.t, test_span(c), &root, &m.text), CHOIR_OK);
     choiri_schema_part parts[] = {{1, choiri_recv_tracker_find(&m.t, 1)},
                                   {2, choiri_recv_tracker_find(&m.t, 2)}};
-    const choiri_announcement ours = {parts, 2, test_span(tx)};
+    const choiri_schema_set ours = {parts, 2, test_span(tx)};
     cr_assert_eq(choiri_plan_check_same(m.s.env, &m.t, test_span(tx), &ours, &m.text), CHOIR_OK);
     cr_assert_eq(choiri_plan_check_same(m.s.env, &m.t, test_span(rx), &ours, &m.text), CHOIR_ERR_LAYOUT);
     strip_ids(&m.text);
@@ -426,7 +426,7 @@ static int expected(const schema_vector_announcement *v, const char *name, bool 
     return CHOIR_OK;
 }
 
-static choiri_root root_of(const choiri_service *service, uint32_t index, int direction) {
+static choiri_root root_of(const choiri_prepared *service, uint32_t index, int direction) {
     const choir_method *d = service->methods[index].desc;
     return (choiri_root){.unit = service->desc->unit,
                          .is_response = direction == 1,
@@ -438,12 +438,12 @@ static choiri_root root_of(const choiri_service *service, uint32_t index, int di
 Test(plan, recorded_announcements) {
     match m;
     choiri_recv_tracker sides[2];
-    const choiri_service *plain, *evolved;
+    const choiri_prepared *plain, *evolved;
     const schema_vector_announcement *last = NULL;
     size_t verdicts[2][2] = {{0}}, wrong = 0, translated = 0;
     match_open(&m);
-    cr_assert_eq(choiri_service_prepare(m.s.env, &testbed, &plain, &m.text), CHOIR_OK);
-    cr_assert_eq(choiri_service_prepare(m.s.env, &testbed_evolved, &evolved, &m.text), CHOIR_OK);
+    cr_assert_eq(choiri_prepare(m.s.env, &testbed, &plain, &m.text), CHOIR_OK);
+    cr_assert_eq(choiri_prepare(m.s.env, &testbed_evolved, &evolved, &m.text), CHOIR_OK);
     for (int k = 0; k < 2; k++) choiri_recv_tracker_init(&sides[k], m.s.env, test_seed, NULL);
     for (size_t i = 0; i < announcements_count; i++) {
         const schema_vector_announcement *v = &announcements[i];
@@ -462,10 +462,10 @@ Test(plan, recorded_announcements) {
         bool sender_evolved = (strcmp(v->session, "evolved") == 0 && v->from_server) ||
                               (strcmp(v->session, "evolved_client") == 0 && !v->from_server);
         bool any_evolved = IS_IN(v->session, "evolved", "evolved_client");
-        const choiri_service *ours = any_evolved && !sender_evolved ? evolved : plain;
-        uint32_t index = choiri_service_lookup(ours, v->method);
+        const choiri_prepared *ours = any_evolved && !sender_evolved ? evolved : plain;
+        uint32_t index = choiri_prepared_lookup(ours, v->method);
         if (index == UINT32_MAX) continue;
-        const choiri_method *method = &ours->methods[index];
+        const choiri_prepared_method *method = &ours->methods[index];
         choir_str name = choir_method_name(ours->desc, index);
         for (int lenient = 0; lenient <= v->direction; lenient++) {
             choiri_root mine = root_of(ours, index, v->direction);
@@ -500,7 +500,7 @@ static void check_type(const schema_vector_type *v) {
     match m;
     choir_bytes root;
     choiri_text text;
-    choiri_announcement ours;
+    choiri_schema_set ours;
     match_open(&m);
     cr_assert_eq(choiri_extract(&m.arena, NULL, &v->root, &ours, &text), CHOIR_OK);
     cr_assert_eq(choiri_recv_tracker_add(&m.t, v->payload, &root, &m.text), CHOIR_OK, "%s", m.text.data);
@@ -551,7 +551,7 @@ Test(plan, distorted_generics) {
     choiri_wire_object payload, schema;
     choiri_schema_part parts[8];
     cr_assert(choiri_wire_read_payload(&w, &payload));
-    choiri_announcement a = {parts, (uint32_t)payload.members[0].number, payload.members[1].span};
+    choiri_schema_set a = {parts, (uint32_t)payload.members[0].number, payload.members[1].span};
     w = choiri_wire_reader_of(payload.members[0].span);
     for (uint32_t i = 0; i < a.parts_len; i++) {
         const uint8_t *start = w.r.pos;
@@ -679,9 +679,9 @@ Test(plan, deep_graph) {
 /* The complete table of the TypeScript peer: other order, type_params left out when empty. */
 Test(plan, typescript_table) {
     match m;
-    const choiri_service *service;
+    const choiri_prepared *service;
     match_open(&m);
-    cr_assert_eq(choiri_service_prepare(m.s.env, &testbed, &service, &m.text), CHOIR_OK);
+    cr_assert_eq(choiri_prepare(m.s.env, &testbed, &service, &m.text), CHOIR_OK);
     for (size_t i = 0; i < testbed_schemas_count; i++) {
         const schema_vector_method *v = &testbed_schemas[i];
         uint32_t index;
@@ -690,7 +690,7 @@ Test(plan, typescript_table) {
         choiri_recv_tracker_deinit(&m.t);
         choiri_recv_tracker_init(&m.t, m.s.env, test_seed, NULL);
         cr_assert_eq(choiri_recv_tracker_add(&m.t, v->payload, &root, &m.text), CHOIR_OK, "%s", m.text.data);
-        const choiri_method *method = &service->methods[index];
+        const choiri_prepared_method *method = &service->methods[index];
         choiri_root mine = root_of(service, index, v->direction);
         int status = make_plan(&m, &m.t, root, &mine, v->direction == 0 ? &method->args : &method->response,
                                false, NULL);

@@ -19,7 +19,7 @@ typedef struct side {
 typedef struct party {
     test_types *ts;
     choiri_root root;
-    choiri_announcement announcement;
+    choiri_schema_set announcement;
 } party;
 
 typedef struct match {
@@ -88,10 +88,10 @@ static inline void strip_ids(choiri_text *text) {
  * one more part on our side, which keeps the shortcut out. Both must say the same. *ret_plan is the second;
  * may be NULL. */
 static inline int make_plan(match *m, const choiri_recv_tracker *t, choir_bytes remote_root,
-                            const choiri_root *root, const choiri_announcement *ours, bool lenient,
+                            const choiri_root *root, const choiri_schema_set *ours, bool lenient,
                             choiri_plan **ret_plan) {
     choiri_schema_part parts[256];
-    choiri_announcement more = {parts, ours->parts_len + 1, ours->root};
+    choiri_schema_set more = {parts, ours->parts_len + 1, ours->root};
     choiri_plan *first, *second;
     choiri_text other;
     cr_assert_lt(ours->parts_len, 256);

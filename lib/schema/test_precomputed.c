@@ -42,7 +42,7 @@ static uint32_t ahead_schema(ahead *a, const choiri_schema_part *part) {
     return a->unit.schemas_len++;
 }
 
-static uint32_t ahead_announcement(ahead *a, const choiri_announcement *made) {
+static uint32_t ahead_announcement(ahead *a, const choiri_schema_set *made) {
     choir_announcement *to = &a->announcements[a->unit.announcements_len];
     *to = (choir_announcement){a->unit.parts_len, made->parts_len, ahead_bytes(a, made->root),
                                (uint32_t)made->root.len};
@@ -53,7 +53,7 @@ static uint32_t ahead_announcement(ahead *a, const choiri_announcement *made) {
     return ++a->unit.announcements_len;
 }
 
-static ahead *ahead_new(const choiri_service *made) {
+static ahead *ahead_new(const choiri_prepared *made) {
     ahead *a = calloc(1, sizeof *a);
     cr_assert(a && made->methods_len <= MAX_METHODS);
     a->unit = *made->desc->unit;
@@ -76,14 +76,13 @@ static ahead *ahead_new(const choiri_service *made) {
 typedef struct pair {
     schema_env s;
     choiri_text text;
-    const choiri_service *computed;
+    const choiri_prepared *computed;
     ahead *a;
 } pair;
 
 static void pair_open(pair *p) {
     schema_env_open(&p->s);
-    cr_assert_eq(choiri_service_prepare(p->s.env, &testbed, &p->computed, &p->text), CHOIR_OK, "%s",
-                 p->text.data);
+    cr_assert_eq(choiri_prepare(p->s.env, &testbed, &p->computed, &p->text), CHOIR_OK, "%s", p->text.data);
     p->a = ahead_new(p->computed);
 }
 
@@ -96,8 +95,8 @@ static bool is_inside(const ahead *a, choir_bytes b) {
     return b.data >= a->bytes && b.data + b.len <= a->bytes + sizeof a->bytes;
 }
 
-static void same_announcement(const ahead *a, const choiri_announcement *got,
-                              const choiri_announcement *expected, const char *what) {
+static void same_announcement(const ahead *a, const choiri_schema_set *got, const choiri_schema_set *expected,
+                              const char *what) {
     cr_assert_eq(got->parts_len, expected->parts_len, "%s", what);
     for (uint32_t i = 0; i < got->parts_len; i++) {
         cr_assert_eq(got->parts[i].id, expected->parts[i].id);
@@ -110,10 +109,10 @@ static void same_announcement(const ahead *a, const choiri_announcement *got,
 
 Test(precomputed, equal_to_computed_and_not_copied) {
     pair p;
-    const choiri_service *made;
+    const choiri_prepared *made;
     pair_open(&p);
     uint64_t before = choir_env_memory(p.s.env);
-    cr_assert_eq(choiri_service_prepare(p.s.env, &p.a->service, &made, &p.text), CHOIR_OK, "%s", p.text.data);
+    cr_assert_eq(choiri_prepare(p.s.env, &p.a->service, &made, &p.text), CHOIR_OK, "%s", p.text.data);
     printf("the prepared Testbed: computed %llu bytes, precomputed %llu\n", (unsigned long long)before,
            (unsigned long long)(choir_env_memory(p.s.env) - before));
     cr_assert_lt(choir_env_memory(p.s.env) - before, before);
@@ -123,8 +122,8 @@ Test(precomputed, equal_to_computed_and_not_copied) {
         same_announcement(p.a, &made->methods[i].response, &p.computed->methods[i].response, "response");
         cr_assert_eq(made->methods[i].has_channels, p.computed->methods[i].has_channels);
     }
-    cr_assert_eq(choiri_service_verify(p.s.env, made, &p.text), CHOIR_OK, "%s", p.text.data);
-    cr_assert_eq(choiri_service_verify(p.s.env, p.computed, &p.text), CHOIR_OK, "%s", p.text.data);
+    cr_assert_eq(choiri_prepared_verify(p.s.env, made, &p.text), CHOIR_OK, "%s", p.text.data);
+    cr_assert_eq(choiri_prepared_verify(p.s.env, p.computed, &p.text), CHOIR_OK, "%s", p.text.data);
     pair_close(&p);
 }
 
@@ -133,33 +132,32 @@ Test(precomputed, equal_to_computed_and_not_copied) {
 Test(precomputed, taken_as_it_is) {
     pair p;
     uint32_t echo, echo_bytes;
-    const choiri_service *made;
+    const choiri_prepared *made;
     pair_open(&p);
     cr_assert_eq(choir_service_find(&testbed, CHOIR_STR("echo"), &echo), CHOIR_OK);
     cr_assert_eq(choir_service_find(&testbed, CHOIR_STR("echo_bytes"), &echo_bytes), CHOIR_OK);
     for (uint32_t i = 0; i < p.a->service.methods_len; i++)
         p.a->methods[i].args_announcement = p.a->methods[i].response_announcement = 0;
     p.a->methods[echo_bytes].args_announcement = 2 * echo + 1;
-    cr_assert_eq(choiri_service_prepare(p.s.env, &p.a->service, &made, &p.text), CHOIR_OK, "%s", p.text.data);
+    cr_assert_eq(choiri_prepare(p.s.env, &p.a->service, &made, &p.text), CHOIR_OK, "%s", p.text.data);
     same_announcement(p.a, &made->methods[echo_bytes].args, &p.computed->methods[echo].args, "arguments");
     cr_assert_not(is_inside(p.a, made->methods[echo].args.root));
     test_bytes_eq(made->methods[echo].args.root, p.computed->methods[echo].args.root, "computed");
-    cr_assert_eq(choiri_service_verify(p.s.env, made, &p.text), CHOIR_ERR_INVALID);
+    cr_assert_eq(choiri_prepared_verify(p.s.env, made, &p.text), CHOIR_ERR_INVALID);
     cr_assert_str_eq(p.text.data, "echo_bytes: its arguments are announced differently than their types say");
     pair_close(&p);
 
     pair_open(&p);
     p.a->methods[echo].response_announcement = 2 * echo_bytes + 2;
-    cr_assert_eq(choiri_service_prepare(p.s.env, &p.a->service, &made, &p.text), CHOIR_OK, "%s", p.text.data);
-    cr_assert_eq(choiri_service_verify(p.s.env, made, &p.text), CHOIR_ERR_INVALID);
+    cr_assert_eq(choiri_prepare(p.s.env, &p.a->service, &made, &p.text), CHOIR_OK, "%s", p.text.data);
+    cr_assert_eq(choiri_prepared_verify(p.s.env, made, &p.text), CHOIR_ERR_INVALID);
     cr_assert_str_eq(p.text.data, "echo: its response is announced differently than its types say");
     pair_close(&p);
 }
 
 static void refused(pair *p, const char *why) {
-    const choiri_service *made = NULL;
-    cr_assert_eq(choiri_service_prepare(p->s.env, &p->a->service, &made, &p->text), CHOIR_ERR_INVALID, "%s",
-                 why);
+    const choiri_prepared *made = NULL;
+    cr_assert_eq(choiri_prepare(p->s.env, &p->a->service, &made, &p->text), CHOIR_ERR_INVALID, "%s", why);
     cr_assert(strstr(p->text.data, why), "\"%s\" does not say \"%s\"", p->text.data, why);
     cr_assert_null(made);
 }
@@ -195,8 +193,8 @@ Test(precomputed, bad_ones) {
     refused(&p, "announcement 0: a type that it refers to is not in it");
     a->announcements[0].first--;
     a->announcements[0].count++;
-    const choiri_service *made;
-    cr_assert_eq(choiri_service_prepare(p.s.env, &a->service, &made, &p.text), CHOIR_OK, "%s", p.text.data);
+    const choiri_prepared *made;
+    cr_assert_eq(choiri_prepare(p.s.env, &a->service, &made, &p.text), CHOIR_OK, "%s", p.text.data);
     pair_close(&p);
 }
 
@@ -209,12 +207,12 @@ Test(precomputed, damaged) {
     pair_open(&p);
     for (uint32_t at = 0; at < p.a->unit.schema_bytes_len; at += 7) {
         schema_env s;
-        const choiri_service *made = NULL;
+        const choiri_prepared *made = NULL;
         schema_env_open(&s);
         p.a->bytes[at] ^= (uint8_t)(1u << at % 8);
-        int status = choiri_service_prepare(s.env, &p.a->service, &made, &p.text);
+        int status = choiri_prepare(s.env, &p.a->service, &made, &p.text);
         if (status == CHOIR_OK) {
-            cr_assert_eq(choiri_service_verify(s.env, made, &p.text), CHOIR_ERR_INVALID, "byte %u", at);
+            cr_assert_eq(choiri_prepared_verify(s.env, made, &p.text), CHOIR_ERR_INVALID, "byte %u", at);
             for (uint32_t i = 0; i < made->methods_len; i++) {
                 choiri_recv_tracker t;
                 choir_bytes root;
@@ -245,18 +243,18 @@ Test(precomputed, failing_allocations) {
     pair_open(&p);
     do {
         schema_env s;
-        const choiri_service *made = NULL;
+        const choiri_prepared *made = NULL;
         schema_env_open(&s);
         s.alloc.fail_at = s.alloc.calls + ++n;
         s.alloc.fail_after = true;
-        int status = choiri_service_prepare(s.env, &p.a->service, &made, &p.text);
+        int status = choiri_prepare(s.env, &p.a->service, &made, &p.text);
         failed = s.alloc.failed;
         cr_assert_eq(status, failed > 0 ? CHOIR_ERR_NO_MEMORY : CHOIR_OK);
         s.alloc.fail_at = 0;
-        cr_assert_eq(choiri_service_prepare(s.env, &p.a->service, &made, &p.text), CHOIR_OK);
+        cr_assert_eq(choiri_prepare(s.env, &p.a->service, &made, &p.text), CHOIR_OK);
         s.alloc.failed = 0;
         s.alloc.fail_at = s.alloc.calls + n;
-        status = choiri_service_verify(s.env, made, &p.text);
+        status = choiri_prepared_verify(s.env, made, &p.text);
         cr_assert_eq(status, s.alloc.failed > 0 ? CHOIR_ERR_NO_MEMORY : CHOIR_OK);
         failed += s.alloc.failed;
         schema_env_close(&s);
@@ -289,7 +287,7 @@ Test(precomputed, no_channels_in_answers) {
     for (size_t i = 0; i < 2 * sizeof types / sizeof types[0]; i++) {
         schema_env s;
         choiri_text text;
-        const choiri_service *made;
+        const choiri_prepared *made;
         schema_env_open(&s);
         test_types *ts = test_types_new();
         test_types_declare(ts, "struct Deep { more: Vec<Deep>, x: HashMap<String, Rx<u32>> }");
@@ -299,7 +297,7 @@ Test(precomputed, no_channels_in_answers) {
         m.err = i % 2 ? type : unit;
         m.id = choiri_method_id(CHOIR_STR("S"), CHOIR_STR("one"));
         const choir_service service = {&ts->unit, test_types_string(ts, "S"), 1, &m};
-        cr_assert_eq(choiri_service_prepare(s.env, &service, &made, &text), CHOIR_ERR_INVALID);
+        cr_assert_eq(choiri_prepare(s.env, &service, &made, &text), CHOIR_ERR_INVALID);
         cr_assert_str_eq(text.data, "method \"one\": an end of a channel in its answer, where none can be");
         free(ts);
         schema_env_close(&s);
@@ -316,7 +314,7 @@ Test(precomputed, other_versions) {
         choir_unit unit = testbed_unit;
         choir_service service = testbed;
         choir_arena *arena;
-        const choiri_service *made;
+        const choiri_prepared *made;
         uint32_t index, value = 0;
         choir_str json, error = {NULL, 0};
         const char *why = i ? "the unit's records have not the sizes of descriptor version 1"
@@ -326,7 +324,7 @@ Test(precomputed, other_versions) {
         if (i == 0) unit.abi = 2;
         if (i == 1) unit.type_stride -= 4;
         cr_assert_eq(choir_arena_new(s.env, 4096, &arena), CHOIR_OK);
-        cr_assert_eq(choiri_service_prepare(s.env, &service, &made, &text), CHOIR_ERR_ABI);
+        cr_assert_eq(choiri_prepare(s.env, &service, &made, &text), CHOIR_ERR_ABI);
         cr_assert_str_eq(text.data, why);
         cr_assert_eq(choir_service_find(&service, CHOIR_STR("echo"), &index), CHOIR_ERR_ABI);
         cr_assert_eq(choir_service_name(&service).len, 0);

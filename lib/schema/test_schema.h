@@ -52,7 +52,7 @@ static inline test_bytes test_take(choiri_outq *q) {
 
 /* What a tracker writes, without the length in front, which is checked. */
 static inline test_bytes test_payload(choir_env *env, const choiri_send_tracker *t,
-                                      const choiri_announcement *a) {
+                                      const choiri_schema_set *a) {
     choiri_outq q;
     choiri_writer w;
     choiri_outq_init(&q, env);
@@ -71,7 +71,7 @@ static inline test_bytes test_payload(choir_env *env, const choiri_send_tracker 
 }
 
 /* The complete payload of one announcement. */
-static inline test_bytes test_first_payload(choir_env *env, const choiri_announcement *a) {
+static inline test_bytes test_first_payload(choir_env *env, const choiri_schema_set *a) {
     choiri_send_tracker t;
     choiri_send_tracker_init(&t, env, test_seed);
     test_bytes b = test_payload(env, &t, a);

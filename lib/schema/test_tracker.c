@@ -5,22 +5,22 @@
 #include "schema_vectors.h"
 #include "value/unit.h"
 
-static const choiri_service *prepare(choir_env *env, const choir_service *desc) {
-    const choiri_service *service;
+static const choiri_prepared *prepare(choir_env *env, const choir_service *desc) {
+    const choiri_prepared *service;
     choiri_text text;
-    int status = choiri_service_prepare(env, desc, &service, &text);
+    int status = choiri_prepare(env, desc, &service, &text);
     cr_assert_eq(status, CHOIR_OK, "%s", text.data);
     return service;
 }
 
-static const choiri_method *method(const choiri_service *s, const char *name) {
+static const choiri_prepared_method *method(const choiri_prepared *s, const char *name) {
     uint32_t index;
     cr_assert_eq(choir_service_find(s->desc, (choir_str){name, strlen(name)}, &index), CHOIR_OK);
     return &s->methods[index];
 }
 
 /* Announces, as a connection would: reserve, write, commit. */
-static test_bytes announce(choir_env *env, choiri_send_tracker *t, const choiri_announcement *a) {
+static test_bytes announce(choir_env *env, choiri_send_tracker *t, const choiri_schema_set *a) {
     cr_assert_eq(choiri_send_tracker_reserve(t, a), CHOIR_OK);
     test_bytes b = test_payload(env, t, a);
     choiri_send_tracker_commit(t, a);
@@ -41,7 +41,7 @@ Test(tracker, recorded_sessions) {
                                         "default_acceptor", "cancel_raw"};
     schema_env s;
     schema_env_open(&s);
-    const choiri_service *service = prepare(s.env, &testbed);
+    const choiri_prepared *service = prepare(s.env, &testbed);
     choiri_send_tracker sides[2];
     const schema_vector_announcement *last = NULL;
     size_t equal = 0;
@@ -50,7 +50,7 @@ Test(tracker, recorded_sessions) {
         const schema_vector_announcement *v = &announcements[i];
         bool skip = strcmp(v->peer, "rust") != 0 || !is_plain_testbed(v->session);
         for (size_t k = 0; k < sizeof wrong / sizeof wrong[0]; k++) skip |= strcmp(v->session, wrong[k]) == 0;
-        uint32_t index = choiri_service_lookup(service, v->method);
+        uint32_t index = choiri_prepared_lookup(service, v->method);
         if (skip || index == UINT32_MAX) continue;
         if (!last || last->connection != v->connection || strcmp(last->session, v->session) != 0) {
             for (int k = 0; k < 2; k++) {
@@ -59,7 +59,7 @@ Test(tracker, recorded_sessions) {
             }
         }
         last = v;
-        const choiri_method *m = &service->methods[index];
+        const choiri_prepared_method *m = &service->methods[index];
         test_bytes b = announce(s.env, &sides[v->from_server], v->direction == 0 ? &m->args : &m->response);
         if (strcmp(v->session, "panic") == 0 && v->direction == 1) {
             cr_assert_eq(b.len, v->payload.len); /* rebuilt from Rust's schema store: in another order */
@@ -78,8 +78,8 @@ Test(tracker, recorded_sessions) {
 Test(tracker, each_schema_once) {
     schema_env s;
     schema_env_open(&s);
-    const choiri_service *service = prepare(s.env, &testbed);
-    const choiri_method *echo = method(service, "echo"), *reverse = method(service, "reverse");
+    const choiri_prepared *service = prepare(s.env, &testbed);
+    const choiri_prepared_method *echo = method(service, "echo"), *reverse = method(service, "reverse");
     choiri_send_tracker t;
     choiri_send_tracker_init(&t, s.env, test_seed);
     test_bytes first = announce(s.env, &t, &echo->args), again = announce(s.env, &t, &reverse->args);
@@ -103,7 +103,7 @@ Test(tracker, each_schema_once) {
 Test(tracker, only_committed_counts) {
     schema_env s;
     schema_env_open(&s);
-    const choiri_announcement *a = &method(prepare(s.env, &testbed), "echo_gnarly")->args;
+    const choiri_schema_set *a = &method(prepare(s.env, &testbed), "echo_gnarly")->args;
     choiri_send_tracker t;
     choiri_send_tracker_init(&t, s.env, test_seed);
     test_bytes first = test_payload(s.env, &t, a), second = test_payload(s.env, &t, a);
@@ -133,7 +133,7 @@ Test(tracker, counts_of_all_sizes) {
     schema_env_open(&s);
     for (size_t i = 0; i < 300; i++) parts[i] = (choiri_schema_part){i + 1, {item, 1}};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
-        const choiri_announcement a = {parts, (uint32_t)counts[i], {item, 1}};
+        const choiri_schema_set a = {parts, (uint32_t)counts[i], {item, 1}};
         test_bytes b = test_first_payload(s.env, &a);
         choiri_reader r = choiri_reader_of((choir_bytes){b.data + 9, b.len - 9});
         size_t count;
@@ -152,7 +152,7 @@ Test(tracker, send_without_memory) {
     do {
         schema_env s;
         schema_env_open(&s);
-        const choiri_announcement *a = &method(prepare(s.env, &testbed), "echo_gnarly")->args;
+        const choiri_schema_set *a = &method(prepare(s.env, &testbed), "echo_gnarly")->args;
         choiri_send_tracker t;
         choiri_send_tracker_init(&t, s.env, test_seed);
         test_bytes first = test_payload(s.env, &t, a);
@@ -489,7 +489,7 @@ static const char *const damaged_methods[] = {"echo", "divide", "echo_gnarly", "
 Test(tracker, truncated_everywhere) {
     receiver r = {0};
     receiver_open(&r);
-    const choiri_service *service = prepare(r.s.env, &testbed);
+    const choiri_prepared *service = prepare(r.s.env, &testbed);
     size_t cuts = 0;
     for (size_t m = 0; m < sizeof damaged_methods / sizeof damaged_methods[0]; m++) {
         test_bytes b = test_first_payload(r.s.env, &method(service, damaged_methods[m])->response);
@@ -512,10 +512,10 @@ Test(tracker, truncated_everywhere) {
 Test(tracker, bit_flips) {
     receiver r = {0};
     receiver_open(&r);
-    const choiri_service *service = prepare(r.s.env, &testbed);
+    const choiri_prepared *service = prepare(r.s.env, &testbed);
     size_t refused = 0, stored = 0, matched = 0;
     for (size_t m = 0; m < sizeof damaged_methods / sizeof damaged_methods[0]; m++) {
-        const choiri_announcement *a = &method(service, damaged_methods[m])->response;
+        const choiri_schema_set *a = &method(service, damaged_methods[m])->response;
         test_bytes b = test_first_payload(r.s.env, a);
         for (size_t bit = 0; bit < 8 * b.len; bit++) {
             b.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -550,7 +550,7 @@ Test(tracker, receive_without_memory) {
     do {
         receiver r = {0};
         receiver_open(&r);
-        const choiri_announcement *a = &method(prepare(r.s.env, &testbed), "echo_gnarly")->args;
+        const choiri_schema_set *a = &method(prepare(r.s.env, &testbed), "echo_gnarly")->args;
         test_bytes b = test_first_payload(r.s.env, a);
         r.s.alloc.fail_at = r.s.alloc.calls + ++n;
         int status = add(&r, test_span(b));

@@ -19,14 +19,14 @@ void choiri_send_tracker_init(choiri_send_tracker *t, choir_env *env, const uint
 void choiri_send_tracker_deinit(choiri_send_tracker *t);
 /* Writes the SchemaPayload as `schemas` bytes (varint length + CBOR): the parts not sent yet, and the root.
  * Failures stick in the writer. Changes nothing here. */
-void choiri_send_tracker_write(const choiri_send_tracker *t, const choiri_announcement *a, choiri_writer *w);
+void choiri_send_tracker_write(const choiri_send_tracker *t, const choiri_schema_set *a, choiri_writer *w);
 /* The same SchemaPayload as one msgpack value. */
-void choiri_send_tracker_write_msgpack(const choiri_send_tracker *t, const choiri_announcement *a,
+void choiri_send_tracker_write_msgpack(const choiri_send_tracker *t, const choiri_schema_set *a,
                                        choiri_writer *w);
 /* After the message is safely queued: remembers the parts as sent. OK or ERR_NO_MEMORY: call
  * choiri_send_tracker_reserve before queueing, then this cannot fail. */
-int choiri_send_tracker_reserve(choiri_send_tracker *t, const choiri_announcement *a);
-void choiri_send_tracker_commit(choiri_send_tracker *t, const choiri_announcement *a);
+int choiri_send_tracker_reserve(choiri_send_tracker *t, const choiri_schema_set *a);
+void choiri_send_tracker_commit(choiri_send_tracker *t, const choiri_schema_set *a);
 
 /* --- what was received --- */
 #define CHOIRI_SCHEMA_MAX_TYPES 4096u /* per connection: reliability case A38 */

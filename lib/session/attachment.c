@@ -69,7 +69,7 @@ void choiri_attachment_wrote(choir_attachment *a, choir_time now) {
 }
 
 static bool has_output(const choir_attachment *a) {
-    return a->out.bytes > 0 || (a->session && !choiri_list_is_empty(&a->session->ring));
+    return a->out.bytes > 0 || (a->session && !choiri_dlist_is_empty(&a->session->ring));
 }
 
 bool choiri_attachment_is_flushed(const choir_attachment *a) {
@@ -150,7 +150,7 @@ size_t choir_attachment_peek(choir_attachment *a, choir_iov *ret_iov, size_t max
     if (!a || !ret_iov) return 0;
     a->woken = true; /* the host is here: what is written now need not call it */
     write_pongs(a);
-    if (a->session && !choiri_list_is_empty(&a->session->ring) && !choiri_egress_refill(a) &&
+    if (a->session && !choiri_dlist_is_empty(&a->session->ring) && !choiri_egress_refill(a) &&
         a->out.bytes == 0)
         choiri_session_fail(a->session, CHOIR_ERR_OUT_OF_MEMORY, NULL, a->session->now);
     a->woken = false;
@@ -500,7 +500,7 @@ static int new_attachment(choir_env *env, const choir_attachment_options *option
     a->wake = o.wake;
     a->wake_ctx = o.wake_ctx;
     a->user_data = o.user_data;
-    choiri_list_init(&a->leaving);
+    choiri_dlist_init(&a->leaving);
     choiri_framer_init(&a->framer, env, CHOIRI_PROLOGUE_MAX);
     choiri_outq_init(&a->out, env);
     env->objects++;

@@ -42,10 +42,10 @@ struct choir_attachment {
     bool asked;         /* a Ping was sent since alive.last_rx ... */
     bool ask_failed;    /* ... or should have been: there was no memory for it */
     choiri_framer framer;
-    choiri_outq out;     /* every payload with its length in front, whatever the framing */
-    uint64_t written;    /* bytes ever consumed, those of earlier links of the session included */
-    choiri_list leaving; /* answers in `out`, in order */
-    uint32_t modes;      /* acceptor: a bit per conduit mode that it takes */
+    choiri_outq out;      /* every payload with its length in front, whatever the framing */
+    uint64_t written;     /* bytes ever consumed, those of earlier links of the session included */
+    choiri_dlist leaving; /* answers in `out`, in order */
+    uint32_t modes;       /* acceptor: a bit per conduit mode that it takes */
     uint32_t max_payload, max_handshake;
     uint32_t min_rate, min_output_rate;
     int status;
@@ -99,7 +99,7 @@ choir_evidence *choiri_attachment_take_evidence(choir_attachment *a);
 /* Nothing is left that could leave. */
 bool choiri_attachment_is_flushed(const choir_attachment *a);
 /* Answers the waiting Hello and ties the two together. OK · ERR_NO_MEMORY (nothing changed). */
-int choiri_attachment_accept(choir_attachment *a, choir_session *s, choir_time now);
+int choiri_greeting_accept(choir_attachment *a, choir_session *s, choir_time now);
 
 /* ---- among its own files ---- */
 

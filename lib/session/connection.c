@@ -122,7 +122,7 @@ choiri_conn *choiri_conn_by_wire_id(choir_session *s, uint64_t wire_id) {
     return NULL;
 }
 
-choiri_conn *choiri_conn_find(choir_session *s, choir_conn handle) {
+choiri_conn *choiri_conn_find(choir_session *s, choir_conn_id handle) {
     uint32_t slot = (uint32_t)handle.v, generation = (uint32_t)(handle.v >> 32);
     if (slot > s->conns.pages_len * PAGE) return NULL;
     choiri_conn *c = at(s, slot);
@@ -535,33 +535,33 @@ void choiri_conn_go_on(choir_session *s, choiri_hot *hot, choir_time now) {
 
 /* ---- queries ---- */
 
-static const choiri_conn *live(const choir_session *s, choir_conn conn) {
+static const choiri_conn *live(const choir_session *s, choir_conn_id conn) {
     return s ? choiri_conn_find((choir_session *)(uintptr_t)s, conn) : NULL;
 }
 
-const choir_service *choir_conn_service(const choir_session *s, choir_conn conn) {
+const choir_service *choir_conn_service(const choir_session *s, choir_conn_id conn) {
     const choiri_conn *c = live(s, conn);
     return c && c->profile && c->profile->call ? c->profile->call->desc : NULL;
 }
 
-uint32_t choir_conn_peer_requests(const choir_session *s, choir_conn conn) {
+uint32_t choir_conn_peer_requests(const choir_session *s, choir_conn_id conn) {
     const choiri_conn *c = live(s, conn);
     return c && c->profile ? c->profile->limits.peer_requests : 0;
 }
 
-void *choir_conn_user_data(const choir_session *s, choir_conn conn) {
+void *choir_conn_user_data(const choir_session *s, choir_conn_id conn) {
     const choiri_conn *c = live(s, conn);
     return c ? c->user_data : NULL;
 }
 
-int choir_conn_set_user_data(choir_session *s, choir_conn conn, void *user_data) {
+int choir_conn_set_user_data(choir_session *s, choir_conn_id conn, void *user_data) {
     choiri_conn *c = s ? choiri_conn_find(s, conn) : NULL;
     if (!c) return CHOIR_ERR_NOT_FOUND;
     c->user_data = user_data;
     return CHOIR_OK;
 }
 
-int choir_conn_set_slot(choir_session *s, choir_conn conn, const choir_key *key, void *value,
+int choir_conn_set_slot(choir_session *s, choir_conn_id conn, const choir_key *key, void *value,
                         void (*destroy)(void *value)) {
     choiri_conn *c = s && key ? choiri_conn_find(s, conn) : NULL;
     if (!c || !c->profile) return CHOIR_ERR_NOT_FOUND;
@@ -569,7 +569,7 @@ int choir_conn_set_slot(choir_session *s, choir_conn conn, const choir_key *key,
     return hot ? choiri_slots_set(s->env, &hot->slots, key, value, destroy) : CHOIR_ERR_NO_MEMORY;
 }
 
-void *choir_conn_slot(const choir_session *s, choir_conn conn, const choir_key *key) {
+void *choir_conn_slot(const choir_session *s, choir_conn_id conn, const choir_key *key) {
     const choiri_conn *c = live(s, conn);
     return c && c->hot ? choiri_slots_get(c->hot->slots, key) : NULL;
 }

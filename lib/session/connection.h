@@ -13,7 +13,7 @@
 #define CHOIRI_CONNECTION_H
 
 #include "base/bucket.h"
-#include "base/list.h"
+#include "base/dlist.h"
 #include "base/text.h"
 #include "base/timer.h"
 #include "link/framer.h"
@@ -90,8 +90,8 @@ struct choiri_profile {
     choiri_profile *next; /* of the env */
     uint32_t refs;
     const choiri_driver *driver;
-    const choiri_service *serve; /* NULL: everything is an unknown method */
-    const choiri_service *call;  /* NULL: nothing can be called */
+    const choiri_prepared *serve; /* NULL: everything is an unknown method */
+    const choiri_prepared *call;  /* NULL: nothing can be called */
     void (*destroy)(void *user_data);
     choir_hooks hooks;
     choiri_limits limits;
@@ -131,10 +131,10 @@ struct choiri_hot {
     choiri_conn *conn;
     choiri_egress egress; /* what waits for the link */
     choiri_slot *slots;
-    choiri_list cooling; /* in the session's list of those that became idle; in none while it is not */
-    uint64_t charged;    /* bytes that the peer makes us hold here, this struct included */
-    uint32_t unreported; /* calls and requests whose terminal event was not polled */
-    uint32_t held;       /* requests whose handlers have not finished */
+    choiri_dlist cooling; /* in the session's list of those that became idle; in none while it is not */
+    uint64_t charged;     /* bytes that the peer makes us hold here, this struct included */
+    uint32_t unreported;  /* calls and requests whose terminal event was not polled */
+    uint32_t held;        /* requests whose handlers have not finished */
     bool over;           /* CONN_CLOSED was polled: the record goes when nothing is held or queued any more */
     choir_str why;       /* of a virtual connection's end; allocated */
     choiri_timer refill; /* armed while a request waits for `starts` to have a token */
@@ -156,8 +156,8 @@ static inline uint8_t choiri_conn_parity(const choiri_conn *c) {
 static inline bool choiri_conn_is_ours(const choiri_conn *c, uint64_t id) {
     return (id & 1) == (choiri_conn_parity(c) == CHOIRI_PARITY_ODD);
 }
-static inline choir_conn choiri_conn_handle(const choiri_conn *c) {
-    return (choir_conn){(uint64_t)c->node.generation << 32 | c->slot};
+static inline choir_conn_id choiri_conn_handle(const choiri_conn *c) {
+    return (choir_conn_id){(uint64_t)c->node.generation << 32 | c->slot};
 }
 static inline bool choiri_conn_is_root(const choiri_conn *c) {
     return c->slot == 0;
@@ -166,7 +166,7 @@ static inline bool choiri_conn_is_root(const choiri_conn *c) {
 /* ---- looking up ---- */
 
 /* O(1); NULL for a stale handle, an unknown wire id. */
-choiri_conn *choiri_conn_find(choir_session *s, choir_conn handle);
+choiri_conn *choiri_conn_find(choir_session *s, choir_conn_id handle);
 choiri_conn *choiri_conn_by_wire_id(choir_session *s, uint64_t wire_id);
 
 /* ---- life ---- */

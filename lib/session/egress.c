@@ -24,9 +24,9 @@
 void choiri_egress_init(choiri_egress *e, choir_env *env) {
     *e = (choiri_egress){.deficit = 0};
     choiri_outq_init(&e->queue, env);
-    choiri_list_init(&e->turn);
-    choiri_list_init(&e->relieved);
-    choiri_list_init(&e->leaving);
+    choiri_dlist_init(&e->turn);
+    choiri_dlist_init(&e->relieved);
+    choiri_dlist_init(&e->leaving);
 }
 
 /* Follows what the queue really holds. */
@@ -39,10 +39,10 @@ static void recharge(choiri_hot *hot) {
     e->charged = e->queue.held;
 }
 
-static void give_up(choir_session *s, choiri_list *leaving) {
-    while (!choiri_list_is_empty(leaving)) {
+static void give_up(choir_session *s, choiri_dlist *leaving) {
+    while (!choiri_dlist_is_empty(leaving)) {
         choiri_leaving *l = CHOIRI_CONTAINER(leaving->next, choiri_leaving, link);
-        choiri_list_remove(&l->link);
+        choiri_dlist_remove(&l->link);
         s->upper->left(s, l, false);
     }
 }
@@ -50,8 +50,8 @@ static void give_up(choir_session *s, choiri_list *leaving) {
 void choiri_egress_clear(choiri_hot *hot) {
     choiri_egress *e = &hot->egress;
     choiri_outq_deinit(&e->queue);
-    choiri_list_remove(&e->turn);
-    choiri_list_remove(&e->relieved);
+    choiri_dlist_remove(&e->turn);
+    choiri_dlist_remove(&e->relieved);
     e->calls = e->answers = e->deficit = 0;
     e->call_frames = 0;
     recharge(hot);
@@ -86,9 +86,9 @@ static void enqueued(choiri_sending *m, choiri_frame_kind kind, choiri_leaving *
         e->calls += bytes;
         e->call_frames++;
     }
-    if (leaving) choiri_list_append(&e->leaving, &leaving->link);
+    if (leaving) choiri_dlist_append(&e->leaving, &leaving->link);
     if (bytes >= SEAL_MIN) choiri_outq_seal(&e->queue);
-    if (choiri_list_is_empty(&e->turn)) choiri_list_append(&m->session->ring, &e->turn);
+    if (choiri_dlist_is_empty(&e->turn)) choiri_dlist_append(&m->session->ring, &e->turn);
     recharge(m->hot);
 }
 
@@ -110,7 +110,7 @@ int choiri_egress_end(choiri_sending *m, choiri_frame_kind kind, choiri_leaving 
         m->end = a->written + a->out.bytes;
         if (leaving) {
             leaving->end = m->end;
-            choiri_list_append(&a->leaving, &leaving->link);
+            choiri_dlist_append(&a->leaving, &leaving->link);
         }
     }
     choiri_attachment_wrote(a, now);
@@ -152,25 +152,25 @@ static bool onto_link(choir_attachment *a, choiri_hot *hot, const next_frame *f)
     }
     if (f->kind == CHOIRI_FRAME_ANSWER || f->kind == CHOIRI_FRAME_REFUSAL) e->answers -= f->bytes;
     if (f->kind != CHOIRI_FRAME_ANSWER) return true;
-    if (!choiri_list_is_empty(&e->leaving)) { /* else its connection has ended, and everybody was told */
+    if (!choiri_dlist_is_empty(&e->leaving)) { /* else its connection has ended, and everybody was told */
         choiri_leaving *l = CHOIRI_CONTAINER(e->leaving.next, choiri_leaving, link);
-        choiri_list_remove(&l->link);
+        choiri_dlist_remove(&l->link);
         l->end = a->written + a->out.bytes;
-        choiri_list_append(&a->leaving, &l->link);
+        choiri_dlist_append(&a->leaving, &l->link);
     }
     return true;
 }
 
 static void leave_ring(choir_session *s, choiri_hot *hot) {
     choiri_egress *e = &hot->egress;
-    choiri_list_remove(&e->turn);
+    choiri_dlist_remove(&e->turn);
     e->deficit = 0;
-    if (choiri_list_is_empty(&e->relieved)) choiri_list_append(&s->relieved, &e->relieved);
+    if (choiri_dlist_is_empty(&e->relieved)) choiri_dlist_append(&s->relieved, &e->relieved);
 }
 
 bool choiri_egress_refill(choir_attachment *a) {
     choir_session *s = a->session;
-    while (a->out.bytes < CHOIRI_EGRESS_SHORT && !choiri_list_is_empty(&s->ring)) {
+    while (a->out.bytes < CHOIRI_EGRESS_SHORT && !choiri_dlist_is_empty(&s->ring)) {
         choiri_hot *hot = CHOIRI_CONTAINER(s->ring.next, choiri_hot, egress.turn);
         choiri_egress *e = &hot->egress;
         next_frame f = look(e);
@@ -178,8 +178,8 @@ bool choiri_egress_refill(choir_attachment *a) {
         if (f.bytes > e->deficit &&
             !is_alone) { /* its turn is over; the next one brings it another quantum */
             e->deficit += CHOIRI_EGRESS_QUANTUM;
-            choiri_list_remove(&e->turn);
-            choiri_list_append(&s->ring, &e->turn);
+            choiri_dlist_remove(&e->turn);
+            choiri_dlist_append(&s->ring, &e->turn);
             continue;
         }
         bool moved = onto_link(a, hot, &f);
@@ -187,23 +187,23 @@ bool choiri_egress_refill(choir_attachment *a) {
         if (!moved) return false;
         if (choiri_egress_is_empty(e))
             leave_ring(s, hot);
-        else if (choiri_list_is_empty(&e->relieved))
-            choiri_list_append(&s->relieved, &e->relieved);
+        else if (choiri_dlist_is_empty(&e->relieved))
+            choiri_dlist_append(&s->relieved, &e->relieved);
     }
     return true;
 }
 
 void choiri_egress_taken(choir_attachment *a, choir_time now) {
     choir_session *s = a->session;
-    while (!choiri_list_is_empty(&a->leaving)) {
+    while (!choiri_dlist_is_empty(&a->leaving)) {
         choiri_leaving *l = CHOIRI_CONTAINER(a->leaving.next, choiri_leaving, link);
         if (l->end > a->written) break;
-        choiri_list_remove(&l->link);
+        choiri_dlist_remove(&l->link);
         s->upper->left(s, l, true);
     }
-    while (!choiri_list_is_empty(&s->relieved)) {
+    while (!choiri_dlist_is_empty(&s->relieved)) {
         choiri_hot *hot = CHOIRI_CONTAINER(s->relieved.next, choiri_hot, egress.relieved);
-        choiri_list_remove(&hot->egress.relieved);
+        choiri_dlist_remove(&hot->egress.relieved);
         choiri_conn_go_on(s, hot, now);
     }
 }
@@ -214,8 +214,8 @@ bool choiri_egress_has_left(const choir_session *s, uint64_t end) {
 }
 
 void choiri_egress_lost(choir_session *s, choir_attachment *a) {
-    while (!choiri_list_is_empty(&s->ring))
+    while (!choiri_dlist_is_empty(&s->ring))
         choiri_egress_clear(CHOIRI_CONTAINER(s->ring.next, choiri_hot, egress.turn));
-    while (!choiri_list_is_empty(&s->relieved)) choiri_list_remove(s->relieved.next);
+    while (!choiri_dlist_is_empty(&s->relieved)) choiri_dlist_remove(s->relieved.next);
     give_up(s, &a->leaving);
 }

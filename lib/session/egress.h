@@ -15,7 +15,7 @@
 #ifndef CHOIRI_EGRESS_H
 #define CHOIRI_EGRESS_H
 
-#include "base/list.h"
+#include "base/dlist.h"
 #include "base/outq.h"
 #include "choir/attachment.h"
 #include "wire/writer.h"
@@ -44,16 +44,16 @@ typedef enum choiri_frame_kind {
 /* An answer on its way: in the order of its connection's queue first, of the link's then. The layer above is
  * told when the link has taken its last byte, or never will. */
 typedef struct choiri_leaving {
-    choiri_list link;
+    choiri_dlist link;
     uint64_t end; /* position in the link's output behind it */
 } choiri_leaving;
 
 /* A connection's part, in its hot part. */
 typedef struct choiri_egress {
     choiri_outq queue;       /* frames; the upper bits of each length say what it is: see egress.c */
-    choiri_list turn;        /* in the session's ring while something is queued */
-    choiri_list relieved;    /* in the session's list of those whose queue has become short enough to go on */
-    choiri_list leaving;     /* of answers in `queue` */
+    choiri_dlist turn;       /* in the session's ring while something is queued */
+    choiri_dlist relieved;   /* in the session's list of those whose queue has become short enough to go on */
+    choiri_dlist leaving;    /* of answers in `queue` */
     uint64_t deficit;        /* bytes it may still send in this round */
     uint64_t calls, answers; /* bytes of such frames in `queue` */
     uint32_t call_frames;    /* how many frames of calls those are */

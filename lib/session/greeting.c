@@ -232,7 +232,7 @@ int choiri_greeting_payload(choir_attachment *a, choir_bytes payload, choir_time
     return a->stage == CHOIRI_STAGE_PROLOGUE ? on_prologue(a, payload, now) : on_handshake(a, payload, now);
 }
 
-int choiri_attachment_accept(choir_attachment *a, choir_session *s, choir_time now) {
+int choiri_greeting_accept(choir_attachment *a, choir_session *s, choir_time now) {
     CHOIRI_ASSERT(a->stage == CHOIRI_STAGE_DECIDE);
     int status = send_handshake(a, write_hello, s, now);
     if (status != CHOIR_OK) return status;

@@ -98,7 +98,7 @@ choiri_hot *choiri_conn_heat(choir_session *s, choiri_conn *c) {
     hot->session = s;
     hot->conn = c;
     choiri_timer_init(&hot->refill, CHOIRI_TIMER_CONN);
-    choiri_list_init(&hot->cooling);
+    choiri_dlist_init(&hot->cooling);
     init_buckets(l, 1, s->now, &hot->starts, &hot->glitches, &hot->nuisances);
     choiri_egress_init(&hot->egress, s->env);
     choiri_charge_anyway(hot, choiri_obj_size(d->hot_size));
@@ -108,8 +108,8 @@ choiri_hot *choiri_conn_heat(choir_session *s, choiri_conn *c) {
 }
 
 static void uncool(choir_session *s, choiri_hot *hot) {
-    if (choiri_list_is_empty(&hot->cooling)) return;
-    choiri_list_remove(&hot->cooling);
+    if (choiri_dlist_is_empty(&hot->cooling)) return;
+    choiri_dlist_remove(&hot->cooling);
     s->conns.cooling_len--;
 }
 
@@ -145,15 +145,15 @@ void choiri_conn_sweep(choir_session *s) {
             choiri_bucket_is_full(&hot->nuisances, now)) {
             choiri_hot_free(s, hot->conn);
         } else { /* later */
-            choiri_list_append(&s->conns.cooling, &hot->cooling);
+            choiri_dlist_append(&s->conns.cooling, &hot->cooling);
             s->conns.cooling_len++;
         }
     }
 }
 
 void choiri_conn_cool(choir_session *s, choiri_hot *hot) {
-    if (!choiri_list_is_empty(&hot->cooling) || !is_idle(hot)) return;
-    choiri_list_append(&s->conns.cooling, &hot->cooling);
+    if (!choiri_dlist_is_empty(&hot->cooling) || !is_idle(hot)) return;
+    choiri_dlist_append(&s->conns.cooling, &hot->cooling);
     if (++s->conns.cooling_len > WARM) choiri_conn_sweep(s);
 }
 

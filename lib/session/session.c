@@ -141,9 +141,9 @@ static int draw(choir_session *s) {
     return CHOIR_OK;
 }
 
-int choiri_session_new(choir_env *env, const choir_session_options *o, const choiri_conn_init *root,
-                       const choiri_upper *upper, bool initiator, const choiri_codec *codec,
-                       choir_session **ret_session, choir_time now) {
+int choiri_session_make(choir_env *env, const choir_session_options *o, const choiri_conn_init *root,
+                        const choiri_upper *upper, bool initiator, const choiri_codec *codec,
+                        choir_session **ret_session, choir_time now) {
     choir_session *s = choiri_alloc(env, sizeof *s); /* long-lived: not rounded up to a pool class */
     if (!s) return CHOIR_ERR_NO_MEMORY;
     memset(s, 0, sizeof *s);
@@ -163,9 +163,9 @@ int choiri_session_new(choir_env *env, const choir_session_options *o, const cho
     s->state_node.kind = CHOIRI_READY_STATE;
     s->closed_node.kind = CHOIRI_READY_CLOSED;
     s->call_name = root->like.call ? choir_service_name(root->like.call->desc) : CHOIR_STR("Noop");
-    choiri_list_init(&s->conns.cooling);
-    choiri_list_init(&s->ring);
-    choiri_list_init(&s->relieved);
+    choiri_dlist_init(&s->conns.cooling);
+    choiri_dlist_init(&s->ring);
+    choiri_dlist_init(&s->relieved);
     choiri_arena_init(&s->scratch, env, NULL, 0, SIZE_MAX);
     choiri_arena_init(&s->inbox, env, NULL, 0, CHOIRI_DECODE_ARENA_MAX);
     choiri_conn_init_session_buckets(s, &root->like.limits);
@@ -279,7 +279,7 @@ uint64_t choiri_session_held(const choir_session *s) {
 
 uint64_t choiri_session_queued(const choir_session *s) {
     uint64_t bytes = 0;
-    for (const choiri_list *n = s->ring.next; n != &s->ring; n = n->next)
+    for (const choiri_dlist *n = s->ring.next; n != &s->ring; n = n->next)
         bytes += CHOIRI_CONTAINER(n, choiri_hot, egress.turn)->egress.queue.bytes;
     return bytes;
 }
@@ -564,8 +564,8 @@ int choir_session_status(const choir_session *s) {
 choir_str choir_session_text(const choir_session *s) {
     return s && s->text.data ? s->text : (choir_str){"", 0};
 }
-choir_conn choir_session_root(const choir_session *s) {
-    return s ? choiri_conn_handle(&s->conns.root) : (choir_conn){0};
+choir_conn_id choir_session_root(const choir_session *s) {
+    return s ? choiri_conn_handle(&s->conns.root) : (choir_conn_id){0};
 }
 const choir_evidence *choir_session_evidence(const choir_session *s) {
     if (!s) return NULL;

@@ -62,9 +62,9 @@ struct choir_session {
         uint32_t first_generation;
         uint32_t *buckets; /* slot + 1, by wire id; the root is not in it */
         uint32_t buckets_len, count;
-        uint64_t next_id;    /* the next wire id of ours */
-        uint64_t highest;    /* of the peer's wire ids so far */
-        choiri_list cooling; /* hot parts that became idle, the longest idle first */
+        uint64_t next_id;     /* the next wire id of ours */
+        uint64_t highest;     /* of the peer's wire ids so far */
+        choiri_dlist cooling; /* hot parts that became idle, the longest idle first */
         uint32_t cooling_len;
         uint32_t orphans; /* requests of closed connections whose handlers have not finished */
     } conns;
@@ -72,8 +72,8 @@ struct choir_session {
     uint32_t held;                /* requests whose handlers have not finished, of all connections */
     uint32_t busy;                /* calls and requests in flight */
     choir_time busy_since;        /* CHOIR_TIME_NEVER when nothing is in flight */
-    choiri_list ring;             /* connections with output: session/egress.h */
-    choiri_list relieved;         /* those that may go on because some of it has left */
+    choiri_dlist ring;            /* connections with output: session/egress.h */
+    choiri_dlist relieved;        /* those that may go on because some of it has left */
 
     struct {
         choir_duration idle, busy, send; /* 0 is off */
@@ -117,9 +117,9 @@ enum { /* bits of state_node */
 
 /* options: already copied to full size and checked, as is their root. OK · ERR_NO_MEMORY · ERR_INVALID ·
  * ERR_RANDOM. */
-int choiri_session_new(choir_env *env, const choir_session_options *options, const choiri_conn_init *root,
-                       const choiri_upper *upper, bool initiator, const choiri_codec *codec,
-                       choir_session **ret_session, choir_time now);
+int choiri_session_make(choir_env *env, const choir_session_options *options, const choiri_conn_init *root,
+                        const choiri_upper *upper, bool initiator, const choiri_codec *codec,
+                        choir_session **ret_session, choir_time now);
 /* OK · ERR_INVALID. */
 int choiri_session_options_check(const choir_session_options *in, choir_session_options *ret,
                                  choir_conn_options *ret_root);

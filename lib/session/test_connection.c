@@ -27,7 +27,7 @@ Test(connection, open_accept_message_close) {
     choiri_conn *c = test_wires_connect(&w->client);
     cr_assert_not_null(c);
     cr_assert_eq(choiri_conn_get_state(c), CHOIRI_CONN_OPENING);
-    choir_conn handle = choiri_conn_handle(c);
+    choir_conn_id handle = choiri_conn_handle(c);
     cr_assert_eq(choiri_conn_find(w->client.session, handle), c);
     test_wires_pump(w);
     cr_assert_eq(choiri_conn_get_state(c), CHOIRI_CONN_OPEN);

@@ -36,13 +36,13 @@ static uint64_t held_by_hot(const choiri_conn *c) {
     const choiri_egress *e = &c->hot->egress;
     uint64_t held = choiri_obj_size(c->profile->driver->hot_size) + held_by_queue(&e->queue);
     if (c->profile->driver == &choiri_rpc_driver)
-        for (const choiri_list *n = r->requests.live.next; n != &r->requests.live; n = n->next)
+        for (const choiri_dlist *n = r->requests.live.next; n != &r->requests.live; n = n->next)
             held += held_by_request(CHOIRI_CONTAINER(n, choiri_request, live));
     expect(c->hot->charged, held, "a connection's hot part");
     return held;
 }
 
-static uint64_t held_by_bindings(const choiri_bindings *b, const choiri_service *service, uint64_t *plans) {
+static uint64_t held_by_bindings(const choiri_bindings *b, const choiri_prepared *service, uint64_t *plans) {
     uint64_t texts = 0;
     for (uint32_t i = 0; i < b->len; i++) {
         texts += b->list[i].text.len;

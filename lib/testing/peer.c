@@ -185,17 +185,17 @@ int test_peer_lets_go(test_peer *p) {
     return test_peer_frame(p, "\xa1\x66LetsGo\xa0", 9);
 }
 
-static const choiri_service *prepared(test_peer *p) {
-    const choiri_service *service;
+static const choiri_prepared *prepared(test_peer *p) {
+    const choiri_prepared *service;
     choiri_text text;
-    check(choiri_service_prepare(p->own_env, &trial_service, &service, &text) == CHOIR_OK, text.data);
+    check(choiri_prepare(p->own_env, &trial_service, &service, &text) == CHOIR_OK, text.data);
     return service;
 }
 
 choir_bytes test_peer_schemas(test_peer *p, uint32_t method, bool response) {
     static uint8_t bytes[8192];
-    const choiri_method *m = &prepared(p)->methods[method];
-    const choiri_announcement *a = response ? &m->response : &m->args;
+    const choiri_prepared_method *m = &prepared(p)->methods[method];
+    const choiri_schema_set *a = response ? &m->response : &m->args;
     choiri_outq q;
     choiri_writer w;
     choiri_outq_init(&q, p->own_env);

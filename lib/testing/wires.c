@@ -133,8 +133,8 @@ static choir_session *new_session(test_wires *w, test_wire_end *end, bool initia
     choir_session *s;
     init_conn(w, initiator ? CHOIRI_PARITY_ODD : CHOIRI_PARITY_EVEN, &init);
     w->options.user_data = end;
-    check(choiri_session_new(w->env, &w->options, &init, &upper, initiator, &choiri_codec_postcard, &s,
-                             w->now) == CHOIR_OK,
+    check(choiri_session_make(w->env, &w->options, &init, &upper, initiator, &choiri_codec_postcard, &s,
+                              w->now) == CHOIR_OK,
           "session");
     s->given = true;
     return s;
@@ -161,7 +161,7 @@ static void poll(test_wire_end *end) {
 static void decide(test_wires *w, test_wire_end *end) {
     if (!end->attachment || !choir_attachment_hello(end->attachment)) return;
     if (!end->session) end->session = new_session(w, end, false);
-    check(choiri_attachment_accept(end->attachment, end->session, w->now) == CHOIR_OK, "accept");
+    check(choiri_greeting_accept(end->attachment, end->session, w->now) == CHOIR_OK, "accept");
 }
 
 size_t test_wires_move(test_wire_end *from, test_wire_end *to, size_t max) {

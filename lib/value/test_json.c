@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Values as JSON: recorded values both ways, the grammar's corners, errors with their places, limits,
  * damage. */
-#include "base/list.h"
+#include "base/dlist.h"
 #include "value/test_values.h"
 
 static const char *const declarations[] = {

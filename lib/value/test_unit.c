@@ -289,7 +289,7 @@ Test(unit, wider_records) {
     wide.field_stride = sizeof *fields;
     wide.variant_stride = sizeof *variants;
     cr_assert_eq(choiri_unit_check(&wide, &text), CHOIR_OK, "%s", text.data);
-    choiri_announcement narrow_made, wide_made;
+    choiri_schema_set narrow_made, wide_made;
     cr_assert_eq(test_announcement_new(s.env, &ts->unit, outer, &narrow_made), CHOIR_OK);
     cr_assert_eq(test_announcement_new(s.env, &wide, outer, &wide_made), CHOIR_OK);
     test_bytes a = test_first_payload(s.env, &narrow_made), b = test_first_payload(s.env, &wide_made);
@@ -360,7 +360,7 @@ Test(unit, damaged_units) {
             continue;
         }
         passed++;
-        choiri_announcement a;
+        choiri_schema_set a;
         for (uint32_t i = 0; i < u.types_len; i += 1 + draw(&random, 8)) {
             int status = test_announcement_new(s.env, &u, i, &a);
             cr_assert(status == CHOIR_OK || status == CHOIR_ERR_INVALID, "status %d", status);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Comparing, copying, freeing and printing values: that they agree with the codec, and that they end. */
-#include "base/list.h"
+#include "base/dlist.h"
 #include "schema_vectors.h"
 #include "value/test_values.h"
 #include "wire/utf8.h"

@@ -4,7 +4,7 @@
 #ifndef CHOIRI_TEST_VALUES_H
 #define CHOIRI_TEST_VALUES_H
 
-#include "base/list.h"
+#include "base/dlist.h"
 #include "testing/alloc.h"
 #include "value/test_types.h"
 #include "value/value.h"

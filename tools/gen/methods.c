@@ -98,7 +98,7 @@ static void add_calls(const method *x) {
                  "\nchoir_duration timeout\nconst choir_event **ret_done", "choir_client_service(client)",
                  "choir_client_call_wait", "client", "\ntimeout\nret_done");
     add_function(
-        x, gen_format(g, "%s_call_%s", x->prefix, x->name), "choir_session *session\nchoir_conn conn",
+        x, gen_format(g, "%s_call_%s", x->prefix, x->name), "choir_session *session\nchoir_conn_id conn",
         "\nconst choir_call_options *options\nchoir_call_id *ret_call\nchoir_time now",
         "choir_conn_service(session, conn)", "choir_call", "session\nconn", "\noptions\nret_call\nnow");
 }

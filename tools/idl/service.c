@@ -134,7 +134,7 @@ static uint32_t add_schema(idl *f, const choiri_schema_part *part) {
     return index;
 }
 
-static uint32_t add_announcement(idl *f, const choiri_announcement *a) {
+static uint32_t add_announcement(idl *f, const choiri_schema_set *a) {
     choir_announcement made = {.first = f->parts.len, .count = a->parts_len};
     for (uint32_t i = 0; i < a->parts_len; i++) {
         uint32_t schema = add_schema(f, &a->parts[i]);
@@ -149,7 +149,7 @@ static uint32_t add_announcement(idl *f, const choiri_announcement *a) {
 
 static bool announce(idl *f, choir_env *env, const choiri_root *root, const idl_method *m, uint32_t *ret) {
     choiri_arena arena;
-    choiri_announcement made;
+    choiri_schema_set made;
     choiri_text text;
     choiri_text_init(&text);
     choiri_arena_init(&arena, env, NULL, 0, ANNOUNCE_MAX);

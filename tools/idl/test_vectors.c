@@ -16,7 +16,7 @@
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 /* CBOR of {"schemas": [..], "root": ..} as lower-case hex. */
-static char *payload_of(const choiri_announcement *a) {
+static char *payload_of(const choiri_schema_set *a) {
     static const char schemas[] = "a267736368656d6173", root[] = "64726f6f74";
     size_t size = 64 + 2 * a->root.len;
     for (uint32_t i = 0; i < a->parts_len; i++) size += 2 * a->parts[i].cbor.len;
@@ -91,7 +91,7 @@ Test(idl_vectors, types) {
         choir_env *env = test_env(&alloc);
         const choir_service *probe = idl_find(file, CHOIR_STR("Probe"));
         const choir_unit *u = idl_unit(file);
-        choiri_announcement made;
+        choiri_schema_set made;
         uint32_t type = u->fields[u->types[probe->methods[0].args].first].type;
         cr_assert_eq(test_announcement_new(env, u, type, &made), CHOIR_OK, "%s", rust_types[i].name);
         char *payload = payload_of(&made);
