@@ -197,11 +197,22 @@ static bool is_closing(const net_link *link) {
     return link->session && !choir_session_is_closed(link->session->session);
 }
 
+/* Its other end is dead, or takes nothing: there is nothing to say to it, and nothing to wait for. */
+static bool is_dead(const net_link *link) {
+    int status = choir_attachment_status(link->attachment);
+    return status == CHOIR_ERR_PEER_UNRESPONSIVE || status == CHOIR_ERR_WRITE_STALLED;
+}
+
 /* Goes to the states that the attachment asks for, and listens for input as it wishes. */
 static void settle(net_link *link) {
     if (link->state == NET_OPENING || link->state == NET_CLOSED) return;
     uint32_t interest = choir_attachment_interest(link->attachment);
     if (link->state == NET_OPEN && (interest & CHOIR_FINISHED)) {
+        if (is_dead(link)) {
+            choiri_net_link_lost(link, choir_attachment_status(link->attachment),
+                                 choir_attachment_text(link->attachment));
+            return;
+        }
         link->state = NET_FLUSHING;
         if (!is_closing(link)) link->linger = link->loop->now + LINGER;
         drop_rest(link);

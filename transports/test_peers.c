@@ -47,27 +47,36 @@ static bool is_closed(int fd) {
     return n == 0 || (errno != EAGAIN && errno != EINTR);
 }
 
+static void never_closed(void *ctx, choir_client *client, int status, choir_str text) {
+    const world *w = ctx;
+    (void)client;
+    cr_assert_eq(w->done, w->to_send, "thrown out after %u of %u: %s: %.*s", w->done, w->to_send,
+                 choir_status_name(status), (int)text.len, text.data);
+}
+
 /* A herd of clients in one moment: while handshakes are full nobody more is accepted, and nobody is thrown
  * out. */
 static void herd_of(world *w, const char *url, uint32_t clients, uint32_t max_handshakes) {
     world_begin(w);
     choir_server_options so = server_options(w);
-    if (max_handshakes) so.max_handshakes = max_handshakes;
+    so.max_handshakes = max_handshakes;
     cr_assert_eq(choir_listen(w->loop, url, &so, &w->server), CHOIR_OK);
     choir_client_options co = client_options(w);
     co.opened = count_opened;
-    co.closed = count_closed;
+    co.closed = never_closed; /* before all are served */
+    w->to_send = clients;
     struct testbed_echo_args args = {CHOIR_STR("hello")};
     for (uint32_t i = 0; i < clients; i++) {
         choir_client *client;
         cr_assert_eq(choir_connect(w->loop, choir_server_url(w->server), &co, &client), CHOIR_OK);
-        cr_assert_eq(choir_client_call(client, TESTBED_ECHO, &args, NULL, count_call, w, NULL), CHOIR_OK);
+        cr_assert_eq(choir_client_call(client, TESTBED_ECHO, &args, NULL, on_echoed, w, NULL), CHOIR_OK);
     }
     until(w, w->done == clients);
     cr_assert_eq(w->opened, clients);
+    cr_assert_eq(w->outcomes[CHOIR_OUTCOME_OK], clients, "%s", w->text);
     cr_assert_eq(w->requests, clients);
     cr_assert_eq(w->sessions_opened, clients);
-    cr_assert_eq(w->closed + w->sessions_closed, 0);
+    cr_assert_eq(w->sessions_closed, 0);
     world_end(w);
 }
 static void herd(world *w, const char *url) {
@@ -76,7 +85,8 @@ static void herd(world *w, const char *url) {
 Test(peers, herd_of_clients, .timeout = 60) {
     on_each(herd);
 }
-/* With options as they are. Descriptors are a matter of the machine, so large crowds are in memory. */
+/* With room for all of their handshakes: both ends share a loop here, so whoever is slow to speak is only as
+ * slow as this machine. Descriptors are a matter of the machine as well: the large crowds are in memory. */
 Test(peers, F24_crowds_are_served, .timeout = 120) {
     world w;
     struct rlimit files;
@@ -84,9 +94,9 @@ Test(peers, F24_crowds_are_served, .timeout = 120) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     uint32_t clients = files.rlim_cur > 3000 ? 1200 : (uint32_t)files.rlim_cur / 3;
-    herd_of(&w, urls[0], clients, 0);
-    herd_of(&w, urls[2], 4000, 0);
-    herd_of(&w, urls[2], 10000, 0);
+    herd_of(&w, urls[0], clients, clients);
+    herd_of(&w, urls[2], 4000, 4000);
+    herd_of(&w, urls[2], 10000, 10000);
 }
 
 static void note_evicted(void *ctx, uint32_t level, const char *area, choir_str text) {

@@ -376,8 +376,8 @@ void test_peer_sleep(test_peer *p, choir_duration d) {
         if (due == 0) p->now = t < end ? t : end;
         uint64_t waits = choir_attachment_pending(p->attachment);
         choir_attachment_advance(p->attachment, p->now);
-        if (choir_attachment_pending(p->attachment) < waits) p->gave_up = true;
         if (p->session) choir_session_advance(p->session, p->now);
+        if (choir_attachment_pending(p->attachment) < waits) p->gave_up = true;
         test_peer_poll(p);
         if (!p->deaf) test_peer_take(p);
     }
