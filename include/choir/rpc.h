@@ -89,6 +89,8 @@ CHOIR_API int choir_reply_error(choir_session *session, choir_request_id request
 /* Answers InvalidPayload with a text for people. As choir_reply. */
 CHOIR_API int choir_reply_invalid(choir_session *session, choir_request_id request, choir_str text,
                                   choir_time now);
+/* Answers UnknownMethod, for those who serve a part of a service. As choir_reply. */
+CHOIR_API int choir_reply_unknown(choir_session *session, choir_request_id request, choir_time now);
 /* Gives a request up without an answer of its own: the peer is told Cancelled, with the reason if there is
  * one (`reason` may be NULL). OK · ERR_NOT_FOUND. Without memory even for that the connection ends
  * (OUT_OF_MEMORY), the root with its session, because it owes an answer. */

@@ -256,6 +256,11 @@ int choir_reply_invalid(choir_session *s, choir_request_id id, choir_str text, c
     return answer(s, id, &a, now);
 }
 
+int choir_reply_unknown(choir_session *s, choir_request_id id, choir_time now) {
+    choiri_answer a = {.outcome = CHOIR_OUTCOME_UNKNOWN_METHOD};
+    return answer(s, id, &a, now);
+}
+
 int choir_request_drop(choir_session *s, choir_request_id id, const choir_reason *reason, choir_time now) {
     choir_metadata_entry entries[CHOIRI_REQUEST_ENTRIES];
     choiri_answer a = {.outcome = CHOIR_OUTCOME_CANCELLED, .metadata = entries};

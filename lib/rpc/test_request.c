@@ -174,7 +174,7 @@ Test(request, answers_on_the_wire) {
     test_peer p;
     handlers h;
     open_peer(&p, &h);
-    for (uint64_t i = 0; i < 5; i++)
+    for (uint64_t i = 0; i < 6; i++)
         cr_assert_eq(test_peer_call(&p, 1 + 2 * i, TRIAL_LOOKUP, "\x05", 1), CHOIR_OK);
     trial_person bob = {CHOIR_STR("Bob"), 25, {false, {NULL, 0}}};
     trial_error denied = {TRIAL_ACCESS_DENIED};
@@ -182,6 +182,7 @@ Test(request, answers_on_the_wire) {
     cr_assert_eq(choir_reply_error(p.session, h.ids[1], &denied, NULL, p.now), CHOIR_OK);
     cr_assert_eq(choir_reply_invalid(p.session, h.ids[2], CHOIR_STR("no such page"), p.now), CHOIR_OK);
     cr_assert_eq(choir_request_drop(p.session, h.ids[3], NULL, p.now), CHOIR_OK);
+    cr_assert_eq(choir_reply_unknown(p.session, h.ids[5], p.now), CHOIR_OK);
     test_peer_poll(&p);
     cr_assert_gt(EXPECT_RESPONSE(&p, 1,
                                  "\x00\x03"
@@ -191,6 +192,7 @@ Test(request, answers_on_the_wire) {
     cr_assert_eq(EXPECT_RESPONSE(&p, 3, "\x01\x00\x01").schemas.len, 0);
     EXPECT_RESPONSE(&p, 5, "\x01\x02\x0cno such page");
     EXPECT_RESPONSE(&p, 7, "\x01\x03");
+    EXPECT_RESPONSE(&p, 11, "\x01\x01");
     expect_nothing(&p);
     cr_assert_eq(choir_reply_invalid(p.session, h.ids[4], CHOIR_STR("\xff"), p.now), CHOIR_ERR_INVALID,
                  "not UTF-8");
@@ -205,11 +207,12 @@ Test(request, answers_on_the_wire) {
     EXPECT_RESPONSE(&p, 9,
                     "\x00\x03"
                     "Bob\x19\x00");
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         cr_assert_eq(choir_reply(p.session, h.ids[i], &bob, NULL, p.now), CHOIR_ERR_NOT_FOUND);
         cr_assert_eq(choir_reply_error(p.session, h.ids[i], &denied, NULL, p.now), CHOIR_ERR_NOT_FOUND);
         cr_assert_eq(choir_reply_invalid(p.session, h.ids[i], CHOIR_STR(""), p.now), CHOIR_ERR_NOT_FOUND);
         cr_assert_eq(choir_request_drop(p.session, h.ids[i], NULL, p.now), CHOIR_ERR_NOT_FOUND);
+        cr_assert_eq(choir_reply_unknown(p.session, h.ids[i], p.now), CHOIR_ERR_NOT_FOUND);
         cr_assert_null(choir_request_alloc(p.session, h.ids[i], 1, 1));
     }
     cr_assert_eq(choir_reply(NULL, h.ids[0], &bob, NULL, p.now), CHOIR_ERR_NOT_FOUND);
