@@ -54,10 +54,16 @@ CHOIR_API int choir_value_to_postcard(const choir_unit *unit, uint32_t type, con
  * tuple); its answer has whatever type the peer announces (CHOIR_METHOD_DYNAMIC). `unit` is NULL when there
  * are no arguments. Names are those of the interface, such as Testbed and echo_point. Copies names and unit.
  * OK · ERR_INVALID · ERR_ABI · ERR_NO_MEMORY. `ret_why` (may be NULL) gets a text of at most `why_size` - 1
- * bytes. Returns borrowed (valid as long as the env). */
+ * bytes. Returns borrowed (valid until choir_service_free, or as long as the env). */
 CHOIR_API int choir_service_make(choir_env *env, choir_str service, choir_str method, const choir_unit *unit,
                                  uint32_t args, const choir_service **ret_service, char *ret_why,
                                  size_t why_size);
+
+/* Frees what the env knows about a service, and the service itself when choir_service_make made it; one that
+ * is compiled in is prepared anew when it is used again (before a plug-in is unloaded, its services have to
+ * be freed). OK · ERR_INVALID · ERR_NOT_FOUND (the env does not know it, or it was freed) · ERR_STATE (a
+ * session that was not freed serves or calls it). */
+CHOIR_API int choir_service_free(choir_env *env, const choir_service *service);
 
 /* ---- looking at values ---- */
 

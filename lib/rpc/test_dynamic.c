@@ -104,6 +104,23 @@ Test(dynamic, an_answer_of_unknown_type) {
     close_dynamic(&d);
 }
 
+Test(dynamic, a_service_in_use_is_not_freed) {
+    dynamic_peer d;
+    open_dynamic(&d, TRIAL_LOOKUP);
+    uint32_t number = 1;
+    cr_assert_eq(choir_service_free(d.p.env, d.service), CHOIR_ERR_STATE);
+    call(&d, &number);
+    answer(&d, 1, test_peer_schemas(&d.p, TRIAL_LOOKUP, true), RET("\0\3Bob\31\0"));
+    choir_session_close(d.p.session, d.p.now);
+    test_peer_poll(&d.p);
+    cr_assert_eq(choir_service_free(d.p.env, d.service), CHOIR_ERR_STATE, "not before its session");
+    d.p.root.call = NULL;
+    test_peer_reopen(&d.p, TEST_STAGE_OPEN);
+    cr_assert_eq(choir_service_free(d.p.env, d.service), CHOIR_OK);
+    cr_assert_eq(choir_service_free(d.p.env, d.service), CHOIR_ERR_NOT_FOUND);
+    close_dynamic(&d);
+}
+
 Test(dynamic, steady_state_allocates_nothing) {
     dynamic_peer d;
     open_dynamic(&d, TRIAL_LOOKUP);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Prepared services. Everything of one lies in its own arena, so that preparing either succeeds or leaves
  * nothing; equal schemas of different methods are stored once. Services are found again by the address of
- * their descriptor, in a list: an env has a handful of them, and sessions keep the result.
+ * their descriptor, in a hash: programs that forward make one for each method they meet.
  */
 #include "schema/service.h"
 
+#include "base/assert.h"
+#include "base/map.h"
 #include "choir/dynamic.h"
 #include "schema/extract.h"
 #include "schema/precomputed.h"
@@ -20,19 +22,70 @@
 typedef struct prepared {
     choiri_prepared service; /* first, so that one is the other */
     choiri_arena arena;
+    uint32_t uses; /* profiles of connections that serve or call it */
 } prepared;
+
+static prepared *prepared_of(const choiri_prepared *s) {
+    return (prepared *)(uintptr_t)s;
+}
 
 static void free_prepared(choir_env *env, prepared *p) {
     choiri_arena_reset(&p->arena);
     choiri_free(env, p, sizeof *p);
 }
 
+/* --- those of an env --- */
+
+static uint64_t key_of(const choir_service *desc) {
+    return (uintptr_t)desc;
+}
+
+static void free_one(void *ctx, uint64_t key, void *value) {
+    (void)key;
+    free_prepared(ctx, value);
+}
+
 static void free_services(choir_env *env, void *services) {
-    for (choiri_prepared *s = services; s;) {
-        choiri_prepared *next = s->next;
-        free_prepared(env, (prepared *)s);
-        s = next;
+    choiri_map *map = services;
+    choiri_map_each(map, free_one, env);
+    choiri_map_deinit(map);
+    choiri_free(env, map, sizeof *map);
+}
+
+/* NULL when there is none. */
+static prepared *find(const choir_env *env, const choir_service *desc) {
+    return env->services ? choiri_map_get(env->services, key_of(desc)) : NULL;
+}
+
+static int add(choir_env *env, prepared *p) {
+    if (!env->services) {
+        choiri_map *map = choiri_alloc(env, sizeof *map);
+        if (!map) return CHOIR_ERR_NO_MEMORY;
+        choiri_map_init(map, env, (const uint64_t[2]){0, 0}); /* these keys are the program's own */
+        env->services = map;
+        env->services_free = free_services;
     }
+    return choiri_map_put(env->services, key_of(p->service.desc), p);
+}
+
+void choiri_service_retain(const choiri_prepared *s) {
+    if (s) prepared_of(s)->uses++;
+}
+
+void choiri_service_release(const choiri_prepared *s) {
+    if (!s) return;
+    CHOIRI_ASSERT(prepared_of(s)->uses > 0);
+    prepared_of(s)->uses--;
+}
+
+int choir_service_free(choir_env *env, const choir_service *service) {
+    if (!env || !service) return CHOIR_ERR_INVALID;
+    prepared *p = find(env, service);
+    if (!p) return CHOIR_ERR_NOT_FOUND;
+    if (p->uses > 0) return CHOIR_ERR_STATE;
+    choiri_map_remove(env->services, key_of(service));
+    free_prepared(env, p);
+    return CHOIR_OK;
 }
 
 /* --- what is wrong with a descriptor --- */
@@ -187,26 +240,20 @@ static int prepare(choir_env *env, prepared *p, const choir_service *desc, choir
     int status = check_service(desc, text);
     if (status == CHOIR_OK) status = make_methods(env, p, text);
     if (status == CHOIR_OK) status = make_lookup(p, text);
-    if (status != CHOIR_OK) {
-        free_prepared(env, p);
-        return status;
-    }
-    p->service.next = env->services;
-    env->services = &p->service;
-    env->services_free = free_services;
-    return CHOIR_OK;
+    if (status == CHOIR_OK) status = add(env, p);
+    if (status != CHOIR_OK) free_prepared(env, p);
+    return status;
 }
 
 int choiri_prepare(choir_env *env, const choir_service *desc, const choiri_prepared **ret_service,
                    choiri_text *ret_text) {
     choiri_text_init(ret_text);
-    for (const choiri_prepared *s = env->services; s; s = s->next) {
-        if (s->desc == desc) {
-            *ret_service = s;
-            return CHOIR_OK;
-        }
+    prepared *p = find(env, desc);
+    if (p) {
+        *ret_service = &p->service;
+        return CHOIR_OK;
     }
-    prepared *p = choiri_zalloc(env, sizeof *p);
+    p = choiri_zalloc(env, sizeof *p);
     if (!p) return CHOIR_ERR_NO_MEMORY;
     choiri_arena_init(&p->arena, env, NULL, 0, ARENA_MAX);
     int status = prepare(env, p, desc, ret_text);

@@ -47,17 +47,21 @@ typedef struct choiri_prepared {
     const choir_unit *unit; /* desc's */
     const choiri_prepared_method *methods;
     uint32_t methods_len;
-    uint32_t lookup_mask;         /* power of two - 1 */
-    const uint16_t *lookup;       /* by low bits of the id, linear probing: method index + 1, 0 is none */
-    struct choiri_prepared *next; /* other services of the env */
+    uint32_t lookup_mask;   /* power of two - 1 */
+    const uint16_t *lookup; /* by low bits of the id, linear probing: method index + 1, 0 is none */
 } choiri_prepared;
 
-/* Finds or prepares. The result lives as long as the env. OK · ERR_ABI · ERR_INVALID (bad descriptor, more
+/* Finds or prepares. The result lives until choir_service_free, which leaves it alone while somebody retains
+ * it, or as long as the env. OK · ERR_ABI · ERR_INVALID (bad descriptor, more
  * than 4096 methods, an id in the descriptor that is not the hash of its ASCII name, two methods with one id,
  * a channel in an answer, a precomputed announcement that cannot be read; text says which) ·
  * ERR_NO_MEMORY. */
 int choiri_prepare(choir_env *env, const choir_service *desc, const choiri_prepared **ret_service,
                    choiri_text *ret_text);
+
+/* Whoever keeps one retains it. NULL is fine. */
+void choiri_service_retain(const choiri_prepared *s);
+void choiri_service_release(const choiri_prepared *s);
 
 /* Index of the method with this wire id, or UINT32_MAX. O(1). */
 static inline uint32_t choiri_prepared_lookup(const choiri_prepared *s, uint64_t id) {

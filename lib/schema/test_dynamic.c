@@ -744,6 +744,45 @@ Test(dynamic, a_service_announces_what_its_unit_says) {
     close_env(&d);
 }
 
+/* As a program that forwards has them: by the thousand, each for a while. */
+Test(dynamic, services_come_and_go) {
+    enum { SERVICES = 3000 };
+    static const choir_service *made[SERVICES];
+    dynamic_env d;
+    open_env(&d);
+    choir_env *env = d.s.env;
+    const choiri_prepared *prepared;
+    choiri_text text;
+    cr_assert_eq(choiri_prepare(env, &testbed, &prepared, &text), CHOIR_OK);
+    uint64_t full = 0;
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < SERVICES; i++) {
+            char name[16];
+            snprintf(name, sizeof name, "m%u", i);
+            cr_assert_eq(choir_service_make(env, CHOIR_STR("Any"), str(name), NULL, 0, &made[i], NULL, 0),
+                         CHOIR_OK);
+        }
+        if (round == 1) cr_assert_eq(choir_env_memory(env), full, "nothing was kept of the first ones");
+        full = choir_env_memory(env);
+        for (uint32_t i = 0; i < SERVICES; i++) {
+            char name[16];
+            snprintf(name, sizeof name, "m%u", i);
+            cr_assert_eq(choiri_prepare(env, made[i], &prepared, &text), CHOIR_OK);
+            cr_assert_eq(prepared->desc, made[i]);
+            expect_str(choir_method_name(made[i], 0), name);
+        }
+        for (uint32_t i = 0; i < SERVICES; i++) cr_assert_eq(choir_service_free(env, made[i]), CHOIR_OK);
+        cr_assert_eq(choir_service_free(env, made[0]), CHOIR_ERR_NOT_FOUND);
+    }
+    cr_assert_eq(choir_service_free(env, NULL), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_service_free(NULL, &testbed), CHOIR_ERR_INVALID);
+    /* One that is compiled in is forgotten, and prepared anew. */
+    cr_assert_eq(choir_service_free(env, &testbed), CHOIR_OK);
+    cr_assert_eq(choir_service_free(env, &testbed), CHOIR_ERR_NOT_FOUND);
+    cr_assert_eq(choiri_prepare(env, &testbed, &prepared, &text), CHOIR_OK);
+    close_env(&d);
+}
+
 Test(dynamic, a_service_that_is_wrong) {
     dynamic_env d;
     open_env(&d);

@@ -57,6 +57,8 @@ choiri_profile *choiri_profile_get(choir_env *env, const choiri_profile *like) {
     if (!p) return NULL;
     memcpy(p, like, sizeof *p); /* padding too: it is compared */
     p->refs = 1;
+    choiri_service_retain(p->serve);
+    choiri_service_retain(p->call);
     p->next = *place;
     *place = p;
     return p;
@@ -67,6 +69,8 @@ void choiri_profile_release(choir_env *env, choiri_profile *p) {
     choiri_profile **place = list_of(env, p);
     while (*place != p) place = &(*place)->next;
     *place = p->next;
+    choiri_service_release(p->serve);
+    choiri_service_release(p->call);
     choiri_free(env, p, sizeof *p);
 }
 
