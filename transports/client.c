@@ -7,7 +7,6 @@
 #include "client.h"
 
 #include "connect.h"
-#include "evidence.h"
 #include "options.h"
 
 #include <string.h>
@@ -54,9 +53,6 @@ static void on_event(net_session *session, const choir_event *event) {
     case CHOIR_EVENT_SESSION_PONG: end_ping(c, c->loop->now - c->ping.sent); return;
     case CHOIR_EVENT_SESSION_ESTABLISHED:
         c->opened = true;
-        if (!session->evidence)
-            session->evidence =
-                choiri_net_evidence_copy(c->loop, session->link->kind->evidence(session->link));
         if (o->opened) o->opened(o->ctx, c);
         return;
     case CHOIR_EVENT_SESSION_CLOSED:
@@ -197,7 +193,7 @@ choir_str choir_client_text(const choir_client *client) {
 }
 
 const choir_evidence *choir_client_evidence(const choir_client *client) {
-    return client ? client->session->evidence : NULL;
+    return client ? choir_session_evidence(client->session->session) : NULL;
 }
 
 /* ---- calls ---- */

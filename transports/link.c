@@ -59,10 +59,21 @@ static bool is_held(const net_link *link) {
     return link->session && link->session->held;
 }
 
+/* Before the first payload: what comes of it may depend on who the peer is. False: the link is lost. */
+static bool introduce(net_link *link) {
+    if (link->known) return true;
+    link->known = choir_attachment_set_evidence(link->attachment, link->kind->evidence(link)) == CHOIR_OK;
+    if (!link->known)
+        choiri_net_link_lost(link, CHOIR_ERR_OUT_OF_MEMORY,
+                             CHOIR_STR("no memory for what is known about the peer"));
+    return link->known;
+}
+
 void choiri_net_link_feed(net_link *link, choir_chunk *chunk, const uint8_t *bytes, size_t len) {
     choir_loop *loop = link->loop;
     size_t at = 0;
     link->heard = loop->now;
+    if (!introduce(link)) return;
     if (link->acceptor) link->acceptor->heard(link->acceptor, link);
     while (at < len && link->state == NET_OPEN && !is_held(link) && net_link_wants(link)) {
         size_t used = 0;

@@ -31,7 +31,8 @@ typedef struct net_link_kind {
     void (*close)(net_link *link);
     /* Gives back what the link has; nothing of it is used any more. NULL: nothing to do. */
     void (*release)(net_link *link);
-    /* About the other end, which it has. Returns borrowed (valid until release). */
+    /* About the other end, which it has; fixed once it has fed its first bytes. Returns borrowed (valid until
+     * release). */
     const choir_evidence *(*evidence)(const net_link *link);
 } net_link_kind;
 
@@ -69,6 +70,7 @@ struct net_link {
     choir_time heard;  /* when bytes came last; when it opened, before that */
     net_link_state state;
     bool reading;     /* listens for input */
+    bool known;       /* its attachment was told what is known about the peer */
     bool handshaking; /* an accepted link that has not finished its handshake */
     /* Bytes that were read but not wanted yet. Nothing is read while there are some. */
     struct {

@@ -60,5 +60,5 @@ int choir_responder_set_user_data(choir_responder to, void *user_data) {
 
 const choir_evidence *choir_responder_evidence(choir_responder to) {
     net_session *s;
-    return find(to, &s) == CHOIR_OK ? s->evidence : NULL;
+    return find(to, &s) == CHOIR_OK ? choir_session_evidence(s->session) : NULL;
 }

@@ -7,7 +7,6 @@
  * bounds, so a link that only lingers, or a session with requests that a handler still holds, counts too. */
 #include "server.h"
 
-#include "evidence.h"
 #include "listener.h"
 #include "options.h"
 #include "raw.h"
@@ -189,8 +188,7 @@ static int accept_session(choir_server *s, net_link *link) {
     choir_session *core;
     net_session *session = choiri_net_session_new(s->loop, &server_owner, s);
     if (!session) return CHOIR_ERR_NO_MEMORY;
-    session->evidence = choiri_net_evidence_copy(s->loop, link->kind->evidence(link));
-    int status = session->evidence && choiri_net_session_name(session)
+    int status = choiri_net_session_name(session)
                      ? choir_attachment_accept(link->attachment, choiri_net_session_options_of(&s->each),
                                                &core, s->loop->now)
                      : CHOIR_ERR_NO_MEMORY;
@@ -424,7 +422,7 @@ size_t choir_server_sessions(const choir_server *server) {
 
 const choir_evidence *choir_server_evidence(const choir_server *server, uint64_t session) {
     const net_session *s = server ? choiri_net_session_find(server->loop, session) : NULL;
-    return s ? s->evidence : NULL;
+    return s ? choir_session_evidence(s->session) : NULL;
 }
 
 void choir_server_close(choir_server *server) {

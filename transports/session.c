@@ -9,7 +9,6 @@
  * A slot's generation never comes twice, so a handle names one session for ever. */
 #include "session.h"
 
-#include "evidence.h"
 #include "link.h"
 
 #include <string.h>
@@ -132,7 +131,6 @@ void choiri_net_session_free(net_session *session) {
     if (session->owner) session->owner->gone(session);
     free_handle(loop, session->handle);
     choir_session_free(session->session);
-    choiri_net_evidence_free(loop, session->evidence);
     choiri_net_release(loop, session->failure_text, session->failure_len);
     choiri_net_timer_deinit(loop, &session->timer);
     net_node_remove(&session->task.node);

@@ -24,11 +24,9 @@ struct net_session {
     choir_conn_id root; /* of session */
     uint64_t handle;    /* in the loop; 0 is none */
     net_link *link;     /* NULL: none yet, or not any more */
-    /* evidence: about the peer, from the first link on. */
-    choir_evidence *evidence;
-    net_node all;     /* in loop->sessions */
-    net_node sibling; /* in a list of the owner */
-    net_task task;    /* is marked only while there is no link: that one's run does the work of both */
+    net_node all;       /* in loop->sessions */
+    net_node sibling;   /* in a list of the owner */
+    net_task task;      /* is marked only while there is no link: that one's run does the work of both */
     net_timer timer;
     bool held;        /* an event is out (loop->held): no poll, no receive */
     bool established; /* it has been */

@@ -65,7 +65,7 @@ typedef struct choir_attachment_options {
     /* resumed_input: 1 for an acceptor that is fed what another one had read (choir_attachment_received): the
      * peer has our prologue already, and it is not sent again. */
     uint32_t resumed_input;
-    /* evidence: about the peer. Copied. NULL: none. */
+    /* evidence: about the peer. Copied. NULL: none, or choir_attachment_set_evidence tells it later. */
     const choir_evidence *evidence;
 } choir_attachment_options;
 
@@ -86,6 +86,10 @@ CHOIR_API int choir_attachment_new_acceptor(choir_env *env, const choir_attachme
                                             choir_attachment **ret_attachment, choir_time now);
 /* Ends the link's side: a session that has it becomes detached (ERR_LINK_LOST unless it ended before). */
 CHOIR_API void choir_attachment_free(choir_attachment *attachment, choir_time now);
+
+/* Tells what is known about the peer, for links that learn it with the first bytes (TLS). Copied; constant
+ * from then on. OK · ERR_INVALID · ERR_STATE (it was told, or a payload was received) · ERR_NO_MEMORY. */
+CHOIR_API int choir_attachment_set_evidence(choir_attachment *attachment, const choir_evidence *evidence);
 
 /* Takes input, at most one payload per call; *ret_used says how many bytes were taken; it is not touched when
  * the attachment took none because of its state. `bytes` is kept until the session was polled until NULL.

@@ -286,7 +286,7 @@ CHOIR_API int choir_client_wait_open(choir_client *client);
 CHOIR_API int choir_client_call_wait(choir_client *client, uint32_t method, const void *args,
                                      choir_duration timeout, const choir_event **ret_done);
 
-/* What is known about the peer, from `opened` on; NULL before. Returns borrowed (valid until free). */
+/* What is known about the peer, from its first bytes on; NULL before. Returns borrowed (valid until free). */
 CHOIR_API const choir_evidence *choir_client_evidence(const choir_client *client);
 /* Status and text of the client's end, OK and empty before. Text returns borrowed (valid until free). */
 CHOIR_API int choir_client_status(const choir_client *client);

@@ -539,6 +539,12 @@ int choir_attachment_new_initiator(choir_env *env, const choir_attachment_option
     return CHOIR_OK;
 }
 
+int choir_attachment_set_evidence(choir_attachment *a, const choir_evidence *evidence) {
+    if (!a || !evidence) return CHOIR_ERR_INVALID;
+    if (a->evidence || a->stage != CHOIRI_STAGE_PROLOGUE) return CHOIR_ERR_STATE;
+    return choiri_evidence_copy(a->env, evidence, &a->evidence) ? CHOIR_OK : CHOIR_ERR_NO_MEMORY;
+}
+
 const choir_hello *choir_attachment_hello(choir_attachment *a) {
     if (!a || a->stage != CHOIRI_STAGE_DECIDE) return NULL;
     a->hello->hello.evidence = a->evidence;

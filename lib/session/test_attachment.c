@@ -229,6 +229,40 @@ Test(attachment, acceptor_goes_through_its_stages) {
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
+Test(attachment, evidence_is_told_once_and_in_time) {
+    static const choir_evidence first = {.size = sizeof first, .scheme = {"tls", 3}, .peer = {"somebody", 8}};
+    static const uint8_t prologue[] = {8, 0, 0, 0, 'V', 'O', 'T', 'H', 9, 0, 0, 0};
+    for (int told = 0; told < 3; told++) {
+        test_alloc alloc = {0};
+        choir_env *env = test_env(&alloc);
+        choir_attachment *a;
+        choir_attachment_options o;
+        size_t used;
+        choir_attachment_options_init(&o);
+        if (told == 0) o.evidence = &first;
+        cr_assert_eq(choir_attachment_new_acceptor(env, &o, &a, 1), CHOIR_OK);
+        cr_assert_eq(choir_attachment_set_evidence(NULL, &first), CHOIR_ERR_INVALID);
+        cr_assert_eq(choir_attachment_set_evidence(a, NULL), CHOIR_ERR_INVALID);
+        /* A part of a payload is none. */
+        cr_assert_eq(choir_attachment_receive(a, prologue, 7, NULL, &used, 1), CHOIR_OK);
+        if (told == 1) {
+            alloc.fail_at = alloc.calls + 1;
+            cr_assert_eq(choir_attachment_set_evidence(a, &first), CHOIR_ERR_NO_MEMORY);
+            cr_assert_eq(choir_attachment_set_evidence(a, &first), CHOIR_OK);
+        }
+        if (told < 2) {
+            cr_assert_eq(choir_attachment_set_evidence(a, &first), CHOIR_ERR_STATE, "it does not change");
+            cr_assert_eq(a->evidence->peer.len, 8);
+            cr_assert_neq(a->evidence->peer.data, first.peer.data, "copied");
+        }
+        cr_assert_eq(choir_attachment_receive(a, prologue + 7, 5, NULL, &used, 1), CHOIR_OK);
+        cr_assert_eq(choir_attachment_set_evidence(a, &first), CHOIR_ERR_STATE, "too late");
+        choir_attachment_free(a, 1);
+        choir_env_free(env);
+        cr_assert_eq(alloc.bytes, 0);
+    }
+}
+
 Test(attachment, initiator_speaks_first) {
     test_peer p;
     test_peer_init(&p);
