@@ -40,7 +40,7 @@ extern "C" {
  * friends. */
 #define CHOIR_EVENT_REQUEST 7u
 /* The peer has cancelled the request and was told so; the handler should stop and must still drop or answer
- * it. */
+ * it. metadata and text are what the peer gave as its reason. */
 #define CHOIR_EVENT_REQUEST_CANCELLED 8u
 /* (T) The request is over: its answer has left (the link took its last byte), it was dropped or cancelled, or
  * its connection ended first; outcome tells which. */

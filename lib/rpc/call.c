@@ -582,13 +582,6 @@ static void decode_answer(const call *k, choir_event *event) {
     }
 }
 
-/* What the peer gave as its reason (choir_reason), where the answer itself has no text. */
-static void add_reason(choir_event *event) {
-    choir_metadata_entry reason;
-    if (choir_metadata_find(event->metadata, CHOIR_STR("choir-reason"), CHOIR_METADATA_STRING, &reason))
-        event->text = (choir_str){(const char *)reason.bytes.data, reason.bytes.len};
-}
-
 bool choiri_call_report(choir_session *s, choiri_ready *node, choir_event *event) {
     const call *k = CHOIRI_CONTAINER(node, call, node);
     const choiri_prepared *service = profile_of(k->rpc)->call;
@@ -608,7 +601,7 @@ bool choiri_call_report(choir_session *s, choiri_ready *node, choir_event *event
     if (!k->answered) return true;
     event->metadata = k->metadata;
     decode_answer(k, event);
-    if (event->outcome > CHOIR_OUTCOME_USER_ERROR && event->text.len == 0) add_reason(event);
+    if (event->outcome > CHOIR_OUTCOME_USER_ERROR && event->text.len == 0) choiri_reason_read(event);
     return true;
 }
 

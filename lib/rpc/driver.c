@@ -151,3 +151,9 @@ int choiri_reason_entries(const choir_reason *reason, choir_metadata_entry *entr
     *ret_count = count;
     return CHOIR_OK;
 }
+
+void choiri_reason_read(choir_event *event) {
+    choir_metadata_entry reason;
+    if (choir_metadata_find(event->metadata, CHOIR_STR("choir-reason"), CHOIR_METADATA_STRING, &reason))
+        event->text = (choir_str){(const char *)reason.bytes.data, reason.bytes.len};
+}

@@ -61,6 +61,8 @@ static inline choiri_rpc *choiri_rpc_heat(choir_session *s, choiri_conn *c) {
 /* The entries that tell the peer a reason: those of it, and choir-reason. `entries` has room for
  * CHOIRI_REQUEST_ENTRIES. OK · ERR_INVALID. */
 int choiri_reason_entries(const choir_reason *reason, choir_metadata_entry *entries, size_t *ret_count);
+/* The other way: the event's text from its metadata, when there is a reason in it. */
+void choiri_reason_read(choir_event *event);
 
 /* call.c */
 void choiri_calls_init(choiri_rpc *r);

@@ -442,6 +442,7 @@ void choiri_requests_cancel(choir_session *s, choiri_conn *c, const choiri_messa
         vanish_later(q, CHOIR_OUTCOME_CANCELLED);
     } else {
         q->cancelled = true;
+        q->why = msg->metadata;
         choiri_ready_add(s, &q->node, CHOIRI_REQUEST_CANCELLED);
     }
     choiri_answer_refuse(r, msg->id, method, CHOIR_OUTCOME_CANCELLED, CHOIR_STR(""), now);
@@ -575,6 +576,8 @@ bool choiri_request_report(choir_session *s, choiri_ready *node, choir_event *ev
     if (node->bits & CHOIRI_REQUEST_CANCELLED) {
         node->bits &= (uint8_t)~CHOIRI_REQUEST_CANCELLED;
         event->kind = CHOIR_EVENT_REQUEST_CANCELLED;
+        event->metadata = q->why;
+        choiri_reason_read(event);
         return true;
     }
     node->bits = 0;

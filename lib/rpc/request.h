@@ -32,6 +32,7 @@ typedef struct choiri_request {
     bool orphan : 1;     /* its connection ended before its handler did */
     bool over : 1;       /* REQUEST_DONE was polled */
     choir_metadata metadata;
+    choir_metadata why; /* of its Cancel: in the newest payload, since the event comes before the next */
     choir_bytes args;
     const void *value;
     choir_chunk *chunk; /* what args lie in, when they were not copied */

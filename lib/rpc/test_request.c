@@ -415,6 +415,34 @@ Test(request, cancel_of_a_running_request) {
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
+/* What the caller gave as its reason; the metadata of the request is another matter. */
+Test(request, a_cancel_has_a_reason) {
+    static const char entries[] = "\x0c"
+                                  "choir-reason"
+                                  "\x00\x0d"
+                                  "nobody waits."
+                                  "\x00"
+                                  "\x01"
+                                  "n"
+                                  "\x02\x05\x00";
+    test_peer p;
+    handlers h;
+    open_peer(&p, &h);
+    cr_assert_eq(test_peer_call(&p, 1, TRIAL_LATER, "\x05", 1), CHOIR_OK);
+    const choiri_message cancel = {.kind = CHOIRI_MSG_REQUEST,
+                                   .body = CHOIRI_BODY_CANCEL,
+                                   .id = 1,
+                                   .metadata = {{(const uint8_t *)entries, sizeof entries - 1}, 2}};
+    cr_assert_eq(test_peer_message(&p, &cancel), CHOIR_OK);
+    cr_assert_eq(h.last.kind, CHOIR_EVENT_REQUEST_CANCELLED);
+    cr_assert_str_eq(p.events.last_text, "nobody waits.");
+    cr_assert_eq(h.last.metadata.count, 2);
+    reply(&p, h.ids[0], 9, CHOIR_ERR_CANCELLED);
+    cr_assert_eq(h.last.kind, CHOIR_EVENT_REQUEST_DONE);
+    cr_assert_eq(h.last.metadata.count, 0);
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
 Test(request, drop_after_cancel) {
     test_peer p;
     handlers h;
