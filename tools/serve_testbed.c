@@ -181,7 +181,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
 
 static void answer_later(const serve_testbed *t, choir_responder to, choir_str message, uint32_t ms) {
     const struct timeval after = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
-    waiting *w = choir_responder_alloc(to, sizeof *w, _Alignof(waiting));
+    waiting *w = choir_request_alloc(choir_responder_session(to), to.request, sizeof *w, _Alignof(waiting));
     if (w) {
         w->to = to;
         w->message = message;
@@ -189,7 +189,7 @@ static void answer_later(const serve_testbed *t, choir_responder to, choir_str m
     if (!w || event_assign(&w->timer, t->base, -1, 0, on_timer, w) != 0 || event_add(&w->timer, &after) != 0)
         choir_respond_drop(to);
     else
-        choir_responder_set_user_data(to, w);
+        choir_request_set_user_data(choir_responder_session(to), to.request, w);
 }
 
 /* The request was cancelled or is over. If its answer still waits, it does so no longer. */

@@ -46,7 +46,7 @@ static void on_event(net_session *session, const choir_event *event) {
     choir_client *c = client_of(session);
     const choir_client_options *o = &c->options;
     switch (event->kind) {
-    case CHOIR_EVENT_CALL_DONE: event->callback(event->user_data, event); return;
+    case CHOIR_EVENT_CALL_DONE: net_session_done(event); return;
     case CHOIR_EVENT_CONN_WRITABLE:
         if (o->writable) o->writable(o->ctx, c);
         return;
@@ -86,11 +86,7 @@ void choir_client_options_init_sized(choir_client_options *options, size_t size)
 
 static void close_client(net_object *object) {
     choir_client *c = NET_CONTAINER(object, choir_client, object);
-    net_link *link = c->session->link;
     choir_session_close(c->session->session, choiri_net_now(c->loop));
-    if (link && link->state == NET_OPENING)
-        choiri_net_link_lost(link, CHOIR_ERR_LINK_LOST, CHOIR_STR("closed while connecting"));
-    choiri_net_session_mark(c->session);
 }
 
 static void bury_client(net_object *object) {
@@ -128,8 +124,8 @@ static int open_client(choir_client *c, const net_address *address, const char *
     net_link *link = NULL;
     c->session = choiri_net_session_new(loop, &client_owner, c);
     if (!c->session) return choiri_net_result(loop, CHOIR_ERR_NO_MEMORY);
-    int status = choiri_net_result(loop, choir_session_new(loop->env, choiri_net_session_options_of(&c->each),
-                                                           &core, choiri_net_now(loop)));
+    choir_session_options o = choiri_net_session_waking(c->session, choiri_net_session_options_of(&c->each));
+    int status = choiri_net_result(loop, choir_session_new(loop->env, &o, &core, choiri_net_now(loop)));
     if (status == CHOIR_OK) {
         choiri_net_session_set(c->session, core);
         link = choiri_net_link_new(loop, address->scheme->links);
@@ -192,8 +188,12 @@ choir_str choir_client_text(const choir_client *client) {
     return client ? choiri_net_session_text(client->session) : (choir_str){"", 0};
 }
 
-const choir_evidence *choir_client_evidence(const choir_client *client) {
-    return client ? choir_session_evidence(client->session->session) : NULL;
+choir_session *choir_client_session(const choir_client *client) {
+    return client && !net_is_forked(client->loop) ? client->session->session : NULL;
+}
+
+choir_conn_id choir_client_conn(const choir_client *client) {
+    return client && !net_is_forked(client->loop) ? client->session->root : (choir_conn_id){0};
 }
 
 /* ---- calls ---- */
@@ -214,22 +214,8 @@ int choir_client_call(choir_client *client, uint32_t method, const void *args,
     o.callback = done;
     choir_call_id call;
     int status = choir_call(session->session, session->root, method, args, &o, &call, choiri_net_now(loop));
-    if (status != CHOIR_OK) return choiri_net_result(loop, status);
-    choiri_net_session_mark(session);
-    if (ret_call) *ret_call = call;
-    return choiri_net_result(loop, CHOIR_OK);
-}
-
-const choir_service *choir_client_service(const choir_client *client) {
-    return client ? choir_conn_service(client->session->session, client->session->root) : NULL;
-}
-
-int choir_client_cancel(choir_client *client, choir_call_id call) {
-    if (!client) return CHOIR_ERR_INVALID;
-    if (choiri_net_check_process(client->loop) != CHOIR_OK) return CHOIR_ERR_STATE;
-    int status = choir_cancel(client->session->session, call, NULL, choiri_net_now(client->loop));
-    choiri_net_session_mark(client->session);
-    return choiri_net_result(client->loop, status);
+    if (status == CHOIR_OK && ret_call) *ret_call = call;
+    return choiri_net_result(loop, status);
 }
 
 int choir_client_ping(choir_client *client, void (*done)(void *ctx, choir_duration round_trip), void *ctx) {
@@ -243,7 +229,6 @@ int choir_client_ping(choir_client *client, void (*done)(void *ctx, choir_durati
     client->ping.done = done;
     client->ping.ctx = ctx;
     client->ping.sent = now;
-    choiri_net_session_mark(client->session);
     return choiri_net_result(loop, CHOIR_OK);
 }
 
@@ -307,7 +292,8 @@ int choir_client_call_wait(choir_client *client, uint32_t method, const void *ar
     loop->wait.active = false;
     if (status != CHOIR_OK) {
         /* Nobody is left to take the answer, if the call was made and its client is still there. */
-        if (loop->wait.client && loop->wait.call.v != 0) choir_client_cancel(client, loop->wait.call);
+        if (loop->wait.client && loop->wait.call.v != 0)
+            choir_cancel(client->session->session, loop->wait.call, NULL, choiri_net_now(loop));
         return choiri_net_result(loop, status);
     }
     choiri_net_schedule(loop); /* whoever runs the loop next, the session goes on */

@@ -73,9 +73,8 @@ static choir_duration time_left(const net_connect *c, choir_time now) {
 
 static int attach(net_link *link) {
     const net_connect *c = link->connect;
-    choir_attachment_options o = *choiri_net_client_attachment(link->session);
+    choir_attachment_options o = choiri_net_link_waking(link, choiri_net_client_attachment(link->session));
     choir_time now = link->loop->now;
-    o.framing = link->kind->framing;
     if (c->deadline != CHOIR_TIME_NEVER &&
         (o.handshake_timeout == 0 || time_left(c, now) < o.handshake_timeout))
         o.handshake_timeout = time_left(c, now);

@@ -201,6 +201,20 @@ void choiri_net_link_mark(net_link *link) {
     choiri_net_mark(link->loop, &link->task);
 }
 
+/* There is output, or the deadline has moved. */
+static void wake(void *ctx, choir_attachment *attachment) {
+    (void)attachment;
+    net_link_wake(ctx);
+}
+
+choir_attachment_options choiri_net_link_waking(net_link *link, const choir_attachment_options *options) {
+    choir_attachment_options o = *options;
+    o.framing = link->kind->framing;
+    o.wake = wake;
+    o.wake_ctx = link;
+    return o;
+}
+
 /* ---- a link's share of a turn ---- */
 
 /* Its session closes in order, and answers are still to leave: the attachment bounds how long that takes. */
@@ -243,14 +257,22 @@ static void settle(net_link *link) {
     link->kind->want(link, input);
 }
 
+static void flush(net_link *link) {
+    link->flushing = true;
+    link->kind->flush(link);
+    link->flushing = false;
+}
+
 static void run(net_task *task) {
     net_link *link = NET_CONTAINER(task, net_link, task);
+    if (link->state == NET_OPENING && choir_session_is_closed(link->session->session))
+        choiri_net_link_lost(link, CHOIR_ERR_LINK_LOST, CHOIR_STR("closed while connecting"));
     if (link->state == NET_OPENING) choiri_net_connect_step(link);
     if (link->state == NET_OPEN) feed_rest(link);
     if (link->state == NET_OPEN && link->reading && link->loop->now - link->heard > SILENCE)
         link->kind->read(link);
     report(link);
-    if (link->state == NET_OPEN || link->state == NET_FLUSHING) link->kind->flush(link);
+    if (link->state == NET_OPEN || link->state == NET_FLUSHING) flush(link);
     report(link);
     settle(link);
     net_session *session = link->session;

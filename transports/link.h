@@ -71,6 +71,7 @@ struct net_link {
     net_link_state state;
     bool reading;     /* listens for input */
     bool known;       /* its attachment was told what is known about the peer */
+    bool flushing;    /* output is taken: what comes of that is looked at behind it */
     bool handshaking; /* an accepted link that has not finished its handshake */
     /* Bytes that were read but not wanted yet. Nothing is read while there are some. */
     struct {
@@ -87,6 +88,12 @@ void choiri_net_link_mark(net_link *link);
 /* Before time is told to pass: reads what has arrived, and tells the attachment that output has gone on. What
  * happened counts, also when we were too slow to look at it. */
 void choiri_net_link_look(net_link *link);
+/* The same for its attachment or session, which have something to say. */
+static inline void net_link_wake(net_link *link) {
+    if (!link->flushing) choiri_net_link_mark(link);
+}
+/* What its attachment is made with: those options, its framing and its wake. */
+choir_attachment_options choiri_net_link_waking(net_link *link, const choir_attachment_options *options);
 /* Hands bytes from `chunk` to the attachment and reports what comes of them; what is not wanted is kept. */
 void choiri_net_link_feed(net_link *link, choir_chunk *chunk, const uint8_t *bytes, size_t len);
 /* Keeps a copy of bytes that were read before the link was made. OK · ERR_NO_MEMORY. */

@@ -37,6 +37,7 @@ int choiri_net_session_options(const choir_session_options *session,
         return CHOIR_ERR_INVALID;
     o.session.wake = NULL;
     o.attachment.wake = NULL;
+    o.attachment.evidence = NULL;
     *ret_options = o;
     return CHOIR_OK;
 }

@@ -26,7 +26,8 @@ static inline const choir_session_options *choiri_net_session_options_of(net_ses
     return &options->session;
 }
 
-/* Lays what the host gave, either may be NULL, over the defaults; the wakes are ours. OK · ERR_INVALID. */
+/* Lays what the host gave, either may be NULL, over the defaults. Evidence and wakes are ours: those of the
+ * host are taken off, and ours are set where there is something to wake. OK · ERR_INVALID. */
 int choiri_net_session_options(const choir_session_options *session,
                                const choir_attachment_options *attachment, net_session_options *ret_options);
 

@@ -104,10 +104,9 @@ static void make_room(choir_server *s) {
 
 net_link *choiri_net_server_accept(choir_server *s, const net_link_kind *kind) {
     choir_loop *loop = s->loop;
-    choir_attachment_options o = s->each.attachment;
-    o.framing = kind->framing;
     net_link *link = choiri_net_link_new(loop, kind);
     if (!link) return NULL;
+    choir_attachment_options o = choiri_net_link_waking(link, &s->each.attachment);
     if (choir_attachment_new_acceptor(loop->env, &o, &link->attachment, loop->now) != CHOIR_OK) {
         choiri_net_link_free(link);
         return NULL;
@@ -188,9 +187,9 @@ static int accept_session(choir_server *s, net_link *link) {
     choir_session *core;
     net_session *session = choiri_net_session_new(s->loop, &server_owner, s);
     if (!session) return CHOIR_ERR_NO_MEMORY;
+    choir_session_options o = choiri_net_session_waking(session, choiri_net_session_options_of(&s->each));
     int status = choiri_net_session_name(session)
-                     ? choir_attachment_accept(link->attachment, choiri_net_session_options_of(&s->each),
-                                               &core, s->loop->now)
+                     ? choir_attachment_accept(link->attachment, &o, &core, s->loop->now)
                      : CHOIR_ERR_NO_MEMORY;
     if (status != CHOIR_OK) {
         session->owner = NULL; /* which has not heard of it */
@@ -248,6 +247,7 @@ static void on_event(net_session *session, const choir_event *event) {
     choir_server *s = server_of(session);
     const choir_server_options *o = &s->options;
     switch (event->kind) {
+    case CHOIR_EVENT_CALL_DONE: net_session_done(event); return;
     case CHOIR_EVENT_REQUEST:
         if (!handle(o, responder_of(session, event), event))
             choir_request_drop(session->session, event->request, NULL, s->loop->now);
@@ -302,7 +302,6 @@ static void close_server(net_object *object) {
     for (net_node *n = s->sessions.next; n != &s->sessions; n = n->next) {
         net_session *session = NET_CONTAINER(n, net_session, sibling);
         choir_session_close(session->session, now);
-        choiri_net_session_mark(session);
     }
 }
 
@@ -418,11 +417,6 @@ bool choir_server_is_done(const choir_server *server) {
 }
 size_t choir_server_sessions(const choir_server *server) {
     return server ? server->sessions_len : 0;
-}
-
-const choir_evidence *choir_server_evidence(const choir_server *server, uint64_t session) {
-    const net_session *s = server ? choiri_net_session_find(server->loop, session) : NULL;
-    return s ? choir_session_evidence(s->session) : NULL;
 }
 
 void choir_server_close(choir_server *server) {

@@ -57,6 +57,11 @@ net_session *choiri_net_session_find(choir_loop *loop, uint64_t handle) {
     return loop->slots[at].session;
 }
 
+choir_session *choir_loop_session(choir_loop *loop, uint64_t handle) {
+    net_session *session = loop && !net_is_forked(loop) ? choiri_net_session_find(loop, handle) : NULL;
+    return session ? session->session : NULL;
+}
+
 /* ---- events ---- */
 
 void choiri_net_session_report(net_session *session) {
@@ -107,6 +112,23 @@ net_session *choiri_net_session_new(choir_loop *loop, const net_session_owner *o
     net_node_init(&session->task.node);
     net_list_append(&loop->sessions, &session->all);
     return session;
+}
+
+/* Events have appeared outside of a run, or the deadline has moved. */
+static void wake(void *ctx, choir_session *core) {
+    net_session *session = ctx;
+    (void)core;
+    if (session->link)
+        net_link_wake(session->link);
+    else
+        choiri_net_session_mark(session);
+}
+
+choir_session_options choiri_net_session_waking(net_session *session, const choir_session_options *options) {
+    choir_session_options o = *options;
+    o.wake = wake;
+    o.wake_ctx = session;
+    return o;
 }
 
 void choiri_net_session_set(net_session *session, choir_session *core) {

@@ -41,6 +41,8 @@ struct net_session {
  * memory. */
 net_session *choiri_net_session_new(choir_loop *loop, const net_session_owner *owner, void *owner_data);
 void choiri_net_session_set(net_session *session, choir_session *core);
+/* What its choir_session is made with: those options, whose root stays where it is, and its wake. */
+choir_session_options choiri_net_session_waking(net_session *session, const choir_session_options *options);
 /* Gives it a link; it has none. */
 void choiri_net_session_attach(net_session *session, net_link *link);
 /* Its link is gone. */
@@ -51,6 +53,10 @@ void choiri_net_session_free(net_session *session);
 void choiri_net_session_mark(net_session *session);
 /* Polls and reports the events. */
 void choiri_net_session_report(net_session *session);
+/* The end of a call: calls back, if that was wanted. */
+static inline void net_session_done(const choir_event *event) {
+    if (event->callback) event->callback(event->user_data, event);
+}
 /* Sets the timer and frees what is at its end; behind every run. */
 void choiri_net_session_settle(net_session *session);
 /* The owner goes: every event is reported now, and the session is on its own for the little that it still has

@@ -101,7 +101,7 @@ Test(adopt, listening_descriptor) {
         join(&w, url);
         until(&w, w.opened == 1 && w.sessions_opened == i);
     }
-    const choir_evidence *e = choir_server_evidence(w.server, w.session);
+    const choir_evidence *e = choir_session_evidence(choir_loop_session(w.loop, w.session));
     cr_assert_eq(memcmp(e->peer.data, "127.0.0.1:", 10), 0, "what the socket is, is found out");
     choir_loop_free(w.loop);
     cr_assert_eq(w.memory.bytes, 0);
@@ -333,7 +333,7 @@ Test(adopt, filter_that_writes_in_order_to_read) {
         relay_step(&r);
     }
     cr_assert_eq(w.outcomes[CHOIR_OUTCOME_OK], 20);
-    cr_assert_eq(choir_server_evidence(w.server, w.session)->scheme.len, 6);
+    cr_assert_eq(choir_session_evidence(choir_loop_session(w.loop, w.session))->scheme.len, 6);
     choir_server_close(w.server);
     for (choir_time end = clock_now() + PATIENCE; f.closed == 0; choir_loop_turn(w.loop, 0)) {
         cr_assert_lt(clock_now(), end);

@@ -91,13 +91,15 @@ static int refused(world *w) {
     check(choir_listen(w->loop, urls[0], &so, &server) == CHOIR_ERR_STATE && !server);
     check(choir_server_adopt(w->server, 0, "fd", NULL, 0) == CHOIR_ERR_STATE);
     check(choir_client_call(w->client, TESTBED_ECHO, &args, NULL, on_echoed, w, NULL) == CHOIR_ERR_STATE);
-    check(choir_client_cancel(w->client, (choir_call_id){1}) == CHOIR_ERR_STATE);
+    check(choir_client_session(w->client) == NULL);
+    check(choir_client_conn(w->client).v == 0);
     check(choir_client_ping(w->client, NULL, NULL) == CHOIR_ERR_STATE);
     check(choir_client_wait_open(w->client) == CHOIR_ERR_STATE);
     check(choir_client_call_wait(w->client, TESTBED_ECHO, &args, 0, &done) == CHOIR_ERR_STATE);
     check(choir_respond(w->kept[0], &args.message) == CHOIR_ERR_STATE);
     check(choir_respond_drop(w->kept[0]) == CHOIR_ERR_STATE);
-    check(choir_responder_alloc(w->kept[0], 1, 1) == NULL);
+    check(choir_responder_session(w->kept[0]) == NULL);
+    check(choir_loop_session(w->loop, w->kept[0].session) == NULL);
     check(choir_loop_timer_new(w->loop, (choir_loop_timer_fn *)abort, NULL, &timer) == CHOIR_ERR_STATE &&
           !timer);
     check(choir_loop_poster(w->loop) == NULL);

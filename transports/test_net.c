@@ -74,12 +74,17 @@ static void reply_later(world *w, const char *url) {
     other.session = UINT64_MAX;
     cr_assert_eq(choir_respond_drop(other), CHOIR_ERR_NOT_FOUND);
     cr_assert_eq(choir_respond_drop((choir_responder){0}), CHOIR_ERR_NOT_FOUND);
-    cr_assert_null(choir_responder_alloc(w->kept[0], 8, 8));
-    cr_assert_eq(choir_responder_set_user_data(w->kept[0], w), CHOIR_ERR_NOT_FOUND);
+    cr_assert_null(choir_request_alloc(choir_responder_session(w->kept[0]), w->kept[0].request, 8, 8));
+    cr_assert_eq(choir_request_set_user_data(choir_responder_session(w->kept[0]), w->kept[0].request, w),
+                 CHOIR_ERR_NOT_FOUND);
     world_end(w);
 }
 Test(net, reply_later) {
     on_each(reply_later);
+}
+
+static int cancel_call(world *w, choir_call_id call) {
+    return choir_cancel(choir_client_session(w->client), call, NULL, choir_loop_now(w->loop));
 }
 
 static void cancel(world *w, const char *url) {
@@ -87,13 +92,14 @@ static void cancel(world *w, const char *url) {
     w->keep = true;
     choir_call_id call = echo(w);
     until(w, w->kept_len == 1);
-    cr_assert_eq(choir_responder_set_user_data(w->kept[0], w), CHOIR_OK);
-    cr_assert_eq(choir_client_cancel(w->client, call), CHOIR_OK);
+    cr_assert_eq(choir_request_set_user_data(choir_responder_session(w->kept[0]), w->kept[0].request, w),
+                 CHOIR_OK);
+    cr_assert_eq(cancel_call(w, call), CHOIR_OK);
     cr_assert_eq(w->done, 0, "a callback ran inside cancel");
     until(w, w->done == 1 && w->cancelled == 1);
     cr_assert_eq(w->outcomes[CHOIR_OUTCOME_CANCELLED], 1);
     cr_assert_eq(w->user_data, w);
-    cr_assert_eq(choir_client_cancel(w->client, call), CHOIR_ERR_NOT_FOUND);
+    cr_assert_eq(cancel_call(w, call), CHOIR_ERR_NOT_FOUND);
     const struct testbed_echo_args *args = w->kept_args[0];
     cr_assert_eq(choir_respond(w->kept[0], &args->message), CHOIR_ERR_CANCELLED);
     until(w, w->ended == 1);
@@ -451,7 +457,7 @@ static void held_arguments(world *w, const char *url) {
                   choir_status_name(status));
         turn_for(w, 5 * CHOIR_MILLISECOND);
     }
-    cr_assert_null(choir_responder_alloc(w->kept[0], 1, 1));
+    cr_assert_null(choir_request_alloc(choir_responder_session(w->kept[0]), w->kept[0].request, 1, 1));
     world_end(w);
 }
 Test(net, held_arguments) {

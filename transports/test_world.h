@@ -148,7 +148,8 @@ static inline void on_divide(void *ctx, choir_responder to, const void *args, co
         cr_assert_eq(choir_respond_error(to, &error), CHOIR_ERR_NOT_FOUND);
         return;
     }
-    int64_t *quotient = choir_responder_alloc(to, sizeof *quotient, sizeof *quotient);
+    int64_t *quotient =
+        choir_request_alloc(choir_responder_session(to), to.request, sizeof *quotient, sizeof *quotient);
     *quotient = a->dividend / a->divisor;
     cr_assert_eq(choir_respond(to, quotient), CHOIR_OK);
 }

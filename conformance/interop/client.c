@@ -247,7 +247,7 @@ static void cancel(choir_client *client) {
     ended_call ended;
     choir_call_id id = start(client, "slow:10000:x", 0, &ended);
     choir_loop_turn(client_checks.loop, 0); /* the call leaves */
-    choir_client_cancel(client, id);
+    choir_cancel(choir_client_session(client), id, NULL, choir_loop_now(client_checks.loop));
     wait_for(&ended);
     expect("cancel", ended.over ? choir_outcome_text(ended.outcome) : "nothing", "cancelled");
     echo(client, "cancel/echo-afterwards", "still here", 10);

@@ -81,6 +81,19 @@ CHOIR_API void choir_loop_stop(choir_loop *loop);
 CHOIR_API choir_time choir_loop_now(choir_loop *loop);
 CHOIR_API choir_env *choir_loop_env(choir_loop *loop);
 
+/* ---- sessions ----
+ *
+ * A client or a request leads to its session, on which every function of the core may be used: choir/rpc.h,
+ * choir/session.h, choir/connection.h. What it has to send leaves, and what becomes of it is reported, with
+ * this turn of the loop; `now` is choir_loop_now. Three are the loop's own: choir_session_poll, _advance and
+ * _free. The same goes for the session's attachment. A call made with choir_call calls back if its options
+ * have a callback; who wants other events than those that callbacks exist for observes them
+ * (choir_session_observe). */
+
+/* A server's session by its handle. NULL when it is gone. Returns borrowed (valid until it is freed: after
+ * `closed`, when no handler holds a request of it any more). */
+CHOIR_API choir_session *choir_loop_session(choir_loop *loop, uint64_t session);
+
 /* ---- timers ---- */
 
 /* Calls back once for each time that it is set. */
@@ -130,6 +143,9 @@ typedef struct choir_responder {
     choir_request_id request;
 } choir_responder;
 
+/* The session of a request: choir_loop_session(to.loop, to.session). */
+CHOIR_API choir_session *choir_responder_session(choir_responder to);
+
 /* One method's handler. Answer now, or keep the responder and answer later; always answer or drop, also when
  * the request was cancelled or has ended meanwhile (the answer is then ERR_CANCELLED or ERR_NOT_FOUND):
  * `args`, the C struct of the method's arguments, lives until then, or until the loop is freed. `request`
@@ -164,9 +180,9 @@ typedef struct choir_server_options {
      * until one ends. A link that has said nothing for 200 ms, or nothing more for a second, then makes way,
      * and the log says so. */
     uint32_t max_handshakes;
-    /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. Service
-     * fields, framing and wakes are set by the server. What session->metadata points to is borrowed as long
-     * as the server lives. */
+    /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. What is
+     * served, framing, evidence and wakes are the server's to set. What the root's metadata points to is
+     * borrowed as long as the server lives. */
     const choir_session_options *session;
     const choir_attachment_options *attachment;
     /* dispatch: instead of `handlers` (which is then not looked at), called with dispatch_to, which is
@@ -209,20 +225,13 @@ CHOIR_API int choir_server_adopt(choir_server *server, int fd, const char *schem
 /* The same with a stream of the host's own (stream.h), taken on success. */
 CHOIR_API int choir_server_adopt_stream(choir_server *server, choir_stream *stream, const void *bytes,
                                         size_t len);
-/* What is known about the peer of a session: its addresses, its credentials. NULL when there is no such
- * session. Returns borrowed (valid until the session is freed: while it is open, or a request of it is held).
- * */
-CHOIR_API const choir_evidence *choir_server_evidence(const choir_server *server, uint64_t session);
-CHOIR_API const choir_evidence *choir_responder_evidence(choir_responder to);
-
-/* Answers; statuses as choir_reply and friends. */
+/* Answers, for what every handler does: choir_reply and friends without options and reasons, with their
+ * statuses. Everything else is done on the request itself (choir_responder_session and to.request), such as
+ * choir_request_alloc and choir_request_set_user_data. */
 CHOIR_API int choir_respond(choir_responder to, const void *value);
 CHOIR_API int choir_respond_error(choir_responder to, const void *error);
 CHOIR_API int choir_respond_invalid(choir_responder to, choir_str text);
 CHOIR_API int choir_respond_drop(choir_responder to);
-/* Memory that lives as long as the request. NULL when out. */
-CHOIR_API void *choir_responder_alloc(choir_responder to, size_t size, size_t align);
-CHOIR_API int choir_responder_set_user_data(choir_responder to, void *user_data);
 
 /* ---- client ---- */
 
@@ -241,8 +250,8 @@ typedef struct choir_client_options {
     void (*closed)(void *ctx, choir_client *client, int status, choir_str text);
     /* writable: a call that was answered CHOIR_ERR_BLOCKED would be taken now. May be NULL. */
     void (*writable)(void *ctx, choir_client *client);
-    /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. Service
-     * fields, framing and wakes are set by the client. */
+    /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. What is
+     * called, framing, evidence and wakes are the client's to set. */
     const choir_session_options *session;
     const choir_attachment_options *attachment;
 } choir_client_options;
@@ -263,14 +272,20 @@ CHOIR_API void choir_client_close(choir_client *client);
  * does not take in that turn is cut. */
 CHOIR_API void choir_client_free(choir_client *client);
 
+/* A client is one connection of a session. Both are there from the start. Borrowed (valid until
+ * choir_client_free); NULL and 0 for no client, or in another process. */
+CHOIR_API choir_session *choir_client_session(const choir_client *client);
+CHOIR_API choir_conn_id choir_client_conn(const choir_client *client);
+/* The service that it calls, NULL for none. Returns borrowed (valid as long as the descriptor). */
+static inline const choir_service *choir_client_service(const choir_client *client) {
+    return choir_conn_service(choir_client_session(client), choir_client_conn(client));
+}
+
 /* Calls; `done(ctx, event)` runs exactly once unless this fails. `options` may be NULL; its user_data and
- * callback are not used. Statuses as choir_call. ret_call may be NULL. */
+ * callback are not used. Statuses as choir_call. ret_call may be NULL; it is for choir_cancel. */
 CHOIR_API int choir_client_call(choir_client *client, uint32_t method, const void *args,
                                 const choir_call_options *options, choir_call_fn *done, void *ctx,
                                 choir_call_id *ret_call);
-/* The service that it calls, NULL for none. Returns borrowed. */
-CHOIR_API const choir_service *choir_client_service(const choir_client *client);
-CHOIR_API int choir_client_cancel(choir_client *client, choir_call_id call);
 /* Sends a Ping and reports the round trip. OK · ERR_STATE (not established) · ERR_BUSY (one is under way).
  * `done` gets CHOIR_TIME_NEVER when the session ended first. */
 CHOIR_API int choir_client_ping(choir_client *client, void (*done)(void *ctx, choir_duration round_trip),
@@ -286,9 +301,8 @@ CHOIR_API int choir_client_wait_open(choir_client *client);
 CHOIR_API int choir_client_call_wait(choir_client *client, uint32_t method, const void *args,
                                      choir_duration timeout, const choir_event **ret_done);
 
-/* What is known about the peer, from its first bytes on; NULL before. Returns borrowed (valid until free). */
-CHOIR_API const choir_evidence *choir_client_evidence(const choir_client *client);
-/* Status and text of the client's end, OK and empty before. Text returns borrowed (valid until free). */
+/* Status and text of the client's end, OK and empty before; those of its session, unless there never was a
+ * link: then why not. Text returns borrowed (valid until free). */
 CHOIR_API int choir_client_status(const choir_client *client);
 CHOIR_API choir_str choir_client_text(const choir_client *client);
 /* Why the last function of this loop failed, for people; empty when it did not. Returns borrowed (until the

@@ -50,8 +50,9 @@ typedef struct choir_session_options {
     /* keepalive_send: a ping leaves after this long without sending (TypeScript peers end a session after
      * 30 s without input). 15 s. 0 is off. */
     choir_duration keepalive_send;
-    /* wake: called when an event appears outside of receive, or the deadline moved earlier. It may only take
-     * a note: no function of the library may be called from it. */
+    /* wake: called when an event appears outside of receive, or the deadline moved earlier, or when handlers
+     * have let go of the last request of a connection that is over. It may only take a note: no function of
+     * the library may be called from it. */
     void (*wake)(void *ctx, choir_session *session);
     void *wake_ctx;
     /* user_data: for the host; destroy, when set, is called once when the session is freed. */

@@ -206,6 +206,7 @@ void choiri_request_finish(choiri_request *q, choir_time now) {
     if (q->orphan) s->conns.orphans--;
     if (q->over) { /* its connection ended before the handler did */
         let_go(q);
+        if (s->held == 0) choiri_session_wake(s);
         return;
     }
     /* What was cancelled has cost us its start for nothing. */

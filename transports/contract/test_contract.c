@@ -435,27 +435,30 @@ static void evidence(const row *r) {
     begin(&w, &p, r, NULL);
     w.keep = true;
     join(&w, client_url(&p, &w));
-    cr_assert_null(choir_client_evidence(w.client), "nothing is known before there is a link");
+    cr_assert_null(choir_session_evidence(choir_client_session(w.client)),
+                   "nothing is known before there is a link");
     echo(&w);
     until(&w, w.requests == 1);
-    const choir_evidence *server = choir_responder_evidence(w.kept[0]);
-    const choir_evidence *client = choir_client_evidence(w.client);
+    const choir_evidence *server = choir_session_evidence(choir_responder_session(w.kept[0]));
+    const choir_evidence *client = choir_session_evidence(choir_client_session(w.client));
     bool two_names = strcmp(r->scheme, "stdio") == 0; /* the other end of those pipes is fd:IN,OUT */
     check_evidence(r, server, r->scheme);
     check_evidence(r, client, two_names ? "fd" : r->scheme);
-    cr_assert_eq(choir_server_evidence(w.server, w.session), server);
+    cr_assert_eq(choir_session_evidence(choir_loop_session(w.loop, w.session)), server);
     if (r->has_addresses) {
         cr_assert(same_text(server->peer, client->local));
         cr_assert(same_text(server->local, client->peer));
     }
     choir_client_free(w.client);
     until(&w, w.sessions_closed == 1);
-    cr_assert_eq(choir_responder_evidence(w.kept[0]), server, "it stays while the request is held");
+    cr_assert_eq(choir_session_evidence(choir_responder_session(w.kept[0])), server,
+                 "it stays while the request is held");
     choir_respond_drop(w.kept[0]);
-    until(&w, !choir_responder_evidence(w.kept[0]));
-    cr_assert_null(choir_responder_evidence((choir_responder){0}));
-    cr_assert_null(choir_server_evidence(NULL, w.session));
-    cr_assert_null(choir_client_evidence(NULL));
+    until(&w, !choir_session_evidence(choir_responder_session(w.kept[0])));
+    cr_assert_null(choir_session_evidence(choir_responder_session((choir_responder){0})));
+    cr_assert_null(choir_loop_session(NULL, w.session));
+    cr_assert_null(choir_loop_session(w.loop, w.session), "a handle of one that is gone");
+    cr_assert_null(choir_session_evidence(choir_client_session(NULL)));
     end(&w);
 }
 Test(contract, evidence) {

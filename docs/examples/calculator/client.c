@@ -75,7 +75,7 @@ int main(int argc, char **argv) {
     if (calculator_client_next_sum(client, NULL, on_next_sum, first, NULL) ||
         calculator_client_next_sum(client, NULL, on_next_sum, second, &call))
         die("call", choir_loop_error(loop));
-    choir_client_cancel(client, call);
+    choir_cancel(choir_client_session(client), call, NULL, choir_loop_now(loop));
     add(loop, client, "20 + 22", 20, 22);
     while (answers < 2) {
         if (choir_loop_turn(loop, CHOIR_TIME_NEVER)) die("loop", choir_loop_error(loop));

@@ -57,7 +57,7 @@ static void divide(void *ctx, choir_responder to, const calculator_divide_args *
 
 static void next_sum(void *ctx, choir_responder to, const choir_event *request) {
     calculator *c = ctx;
-    waiter *w = choir_responder_alloc(to, sizeof *w, _Alignof(waiter));
+    waiter *w = choir_request_alloc(choir_responder_session(to), to.request, sizeof *w, _Alignof(waiter));
     (void)request;
     if (!w) {
         choir_respond_drop(to);
@@ -66,7 +66,7 @@ static void next_sum(void *ctx, choir_responder to, const choir_event *request) 
     *w = (waiter){to, c->waiting, &c->waiting};
     if (w->next) w->next->link = &w->next;
     c->waiting = w;
-    choir_responder_set_user_data(to, w);
+    choir_request_set_user_data(choir_responder_session(to), to.request, w);
 }
 
 /* Its caller gave a request up. Whoever waits with one must drop it then. */
