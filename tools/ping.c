@@ -72,9 +72,9 @@ static void on_pong(void *ctx, choir_duration round_trip) {
     fflush(stdout);
 }
 
-static void on_closed(void *ctx, choir_client *client, int status, choir_str text) {
+static void on_closed(void *ctx, choir_client *client, const choir_event *event) {
     ping *p = ctx;
-    (void)client, (void)status, (void)text;
+    (void)client, (void)event;
     p->over = true;
 }
 

@@ -193,21 +193,12 @@ static void answer_later(const serve_testbed *t, choir_responder to, choir_str m
 }
 
 /* The request was cancelled or is over. If its answer still waits, it does so no longer. */
-static void end_waiting(choir_responder to, void *user_data) {
-    waiting *w = user_data;
+static void end_waiting(void *ctx, choir_responder to, const choir_event *event) {
+    waiting *w = event->user_data;
+    (void)ctx;
     if (!w) return;
     event_del(&w->timer);
     choir_respond_drop(to);
-}
-
-static void cancelled(void *ctx, choir_responder to, void *user_data) {
-    (void)ctx;
-    end_waiting(to, user_data);
-}
-
-static void ended(void *ctx, choir_responder to, void *user_data, uint32_t outcome) {
-    (void)ctx, (void)outcome;
-    end_waiting(to, user_data);
 }
 
 /* ---- echo and its hooks ---- */
@@ -291,6 +282,6 @@ void serve_testbed_options(serve_testbed *testbed, choir_server_options *options
         evolved_serve(options, &evolved, testbed);
     else
         testbed_serve(options, &handlers, testbed);
-    options->cancelled = cancelled;
-    options->ended = ended;
+    options->cancelled = end_waiting;
+    options->ended = end_waiting;
 }

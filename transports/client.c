@@ -42,6 +42,16 @@ static void end_ping(choir_client *c, choir_duration round_trip) {
     if (done) done(c->ping.ctx, round_trip);
 }
 
+/* The event of the core, with what it does not know: why there never was a link. */
+static void report_closed(choir_client *c, const choir_event *event) {
+    choir_event closed = {.size = 0};
+    memcpy(&closed, event, event->size < sizeof closed ? event->size : sizeof closed);
+    if (closed.size > sizeof closed) closed.size = sizeof closed;
+    closed.status = choir_client_status(c);
+    closed.text = choir_client_text(c);
+    c->options.closed(c->options.ctx, c, &closed);
+}
+
 static void on_event(net_session *session, const choir_event *event) {
     choir_client *c = client_of(session);
     const choir_client_options *o = &c->options;
@@ -53,12 +63,12 @@ static void on_event(net_session *session, const choir_event *event) {
     case CHOIR_EVENT_SESSION_PONG: end_ping(c, c->loop->now - c->ping.sent); return;
     case CHOIR_EVENT_SESSION_ESTABLISHED:
         c->opened = true;
-        if (o->opened) o->opened(o->ctx, c);
+        if (o->opened) o->opened(o->ctx, c, event);
         return;
     case CHOIR_EVENT_SESSION_CLOSED:
         end_ping(c, CHOIR_TIME_NEVER);
         c->over = true;
-        if (o->closed) o->closed(o->ctx, c, choir_client_status(c), choir_client_text(c));
+        if (o->closed) report_closed(c, event);
         return;
     default: return;
     }

@@ -228,7 +228,7 @@ static void on_link_gone(net_acceptor *acceptor, net_link *link) {
 static void on_session_over(choir_server *s, net_session *session, const choir_event *event) {
     if (!session->established) return;
     s->sessions_len--;
-    if (s->options.closed) s->options.closed(s->options.ctx, session->handle, event->status, event->text);
+    if (s->options.closed) s->options.closed(s->options.ctx, session->handle, event);
 }
 
 static choir_responder responder_of(const net_session *session, const choir_event *event) {
@@ -253,15 +253,15 @@ static void on_event(net_session *session, const choir_event *event) {
             choir_request_drop(session->session, event->request, NULL, s->loop->now);
         return;
     case CHOIR_EVENT_REQUEST_CANCELLED:
-        if (o->cancelled) o->cancelled(o->ctx, responder_of(session, event), event->user_data);
+        if (o->cancelled) o->cancelled(o->ctx, responder_of(session, event), event);
         return;
     case CHOIR_EVENT_REQUEST_DONE:
-        if (o->ended) o->ended(o->ctx, responder_of(session, event), event->user_data, event->outcome);
+        if (o->ended) o->ended(o->ctx, responder_of(session, event), event);
         return;
     case CHOIR_EVENT_SESSION_ESTABLISHED:
         end_handshake(s, session->link);
         s->sessions_len++;
-        if (o->opened) o->opened(o->ctx, session->handle);
+        if (o->opened) o->opened(o->ctx, session->handle, event);
         return;
     case CHOIR_EVENT_SESSION_CLOSED: on_session_over(s, session, event); return;
     default: return;

@@ -4,8 +4,9 @@
 
 /* ---- limits ---- */
 
-static void count_opened(void *ctx, choir_client *client) {
+static void count_opened(void *ctx, choir_client *client, const choir_event *event) {
     (void)client;
+    (void)event;
     ((world *)ctx)->opened++;
 }
 

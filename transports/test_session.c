@@ -128,10 +128,12 @@ static void used_directly(world *w, const char *url) {
     /* The same from the other side. */
     reason = choir_reason_of(CHOIR_STR("the user has left"));
     cr_assert_eq(choir_cancel(s, given_up, &reason, choir_loop_now(w->loop)), CHOIR_OK);
-    until(w, w->done == 3 && server.cancelled == 1);
-    cr_assert_str_eq(server.text, "the user has left");
+    until(w, w->done == 3 && w->cancelled == 1);
+    cr_assert_str_eq(w->reason, "the user has left");
+    cr_assert_eq(server.cancelled, 1, "observers see it as well");
     cr_assert_eq(choir_request_drop(theirs, w->kept[0].request, NULL, choir_loop_now(w->loop)), CHOIR_OK);
     until(w, w->ended == 3);
+    cr_assert_eq(w->last_outcome, CHOIR_OUTCOME_CANCELLED);
 
     cr_assert_eq(choir_session_ping(s, choir_loop_now(w->loop)), CHOIR_OK);
     cr_assert_eq(choir_session_ping(theirs, choir_loop_now(w->loop)), CHOIR_OK);
@@ -230,4 +232,33 @@ Test(session, of_nothing) {
     cr_assert_null(choir_loop_session(w.loop, 0));
     cr_assert_null(choir_loop_session(w.loop, UINT64_MAX));
     world_end(&w);
+}
+
+/* The callbacks at both ends of a session see what the handshake brought. */
+static void metadata_of_hello(world *w, const char *url) {
+    static const choir_metadata_entry entries[] = {
+        {.key = {"a", 1}, .type = CHOIR_METADATA_U64, .u64 = 1},
+        {.key = {"b", 1}, .type = CHOIR_METADATA_U64, .u64 = 2},
+    };
+    choir_session_options session;
+    choir_conn_options root;
+    choir_session_options_init(&session);
+    choir_conn_options_init(&root);
+    root.metadata = entries;
+    session.root = &root;
+    world_begin(w);
+    choir_server_options so = server_options(w);
+    choir_client_options co = client_options(w);
+    so.session = co.session = &session;
+    root.metadata_len = 1;
+    cr_assert_eq(choir_listen(w->loop, url, &so, &w->server), CHOIR_OK);
+    root.metadata_len = 2;
+    cr_assert_eq(choir_connect(w->loop, choir_server_url(w->server), &co, &w->client), CHOIR_OK);
+    until(w, w->opened == 1 && w->sessions_opened == 1);
+    cr_assert_eq(w->server_metadata, 3, "two, and vox-service");
+    cr_assert_eq(w->client_metadata, 2);
+    world_end(w);
+}
+Test(session, metadata_of_the_handshake) {
+    on_each(metadata_of_hello);
 }

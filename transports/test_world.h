@@ -54,11 +54,14 @@ typedef struct world {
     uint64_t bytes; /* echoed */
     /* server */
     uint32_t sessions_opened, sessions_closed, requests, cancelled, ended;
-    uint64_t session;   /* the last one that opened */
-    int session_status; /* of the last one that closed */
-    bool invalid;       /* echo finds its arguments invalid */
-    void *user_data;    /* of the last request that was cancelled */
-    bool keep;          /* handlers keep the responder */
+    uint64_t session;                        /* the last one that opened */
+    int session_status;                      /* of the last one that closed */
+    bool invalid;                            /* echo finds its arguments invalid */
+    void *user_data;                         /* of the last request that was cancelled ... */
+    char reason[64];                         /* ... and why */
+    uint32_t last_outcome;                   /* of a request */
+    size_t server_metadata, client_metadata; /* entries in the peer's Hello */
+    bool keep;                               /* handlers keep the responder */
     choir_responder kept[64];
     const void *kept_args[64];
     uint32_t kept_len;
@@ -154,33 +157,39 @@ static inline void on_divide(void *ctx, choir_responder to, const void *args, co
     cr_assert_eq(choir_respond(to, quotient), CHOIR_OK);
 }
 
-static inline void on_cancelled(void *ctx, choir_responder request, void *user_data) {
+static inline void on_cancelled(void *ctx, choir_responder request, const choir_event *event) {
     world *w = ctx;
-    (void)request;
-    w->user_data = user_data;
+    cr_assert_eq(event->kind, CHOIR_EVENT_REQUEST_CANCELLED);
+    cr_assert_eq(event->request.v, request.request.v);
+    snprintf(w->reason, sizeof w->reason, "%.*s", (int)event->text.len, event->text.data);
+    w->user_data = event->user_data;
     w->cancelled++;
 }
 
-static inline void on_ended(void *ctx, choir_responder request, void *user_data, uint32_t outcome) {
-    (void)request;
-    (void)user_data;
-    (void)outcome;
-    ((world *)ctx)->ended++;
+static inline void on_ended(void *ctx, choir_responder request, const choir_event *event) {
+    world *w = ctx;
+    cr_assert_eq(event->kind, CHOIR_EVENT_REQUEST_DONE);
+    cr_assert_eq(event->request.v, request.request.v);
+    w->last_outcome = event->outcome;
+    w->ended++;
 }
 
-static inline void on_session_opened(void *ctx, uint64_t session) {
+static inline void on_session_opened(void *ctx, uint64_t session, const choir_event *event) {
     world *w = ctx;
     cr_assert_neq(session, 0);
+    cr_assert_eq(event->kind, CHOIR_EVENT_SESSION_ESTABLISHED);
+    cr_assert_not_null(event->evidence);
+    w->server_metadata = event->metadata.count;
     w->session = session;
     w->sessions_opened++;
 }
 
-static inline void on_session_closed(void *ctx, uint64_t session, int status, choir_str text) {
+static inline void on_session_closed(void *ctx, uint64_t session, const choir_event *event) {
     (void)session;
-    (void)text;
     world *w = ctx;
-    cr_assert(choir_status_is_fatal(status));
-    w->session_status = status;
+    cr_assert_eq(event->kind, CHOIR_EVENT_SESSION_CLOSED);
+    cr_assert(choir_status_is_fatal(event->status));
+    w->session_status = event->status;
     w->sessions_closed++;
 }
 
@@ -210,21 +219,24 @@ static inline void serve(world *w, const char *url) {
 
 /* ---- client ---- */
 
-static inline void on_opened(void *ctx, choir_client *client) {
+static inline void on_opened(void *ctx, choir_client *client, const choir_event *event) {
     world *w = ctx;
-    (void)client;
+    cr_assert_eq(event->kind, CHOIR_EVENT_SESSION_ESTABLISHED);
+    cr_assert_eq(event->conn.v, choir_client_conn(client).v);
+    w->client_metadata = event->metadata.count;
     cr_assert_eq(w->closed, 0);
     w->opened++;
     once(w, &w->in_opened);
 }
 
-static inline void on_closed(void *ctx, choir_client *client, int status, choir_str text) {
+static inline void on_closed(void *ctx, choir_client *client, const choir_event *event) {
     world *w = ctx;
-    cr_assert_neq(status, CHOIR_OK);
-    cr_assert_eq(choir_client_status(client), status);
+    cr_assert_eq(event->kind, CHOIR_EVENT_SESSION_CLOSED);
+    cr_assert_neq(event->status, CHOIR_OK);
+    cr_assert_eq(choir_client_status(client), event->status);
     w->closed++;
-    w->status = status;
-    snprintf(w->text, sizeof w->text, "%.*s", (int)text.len, text.data);
+    w->status = event->status;
+    snprintf(w->text, sizeof w->text, "%.*s", (int)event->text.len, event->text.data);
     once(w, &w->in_closed);
 }
 
@@ -368,10 +380,9 @@ static inline void on_each(void (*scenario)(world *w, const char *url)) {
     }
 }
 
-static inline void count_closed(void *ctx, choir_client *client, int status, choir_str text) {
+static inline void count_closed(void *ctx, choir_client *client, const choir_event *event) {
     (void)client;
-    (void)status;
-    (void)text;
+    (void)event;
     ((world *)ctx)->closed++;
 }
 static inline void count_call(void *ctx, const choir_event *done) {

@@ -166,13 +166,15 @@ typedef struct choir_server_options {
     const choir_service *service;
     choir_handler *const *handlers;
     void *ctx; /* given to the handlers and to the callbacks below */
-    /* cancelled: the peer gave the request up; ended: it is over, outcome (CHOIR_OUTCOME_*) tells how. Both
-     * may be NULL. */
-    void (*cancelled)(void *ctx, choir_responder request, void *user_data);
-    void (*ended)(void *ctx, choir_responder request, void *user_data, uint32_t outcome);
-    /* opened, closed: a session was established; one that had been is over. May be NULL. */
-    void (*opened)(void *ctx, uint64_t session);
-    void (*closed)(void *ctx, uint64_t session, int status, choir_str text);
+    /* cancelled: the peer gave the request up (REQUEST_CANCELLED). ended: it is over (REQUEST_DONE), the
+     * event's outcome tells how. Both may be NULL. */
+    void (*cancelled)(void *ctx, choir_responder request, const choir_event *event);
+    void (*ended)(void *ctx, choir_responder request, const choir_event *event);
+    /* opened: a session was established (SESSION_ESTABLISHED: the peer's metadata, its evidence). closed: one
+     * that had been is over (SESSION_CLOSED: status and text). `session` is its handle: choir_loop_session.
+     * Both may be NULL. */
+    void (*opened)(void *ctx, uint64_t session, const choir_event *event);
+    void (*closed)(void *ctx, uint64_t session, const choir_event *event);
     /* max_sessions: links at a time; 10,000. Those in their handshake and those that are leaving count too.
      * At the bound nobody is accepted until one ends (the backlog waits). */
     uint32_t max_sessions;
@@ -244,10 +246,11 @@ typedef struct choir_client_options {
      * handshake. */
     choir_duration connect_timeout;
     void *ctx; /* given to the callbacks */
-    /* opened: calls leave from now on. closed: the end, also when connecting failed (the text lists the
-     * addresses tried); exactly once, after every call has had its callback. May be NULL. */
-    void (*opened)(void *ctx, choir_client *client);
-    void (*closed)(void *ctx, choir_client *client, int status, choir_str text);
+    /* opened: calls leave from now on (SESSION_ESTABLISHED: the peer's metadata, its evidence). closed: the
+     * end (SESSION_CLOSED: status and text), also when connecting failed (the text lists the addresses
+     * tried); exactly once, after every call has had its callback. May be NULL. */
+    void (*opened)(void *ctx, choir_client *client, const choir_event *event);
+    void (*closed)(void *ctx, choir_client *client, const choir_event *event);
     /* writable: a call that was answered CHOIR_ERR_BLOCKED would be taken now. May be NULL. */
     void (*writable)(void *ctx, choir_client *client);
     /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. What is

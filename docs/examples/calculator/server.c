@@ -69,19 +69,13 @@ static void next_sum(void *ctx, choir_responder to, const choir_event *request) 
     choir_request_set_user_data(choir_responder_session(to), to.request, w);
 }
 
-/* Its caller gave a request up. Whoever waits with one must drop it then. */
-static void cancelled(void *ctx, choir_responder to, void *user_data) {
-    waiter *w = user_data;
+/* The caller gave a request up, or has gone. Whoever waits with one must drop it then. */
+static void let_go(void *ctx, choir_responder to, const choir_event *event) {
+    waiter *w = event->user_data;
     (void)ctx;
     if (!w || !w->link) return;
     take_off(w);
     choir_respond_drop(to);
-}
-
-/* A request is over, perhaps because its caller has gone. */
-static void ended(void *ctx, choir_responder to, void *user_data, uint32_t outcome) {
-    (void)outcome;
-    cancelled(ctx, to, user_data);
 }
 
 /* Warnings and errors of the library, such as what is wrong with the tables of a service. */
@@ -106,8 +100,8 @@ int main(int argc, char **argv) {
     loop_options.env = &env_options;
     choir_server_options_init(&options);
     calculator_serve(&options, &handlers, &state);
-    options.cancelled = cancelled;
-    options.ended = ended;
+    options.cancelled = let_go;
+    options.ended = let_go;
     if (choir_loop_new(&loop_options, &loop)) return 1;
     if (choir_listen(loop, argc > 1 ? argv[1] : "tcp://127.0.0.1:7711", &options, &server)) {
         choir_str why = choir_loop_error(loop);
