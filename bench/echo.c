@@ -68,8 +68,8 @@ static void serve(const char *port) {
     choir_server *server;
     char url[64];
     choir_server_options_init(&options);
-    options.service = &testbed_service;
-    options.handlers = handlers;
+    options.services[0] = (choir_served){.service = &testbed_service, .handlers = handlers};
+    options.services_len = 1;
     choir_session_options session;
     choir_conn_options root;
     choir_session_options_init(&session);

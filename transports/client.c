@@ -124,6 +124,7 @@ static int check_options(choir_loop *loop, const choir_client_options *options, 
     ret->session = NULL; /* the host's, which were borrowed */
     ret->attachment = NULL;
     ret_each->root.call = ret->service;
+    ret_each->root.serve = NULL; /* nobody would answer */
     return CHOIR_OK;
 }
 

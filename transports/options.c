@@ -18,7 +18,7 @@ int choiri_net_options_copy(void *dst, size_t dst_size, const void *src) {
 }
 
 void choiri_net_options_give(void *dst, size_t size, const void *defaults, size_t defaults_size) {
-    if (size < sizeof size || size > SIZE_PLAUSIBLE) return;
+    if (!dst || size < sizeof size || size > SIZE_PLAUSIBLE) return;
     size_t known = size < defaults_size ? size : defaults_size;
     memcpy(dst, defaults, known);
     if (size > known) memset((uint8_t *)dst + known, 0, size - known);

@@ -10,6 +10,7 @@
 #include "listener.h"
 #include "options.h"
 #include "raw.h"
+#include "services.h"
 
 #include <errno.h>
 #include <string.h>
@@ -182,11 +183,12 @@ int choir_server_adopt_stream(choir_server *server, choir_stream *stream, const 
 
 static const net_session_owner server_owner;
 
-/* Makes a session of the link whose Hello waits. */
-static int accept_session(choir_server *s, net_link *link) {
+/* Makes a session of the link whose Hello waits; it serves `serve`, or nothing. */
+static int accept_session(choir_server *s, net_link *link, const choir_service *serve) {
     choir_session *core;
     net_session *session = choiri_net_session_new(s->loop, &server_owner, s);
     if (!session) return CHOIR_ERR_NO_MEMORY;
+    s->each.root.serve = serve;
     choir_session_options o = choiri_net_session_waking(session, choiri_net_session_options_of(&s->each));
     int status = choiri_net_session_name(session)
                      ? choir_attachment_accept(link->attachment, &o, &core, s->loop->now)
@@ -202,14 +204,28 @@ static int accept_session(choir_server *s, net_link *link) {
     return CHOIR_OK;
 }
 
-static void on_hello(net_acceptor *acceptor, net_link *link) {
-    choir_server *s = NET_CONTAINER(acceptor, choir_server, acceptor);
-    int status = accept_session(s, link);
-    if (status == CHOIR_OK) return;
-    const char *why =
-        status == CHOIR_ERR_UNSUPPORTED ? "sessions cannot be resumed here" : choir_status_text(status);
+static void refuse(choir_server *s, net_link *link, const char *why) {
     const choir_reason reason = choir_reason_of((choir_str){why, strlen(why)});
     choir_attachment_refuse(link->attachment, &reason, s->loop->now);
+}
+
+static void on_hello(net_acceptor *acceptor, net_link *link) {
+    choir_server *s = NET_CONTAINER(acceptor, choir_server, acceptor);
+    const choir_service *service;
+    char why[NET_REFUSAL_MAX];
+    choir_str name = choir_attachment_hello(link->attachment)->service;
+    if (!choiri_net_services_choose(&s->options, name, &service, why)) {
+        choiri_net_log(s->loop, CHOIR_LOG_INFO, "%s: a peer is refused: %s", s->listener.url, why);
+        refuse(s, link, why);
+        return;
+    }
+    if (!service)
+        choiri_net_log(s->loop, CHOIR_LOG_INFO, "%s: a peer names none of several services and gets none",
+                       s->listener.url);
+    int status = accept_session(s, link, service);
+    if (status == CHOIR_OK) return;
+    refuse(s, link,
+           status == CHOIR_ERR_UNSUPPORTED ? "sessions cannot be resumed here" : choir_status_text(status));
 }
 
 static void on_heard(net_acceptor *acceptor, net_link *link) {
@@ -235,28 +251,28 @@ static choir_responder responder_of(const net_session *session, const choir_even
     return (choir_responder){session->loop, session->handle, event->request};
 }
 
-/* Calls the method's handler, if there is one. */
-static bool handle(const choir_server_options *o, choir_responder to, const choir_event *event) {
-    if (o->dispatch) return o->dispatch(o->dispatch_to, o->ctx, to, event->value, event);
-    if (event->method >= o->service->methods_len || !o->handlers[event->method]) return false;
-    o->handlers[event->method](o->ctx, to, event->value, event);
-    return true;
+/* One that we have and nobody answers. Without memory for that it is dropped, which always works. */
+static void unknown_method(net_session *session, const choir_event *event) {
+    choir_time now = session->loop->now;
+    if (choir_reply_unknown(session->session, event->request, now) != CHOIR_OK)
+        choir_request_drop(session->session, event->request, NULL, now);
 }
 
 static void on_event(net_session *session, const choir_event *event) {
     choir_server *s = server_of(session);
     const choir_server_options *o = &s->options;
+    const choir_served *served = event->request.v != 0 ? choiri_net_services_of(o, event->service) : NULL;
     switch (event->kind) {
     case CHOIR_EVENT_CALL_DONE: net_session_done(event); return;
     case CHOIR_EVENT_REQUEST:
-        if (!handle(o, responder_of(session, event), event))
-            choir_request_drop(session->session, event->request, NULL, s->loop->now);
+        if (!choiri_net_services_handle(served, responder_of(session, event), event))
+            unknown_method(session, event);
         return;
     case CHOIR_EVENT_REQUEST_CANCELLED:
-        if (o->cancelled) o->cancelled(o->ctx, responder_of(session, event), event);
+        if (o->cancelled) o->cancelled(served->ctx, responder_of(session, event), event);
         return;
     case CHOIR_EVENT_REQUEST_DONE:
-        if (o->ended) o->ended(o->ctx, responder_of(session, event), event);
+        if (o->ended) o->ended(served->ctx, responder_of(session, event), event);
         return;
     case CHOIR_EVENT_SESSION_ESTABLISHED:
         end_handshake(s, session->link);
@@ -316,20 +332,16 @@ static void bury_links(net_node *list) {
 static int check_options(choir_loop *loop, const choir_server_options *options, choir_server_options *ret,
                          net_session_options *ret_each) {
     *ret = defaults;
-    if (!options || choiri_net_options_copy(ret, sizeof *ret, options) != CHOIR_OK ||
+    if ((options && choiri_net_options_copy(ret, sizeof *ret, options) != CHOIR_OK) ||
         choiri_net_session_options(ret->session, ret->attachment, ret_each) != CHOIR_OK)
         return choiri_net_fail(loop, CHOIR_ERR_INVALID,
                                "the server's options are not initialised, or of a newer library");
-    if (!ret->service || (!ret->handlers && !ret->dispatch) || ret->max_sessions == 0 ||
-        ret->max_handshakes == 0)
-        return choiri_net_fail(loop, CHOIR_ERR_INVALID,
-                               "a server needs a service, handlers (generated ones with their size) and "
-                               "limits that are not 0");
-    int status = choiri_net_service_check(loop, ret->service);
+    if (ret->max_sessions == 0 || ret->max_handshakes == 0)
+        return choiri_net_fail(loop, CHOIR_ERR_INVALID, "a server needs limits that are not 0");
+    int status = choiri_net_services_check(loop, ret);
     if (status != CHOIR_OK) return status;
     ret->session = NULL; /* the host's, which were borrowed */
     ret->attachment = NULL;
-    ret_each->root.serve = ret->service;
     return CHOIR_OK;
 }
 
@@ -405,6 +417,7 @@ int choir_listen(choir_loop *loop, const char *url, const choir_server_options *
         return status;
     }
     net_list_append(&loop->objects, &s->object.node);
+    choiri_net_services_warn(loop, choir_server_url(s), &s->options);
     *ret_server = s;
     return choiri_net_result(loop, CHOIR_OK);
 }

@@ -109,20 +109,22 @@ Test(net, cancel) {
     on_each(cancel);
 }
 
-static void dropped(world *w, const char *url) {
+static void unknown(world *w, const char *url) {
     world_begin(w);
     choir_server_options o = server_options(w);
     choir_handler *const none[TESTBED_METHODS] = {NULL};
-    o.handlers = none;
+    o.services[0].handlers = none;
     cr_assert_eq(choir_listen(w->loop, url, &o, &w->server), CHOIR_OK);
     join(w, choir_server_url(w->server));
     echo(w);
     until(w, w->done == 1);
-    cr_assert_eq(w->outcomes[CHOIR_OUTCOME_CANCELLED], 1);
+    cr_assert_eq(w->outcomes[CHOIR_OUTCOME_UNKNOWN_METHOD], 1);
+    until(w, w->ended == 1);
+    cr_assert_eq(w->last_outcome, CHOIR_OUTCOME_UNKNOWN_METHOD);
     world_end(w);
 }
-Test(net, methods_without_handler_are_dropped) {
-    on_each(dropped);
+Test(net, methods_without_handler_are_unknown) {
+    on_each(unknown);
 }
 
 /* Options of older programs end earlier, nested ones too; what was never initialised is refused. */
@@ -136,8 +138,8 @@ Test(net, options_of_other_headers) {
     uint8_t canary[sizeof so.session + sizeof so.attachment];
     memset(canary, 0xcc, sizeof canary);
     cr_assert_arr_eq((const uint8_t *)&so + so.size, canary, sizeof canary);
-    so.service = &testbed_service;
-    so.handlers = handlers;
+    so.services[0] = (choir_served){.service = &testbed_service, .handlers = handlers, .ctx = &w};
+    so.services_len = 1;
     cr_assert_eq(choir_listen(w.loop, "mem://old", &so, &w.server), CHOIR_OK);
 
     choir_session_options session;
@@ -820,14 +822,15 @@ Test(net, bad_arguments) {
     cr_assert_eq(choir_listen(w.loop, "tcp://example.org:1", &s, &w.server), CHOIR_ERR_ADDRESS);
     cr_assert_eq(choir_listen(w.loop, "tcp://198.51.100.1:1", &s, &w.server), CHOIR_ERR_LISTEN);
     cr_assert(strstr(choir_loop_error(w.loop).data, "tcp://198.51.100.1:1: Cannot assign"));
-    s.handlers = NULL;
+    s.services[0].handlers = NULL;
     cr_assert_eq(choir_listen(w.loop, "mem://x", &s, &w.server), CHOIR_ERR_INVALID);
+    cr_assert(strstr(choir_loop_error(w.loop).data, "Testbed needs handlers"));
     s = server_options(&w);
     choir_unit unit = *testbed_service.unit;
     choir_service service = testbed_service;
     unit.abi = 77;
     service.unit = &unit;
-    s.service = &service;
+    s.services[0].service = &service;
     cr_assert_eq(choir_listen(w.loop, "mem://x", &s, &w.server), CHOIR_ERR_ABI);
     cr_assert_null(w.server);
     serve(&w, "mem://x");

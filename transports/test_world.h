@@ -199,8 +199,8 @@ static choir_handler *const handlers[TESTBED_METHODS] = {
 static inline choir_server_options server_options(world *w) {
     choir_server_options o;
     choir_server_options_init(&o);
-    o.service = &testbed_service;
-    o.handlers = handlers;
+    o.services[0] = (choir_served){.service = &testbed_service, .handlers = handlers, .ctx = w};
+    o.services_len = 1;
     o.ctx = w;
     o.cancelled = on_cancelled;
     o.ended = on_ended;

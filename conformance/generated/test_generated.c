@@ -328,7 +328,7 @@ Test(generated, errors) {
     cr_expect(zoo_ok_fails(done) && !zoo_err_fails(done));
     cr_expect_eq(w.zoo.done, 1);
     cr_assert_eq(zoo_wait_cage(w.client, &(zoo_cage){.int_ = 1}, PATIENCE, &done), CHOIR_OK);
-    cr_expect_eq(done->outcome, CHOIR_OUTCOME_CANCELLED, "there is no handler");
+    cr_expect_eq(done->outcome, CHOIR_OUTCOME_UNKNOWN_METHOD, "there is no handler");
     choir_loop_free(w.loop);
 
     zoo_handlers old = handlers;
@@ -337,6 +337,41 @@ Test(generated, errors) {
     cr_assert_eq(zoo_wait_fails(w.client, CHOIR_STR(""), PATIENCE, &done), CHOIR_OK);
     cr_expect(zoo_ok_fails(done));
     cr_assert_eq(zoo_wait_size(w.client, 1, 2, PATIENCE, &done), CHOIR_OK);
-    cr_expect_eq(done->outcome, CHOIR_OUTCOME_CANCELLED);
+    cr_expect_eq(done->outcome, CHOIR_OUTCOME_UNKNOWN_METHOD);
     choir_loop_free(w.loop);
+}
+
+static void on_testbed_echo(void *ctx, choir_responder to, const testbed_echo_args *args,
+                            const choir_event *request) {
+    (void)request;
+    ++*(int *)ctx;
+    cr_expect_eq(testbed_reply_echo(to, args->message), CHOIR_OK);
+}
+
+/* Each is added to those before it, with a context of its own. */
+Test(generated, a_server_of_two_services) {
+    static const testbed_handlers echoes = {.size = sizeof echoes, .echo = on_testbed_echo};
+    zoo state = {0};
+    int echoed = 0;
+    choir_loop *loop;
+    choir_server *server;
+    choir_client *keeper, *tester;
+    choir_server_options serve;
+    choir_client_options join;
+    const choir_event *done;
+    choir_server_options_init(&serve);
+    zoo_serve(&serve, &handlers, &state);
+    testbed_serve(&serve, &echoes, &echoed);
+    cr_assert_eq(choir_loop_new(NULL, &loop), CHOIR_OK);
+    cr_assert_eq(choir_listen(loop, "mem://both", &serve, &server), CHOIR_OK);
+    choir_client_options_init(&join);
+    join.service = &zoo_service;
+    cr_assert_eq(choir_connect(loop, "mem://both", &join, &keeper), CHOIR_OK);
+    join.service = &testbed_service;
+    cr_assert_eq(choir_connect(loop, "mem://both", &join, &tester), CHOIR_OK);
+    cr_assert_eq(zoo_wait_open(keeper, PATIENCE, &done), CHOIR_OK);
+    cr_expect(zoo_ok_open(done) && state.opened == 1);
+    cr_assert_eq(testbed_wait_echo(tester, CHOIR_STR("both"), PATIENCE, &done), CHOIR_OK);
+    cr_expect(testbed_ok_echo(done) && is(*testbed_ok_echo(done), "both") && echoed == 1);
+    choir_loop_free(loop);
 }

@@ -260,7 +260,8 @@ def test_dynamic(t, calculator, url):
                  "Calculator.add", "1i64")
         t.expect("a method the peer does not have", NO_ANSWER, "", ["Calculator.multiply: unknown method", "hint: "],
                  "call", other.url, "Calculator.multiply", "1i64")
-        t.expect("a service the peer does not have", NO_ANSWER, "", ["unknown method"], "call", other.url, "Any.thing")
+        t.expect("a service the peer does not have", FAILED, "", ["no service", "Any", "here; offered: Calculator"],
+                 "call", other.url, "Any.thing")
         with tempfile.TemporaryDirectory() as folder:
             file = os.path.join(folder, "calculator.rs")
             with open(file, "w", encoding="utf-8") as out:
@@ -423,7 +424,8 @@ def test_no_answer(t, choir, calculator, url):
     t.expect("dropped by its handler", NO_ANSWER, "", ["Testbed.echo: cancelled", "hint: "], *echo(url, "panic"))
     t.expect("and the server goes on", OK, '"x"\n', [], *echo(url))
     with Server(calculator, "tcp://127.0.0.1:0") as other:
-        t.expect("a peer without the method", NO_ANSWER, "", ["unknown method", "hint: "], *echo(other.url))
+        t.expect("a peer with another service", FAILED, "", ["no service", "Testbed", "offered: Calculator"],
+                 *echo(other.url))
     with Server(choir, "serve", "127.0.0.1:0") as plain:
         t.expect("no hooks unless asked for", OK, '"exit"\n', [], *echo(plain.url, "exit"))
     with Server(choir, "serve", "--test-hooks", "127.0.0.1:0") as doomed:

@@ -154,20 +154,37 @@ CHOIR_API choir_session *choir_responder_session(choir_responder to);
  * Long work belongs elsewhere, and the answer comes later. */
 typedef void choir_handler(void *ctx, choir_responder to, const void *args, const choir_event *request);
 
-/* What generated code has instead of a table of handlers: finds the typed handler in `handlers` and calls it.
- * False: there is none, and the request is dropped. */
-typedef bool choir_dispatch(const void *handlers, void *ctx, choir_responder to, const void *args,
-                            const choir_event *request);
+/* What generated code has instead of a table of handlers: finds the typed handler of method number `method`
+ * in `handlers` and calls it. False: there is none. Without a `request` it only tells. */
+typedef bool choir_dispatch(const void *handlers, uint32_t method, void *ctx, choir_responder to,
+                            const void *args, const choir_event *request);
+
+/* A service with those who answer for it. What it points to is borrowed as long as the server lives. */
+typedef struct choir_served {
+    const choir_service *service;
+    /* handlers: one per method, in the service's order. A method whose entry is NULL is not served: its
+     * callers are told that it is unknown, and the log says so when the server begins to listen. */
+    choir_handler *const *handlers;
+    /* dispatch: instead of `handlers`, called with dispatch_to. */
+    choir_dispatch *dispatch;
+    const void *dispatch_to;
+    void *ctx;               /* given to the handlers, and to cancelled and ended */
+    const void *reserved[3]; /* must be NULL */
+} choir_served;
+
+/* More than any program serves at one address; it bounds the size of the options. */
+#define CHOIR_SERVICES_MAX 16u
 
 typedef struct choir_server_options {
     size_t size; /* set by choir_server_options_init */
-    /* service: what is served. handlers: one per method, in the service's order; a method whose entry is NULL
-     * is dropped, so its callers see Cancelled. Both borrowed as long as the server lives. */
-    const choir_service *service;
-    choir_handler *const *handlers;
-    void *ctx; /* given to the handlers and to the callbacks below */
+    /* services: what is served; services_len of them, with different names, added one by one by functions
+     * that choir-gen makes, such as testbed_serve. A peer that names the service that it calls gets that one
+     * on the root connection. One that names none (or Noop, as vox peers then say) gets the only one, or none
+     * when there are several. One that names another is refused, with the names that are offered. */
+    choir_served services[CHOIR_SERVICES_MAX];
+    uint32_t services_len;
     /* cancelled: the peer gave the request up (REQUEST_CANCELLED). ended: it is over (REQUEST_DONE), the
-     * event's outcome tells how. Both may be NULL. */
+     * event's outcome tells how. `ctx` is that of the request's service. Both may be NULL. */
     void (*cancelled)(void *ctx, choir_responder request, const choir_event *event);
     void (*ended)(void *ctx, choir_responder request, const choir_event *event);
     /* opened: a session was established (SESSION_ESTABLISHED: the peer's metadata, its evidence). closed: one
@@ -175,6 +192,7 @@ typedef struct choir_server_options {
      * Both may be NULL. */
     void (*opened)(void *ctx, uint64_t session, const choir_event *event);
     void (*closed)(void *ctx, uint64_t session, const choir_event *event);
+    void *ctx; /* given to opened and closed */
     /* max_sessions: links at a time; 10,000. Those in their handshake and those that are leaving count too.
      * At the bound nobody is accepted until one ends (the backlog waits). */
     uint32_t max_sessions;
@@ -187,11 +205,6 @@ typedef struct choir_server_options {
      * borrowed as long as the server lives. */
     const choir_session_options *session;
     const choir_attachment_options *attachment;
-    /* dispatch: instead of `handlers` (which is then not looked at), called with dispatch_to, which is
-     * borrowed as long as the server lives. Set by the functions that choir-gen makes, such as
-     * testbed_serve. */
-    choir_dispatch *dispatch;
-    const void *dispatch_to;
 } choir_server_options;
 
 /* Fills in the defaults, at most `size` bytes (env.h says why). */
@@ -199,6 +212,9 @@ CHOIR_API void choir_server_options_init_sized(choir_server_options *options, si
 static inline void choir_server_options_init(choir_server_options *options) {
     choir_server_options_init_sized(options, sizeof *options);
 }
+/* Adds a service with generated handlers. One too many is not added, and choir_listen says so. */
+CHOIR_API void choir_server_options_serve(choir_server_options *options, const choir_service *service,
+                                          choir_dispatch *dispatch, const void *dispatch_to, void *ctx);
 /* Listens. OK · ERR_INVALID · ERR_ABI · ERR_ADDRESS · ERR_LISTEN (the text says why: choir_loop_error) ·
  * ERR_NO_MEMORY · ERR_STATE (the loop is being freed). Returns borrowed (valid until choir_server_free or the
  * loop is freed). */
@@ -264,9 +280,9 @@ CHOIR_API void choir_client_options_init_sized(choir_client_options *options, si
 static inline void choir_client_options_init(choir_client_options *options) {
     choir_client_options_init_sized(options, sizeof *options);
 }
-/* Starts to connect. Calls may be made at once; they wait for the session. OK · ERR_INVALID · ERR_ABI ·
- * ERR_ADDRESS · ERR_NO_MEMORY · ERR_RANDOM · ERR_IO · ERR_STATE (the loop is being freed). Returns borrowed
- * (valid until choir_client_free or the loop is freed). */
+/* Starts to connect. `options` may be NULL: nothing is called. Calls may be made at once; they wait for the
+ * session. OK · ERR_INVALID · ERR_ABI · ERR_ADDRESS · ERR_NO_MEMORY · ERR_RANDOM · ERR_IO · ERR_STATE (the
+ * loop is being freed). Returns borrowed (valid until choir_client_free or the loop is freed). */
 CHOIR_API int choir_connect(choir_loop *loop, const char *url, const choir_client_options *options,
                             choir_client **ret_client);
 /* Ends the session in order; closed follows once what was answered has left. */

@@ -203,32 +203,32 @@ void gen_add_service(gen *g, uint32_t service) {
     gen_add(
         h,
         "\n/* ---- handlers ----\n *\n"
-        " * Each answers `to`, now or later, or drops it; the arguments live until then (choir_handler). A method\n"
-        " * without a handler is dropped: its callers see Cancelled. */\ntypedef struct %s_handlers {\n"
+        " * Each answers `to`, now or later, or drops it; the arguments live until then (choir_handler). Callers of a\n"
+        " * method without a handler are told that it is unknown. */\ntypedef struct %s_handlers {\n"
         "    size_t size; /* sizeof this struct */\n",
         prefix);
     each_method(g, service, add_handler);
     gen_add(h, "} %s_handlers;\n\n", prefix);
     gen_add(
         h,
-        "/* Calls the handler for a request; false: there is none. For choir_server_options.dispatch. */\n");
+        "/* Calls the handler for a request; false: there is none. Without a request it only tells: choir_dispatch. */\n");
     gen_add_list(
         h, gen_format(g, "bool %s_dispatch", prefix),
-        "const void *handlers\nvoid *ctx\nchoir_responder to\nconst void *args\nconst choir_event *request",
+        "const void *handlers\nuint32_t method\nvoid *ctx\nchoir_responder to\nconst void *args\nconst choir_event *request",
         ";\n\n");
     gen_add(
         h,
-        "/* What a server of %.*s needs: `handlers` are borrowed as long as it lives, `ctx` is given to them. */\n",
+        "/* Has a server serve %.*s, too: `handlers` are borrowed as long as it lives, `ctx` is given to them. */\n",
         (int)d->name.text.len, d->name.text.data);
     gen_add_list(
         h, gen_format(g, "static inline void %s_serve", prefix),
         gen_format(g, "choir_server_options *options\nconst %s_handlers *handlers\nvoid *ctx", prefix),
         " {\n");
-    gen_add(h, "    if (handlers->size == 0) return; /* it was forgotten: choir_listen says so */\n");
-    gen_add(h,
-            "    options->service = &%s_service;\n    options->dispatch = %s_dispatch;\n"
-            "    options->dispatch_to = handlers;\n    options->ctx = ctx;\n}\n",
-            prefix, prefix);
+    gen_add(
+        h,
+        "    const void *to = handlers && handlers->size > 0 ? handlers : NULL; /* else choir_listen complains */\n");
+    gen_add_list(h, "    choir_server_options_serve",
+                 gen_format(g, "options\n&%s_service\n%s_dispatch\nto\nctx", prefix, prefix), ";\n}\n");
 }
 
 static void add_case(const method *x) {
@@ -236,7 +236,7 @@ static void add_case(const method *x) {
     const char *member = gen_handler(g, x->m);
     gen_add(&g->source, "    case %s:\n        if (!HAS(%s_handlers, %s)) return false;\n", x->index,
             x->prefix, member);
-    gen_add(&g->source, "        h->%s(ctx, to, %srequest);\n        return true;\n", member,
+    gen_add(&g->source, "        if (request) h->%s(ctx, to, %srequest);\n        return true;\n", member,
             x->args_type ? "args, " : "");
 }
 
@@ -245,11 +245,13 @@ void gen_add_dispatcher(gen *g, uint32_t service) {
     gen_add(&g->source, "\n");
     gen_add_list(
         &g->source, gen_format(g, "bool %s_dispatch", prefix),
-        "const void *handlers\nvoid *ctx\nchoir_responder to\nconst void *args\nconst choir_event *request",
+        "const void *handlers\nuint32_t method\nvoid *ctx\nchoir_responder to\nconst void *args\nconst choir_event *request",
         " {\n");
-    gen_add(&g->source,
-            "    const %s_handlers *h = handlers;\n    (void)h, (void)ctx, (void)to, (void)args;\n", prefix);
-    gen_add(&g->source, "    switch (request->method) {\n");
+    gen_add(
+        &g->source,
+        "    const %s_handlers *h = handlers;\n    (void)h, (void)ctx, (void)to, (void)args, (void)request;\n",
+        prefix);
+    gen_add(&g->source, "    switch (method) {\n");
     each_method(g, service, add_case);
     gen_add(&g->source, "    default: return false;\n    }\n}\n");
 }
