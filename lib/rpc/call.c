@@ -343,10 +343,13 @@ static int check_options(const choir_call_options *in, const void *args, choir_c
 
 static int start(call *k, const void *args, const choir_call_options *o, bool now_or_later, choir_time now) {
     choir_session *s = session_of(k->rpc);
-    choir_time before = s->wake ? choir_session_deadline(s) : 0;
+    bool timed = s->wake && o->deadline != CHOIR_TIME_NEVER;
+    choir_time before = timed ? choir_session_deadline(s) : 0;
     choiri_timers_arm(&s->timers, &k->timer, o->deadline);
     int status = now_or_later ? send_now(k, args, o, now) : stage(k, args, o);
-    if (status == CHOIR_OK && s->wake && choir_session_deadline(s) < before) choiri_session_wake(s);
+    /* The first call of a session that had nothing to do shortens its patience with a silent peer. */
+    if (status == CHOIR_OK && (s->busy == 1 || (timed && choir_session_deadline(s) < before)))
+        choiri_session_wake(s);
     return status;
 }
 

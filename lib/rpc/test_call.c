@@ -480,6 +480,25 @@ static void count_wake(void *ctx, choir_session *s) {
     wakes++;
 }
 
+/* Work in flight shortens the time in which a dead peer must be found; more of it changes nothing. */
+Test(call, the_first_one_wakes_the_host) {
+    test_peer p;
+    test_peer_init(&p);
+    p.initiator = true;
+    p.options.wake = count_wake;
+    p.options.wake_ctx = &wakes;
+    test_peer_open(&p, TEST_STAGE_OPEN);
+    uint32_t number = 1;
+    choir_time before = choir_session_deadline(p.session);
+    wakes = 0;
+    cr_assert_eq(try_call(&p, TRIAL_LATER, &number, NULL, NULL), CHOIR_OK);
+    cr_assert_lt(choir_session_deadline(p.session), before);
+    cr_assert_eq(wakes, 1);
+    cr_assert_eq(try_call(&p, TRIAL_LATER, &number, NULL, NULL), CHOIR_OK);
+    cr_assert_eq(wakes, 1);
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
 Test(call, deadline_fires_within_a_tick) {
     test_peer p;
     test_peer_init(&p);
