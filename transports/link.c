@@ -62,7 +62,8 @@ static bool is_held(const net_link *link) {
 /* Before the first payload: what comes of it may depend on who the peer is. False: the link is lost. */
 static bool introduce(net_link *link) {
     if (link->known) return true;
-    link->known = choir_attachment_set_evidence(link->attachment, link->kind->evidence(link)) == CHOIR_OK;
+    const choir_evidence *evidence = link->kind->evidence(link);
+    link->known = !evidence || choir_attachment_set_evidence(link->attachment, evidence) == CHOIR_OK;
     if (!link->known)
         choiri_net_link_lost(link, CHOIR_ERR_OUT_OF_MEMORY,
                              CHOIR_STR("no memory for what is known about the peer"));

@@ -31,8 +31,8 @@ typedef struct net_link_kind {
     void (*close)(net_link *link);
     /* Gives back what the link has; nothing of it is used any more. NULL: nothing to do. */
     void (*release)(net_link *link);
-    /* About the other end, which it has; fixed once it has fed its first bytes. Returns borrowed (valid until
-     * release). */
+    /* About the other end, which it has; fixed once it has fed its first bytes. NULL: nothing is known.
+     * Returns borrowed (valid until release). */
     const choir_evidence *(*evidence)(const net_link *link);
 } net_link_kind;
 

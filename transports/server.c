@@ -81,10 +81,11 @@ static void log_evicted(choir_server *s, const net_link *link) {
     s->evicted++;
     if (s->evicted_told != 0 && now - s->evicted_told < CHOIR_SECOND) return;
     const choir_evidence *e = link->kind->evidence(link);
+    choir_str peer = e ? e->peer : CHOIR_STR("unknown");
     choiri_net_log(
         s->loop, CHOIR_LOG_WARNING,
         "%s: %u evicted, last %.*s: silent for %llu ms in the handshake, and max_handshakes is reached",
-        s->listener.url, s->evicted, (int)e->peer.len, e->peer.data,
+        s->listener.url, s->evicted, (int)peer.len, peer.data,
         (unsigned long long)((now - link->heard) / CHOIR_MILLISECOND));
     s->evicted_told = now;
     s->evicted = 0;

@@ -225,8 +225,9 @@ Test(adopt, blocking_mode_is_restored) {
 typedef struct filter {
     choir_stream stream;
     int fd;
-    bool greeted; /* the byte that it has to write is written */
-    bool heard;   /* and the other's was read */
+    bool greeted;   /* the byte that it has to write is written */
+    bool heard;     /* and the other's was read */
+    bool anonymous; /* it never knows who the peer is */
     char bytes[64];
     size_t at, len;
     uint32_t closed, shut;
@@ -293,8 +294,8 @@ static choir_stream_wait filter_wait(const choir_stream *stream, uint32_t operat
 static const choir_evidence *filter_evidence(const choir_stream *stream) {
     static const choir_evidence evidence = {
         .size = sizeof evidence, .scheme = {"filter", 6}, .peer = {"", 0}, .local = {"", 0}};
-    (void)stream;
-    return &evidence;
+    const filter *f = filter_of(stream);
+    return f->heard && !f->anonymous ? &evidence : NULL;
 }
 
 static choir_str filter_error(const choir_stream *stream) {
@@ -307,7 +308,7 @@ static const choir_stream_ops filter_ops = {sizeof filter_ops, filter_read,  fil
                                             filter_evidence,   filter_error, NULL};
 
 /* Strips the greetings of the filter for a client without one, both ways. */
-Test(adopt, filter_that_writes_in_order_to_read) {
+static void filtered(bool anonymous) {
     static relay r;
     world w;
     int client[2], server[2];
@@ -316,7 +317,7 @@ Test(adopt, filter_that_writes_in_order_to_read) {
     serve(&w, urls[3]);
     pair(client);
     pair(server);
-    filter f = {.stream = {&filter_ops}, .fd = server[0]};
+    filter f = {.stream = {&filter_ops}, .fd = server[0], .anonymous = anonymous};
     cr_assert_eq(choir_server_adopt_stream(w.server, &f.stream, NULL, 0), CHOIR_OK);
     until(&w, recv(server[1], &greeting, 1, MSG_DONTWAIT) == 1);
     turn_for(&w, 5 * CHOIR_MILLISECOND);
@@ -333,7 +334,10 @@ Test(adopt, filter_that_writes_in_order_to_read) {
         relay_step(&r);
     }
     cr_assert_eq(w.outcomes[CHOIR_OUTCOME_OK], 20);
-    cr_assert_eq(choir_session_evidence(choir_loop_session(w.loop, w.session))->scheme.len, 6);
+    /* What the stream did not know when it was adopted is told in time. */
+    const choir_evidence *e = choir_session_evidence(choir_loop_session(w.loop, w.session));
+    cr_assert_eq(e == NULL, anonymous);
+    if (e) cr_assert_eq(e->scheme.len, 6);
     choir_server_close(w.server);
     for (choir_time end = clock_now() + PATIENCE; f.closed == 0; choir_loop_turn(w.loop, 0)) {
         cr_assert_lt(clock_now(), end);
@@ -343,6 +347,12 @@ Test(adopt, filter_that_writes_in_order_to_read) {
     world_end(&w);
     cr_assert_eq(f.closed, 1);
     cr_assert_eq(f.shut, 1);
+}
+Test(adopt, filter_that_writes_in_order_to_read) {
+    filtered(false);
+}
+Test(adopt, a_stream_that_knows_nothing_of_its_peer) {
+    filtered(true);
 }
 
 /* ---- many that wait ---- */

@@ -178,7 +178,7 @@ static inline void on_session_opened(void *ctx, uint64_t session, const choir_ev
     world *w = ctx;
     cr_assert_neq(session, 0);
     cr_assert_eq(event->kind, CHOIR_EVENT_SESSION_ESTABLISHED);
-    cr_assert_not_null(event->evidence);
+    cr_assert_eq(event->evidence, choir_session_evidence(choir_loop_session(w->loop, session)));
     w->server_metadata = event->metadata.count;
     w->session = session;
     w->sessions_opened++;

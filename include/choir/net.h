@@ -270,7 +270,7 @@ typedef struct choir_client_options {
     /* writable: a call that was answered CHOIR_ERR_BLOCKED would be taken now. May be NULL. */
     void (*writable)(void *ctx, choir_client *client);
     /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. What is
-     * called, framing, evidence and wakes are the client's to set. */
+     * called, framing, evidence and wakes are the client's to set, and nothing is served. */
     const choir_session_options *session;
     const choir_attachment_options *attachment;
 } choir_client_options;

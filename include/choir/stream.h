@@ -56,8 +56,8 @@ typedef struct choir_stream_ops {
     /* wait: what CHOIR_STREAM_READ or _WRITE waits for. Asked before an operation is tried for the first
      * time, and again whenever it has answered BLOCKED or, writing, has taken fewer bytes. */
     choir_stream_wait (*wait)(const choir_stream *stream, uint32_t operation);
-    /* evidence: about the peer; fixed once read has returned the first bytes. Returns borrowed (valid until
-     * close). */
+    /* evidence: about the peer; fixed once read has returned the first bytes. NULL: nothing is known, or not
+     * yet. Returns borrowed (valid until close). */
     const choir_evidence *(*evidence)(const choir_stream *stream);
     /* error: why an operation failed, for people. Returns borrowed (valid until the next operation). */
     choir_str (*error)(const choir_stream *stream);
