@@ -8,12 +8,11 @@
  */
 #include "base/arena.h"
 
-#define BLOCK_FIRST 1024u
-
 struct choiri_arena_block {
     _Alignas(16) choiri_arena_block *next; /* older */
     size_t size;
 };
+_Static_assert(sizeof(choiri_arena_block) == CHOIRI_ARENA_BLOCK_HEAD, "rewind goes behind it");
 
 void choiri_arena_init(choiri_arena *a, choir_env *env, void *first, size_t first_size, size_t limit) {
     *a = (choiri_arena){.env = env, .first = first, .first_size = first ? first_size : 0, .limit = limit};
@@ -36,15 +35,16 @@ bool choiri_arena_is_full(const choiri_arena *a, size_t size) {
 
 /* Size of the next block for something that needs `need` bytes, header included; need fits the limit. */
 static size_t block_size(const choiri_arena *a, size_t need) {
-    size_t size = a->used < BLOCK_FIRST       ? BLOCK_FIRST
-                  : a->used < 4 * BLOCK_FIRST ? 4 * BLOCK_FIRST
-                                              : CHOIRI_BLOCK_SIZE;
+    size_t size = a->used < CHOIRI_ARENA_BLOCK_FIRST       ? CHOIRI_ARENA_BLOCK_FIRST
+                  : a->used < 4 * CHOIRI_ARENA_BLOCK_FIRST ? 4 * CHOIRI_ARENA_BLOCK_FIRST
+                                                           : CHOIRI_BLOCK_SIZE;
     while (size < need && size < CHOIRI_BLOCK_SIZE) size *= 4;
     if (size > a->limit - a->used) size = a->limit - a->used;
     return size > need ? size : need;
 }
 
-void *choiri_arena_grow(choiri_arena *a, size_t size) {
+void *choiri_arena_grow(choiri_arena *a, size_t size, size_t align) {
+    CHOIRI_ASSERT(align > 0 && align <= 16 && (align & (align - 1)) == 0);
     if (choiri_arena_is_full(a, size)) return NULL;
     size_t need = sizeof(choiri_arena_block) + size;
     size_t total = block_size(a, need);

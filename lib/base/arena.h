@@ -7,6 +7,11 @@
 #include "base/assert.h"
 #include "base/env.h"
 
+/* Size of the first block; most need no other. */
+#define CHOIRI_ARENA_BLOCK_FIRST 1024u
+/* In front of a block's bytes. */
+#define CHOIRI_ARENA_BLOCK_HEAD 16u
+
 typedef struct choiri_arena_block choiri_arena_block;
 
 typedef struct choiri_arena {
@@ -21,17 +26,15 @@ typedef struct choiri_arena {
 
 void choiri_arena_init(choiri_arena *a, choir_env *env, void *first, size_t first_size, size_t limit);
 /* The slow halves: another block; all blocks back to the pool. */
-void *choiri_arena_grow(choiri_arena *a, size_t size);
+void *choiri_arena_grow(choiri_arena *a, size_t size, size_t align);
 void choiri_arena_free_blocks(choiri_arena *a);
 
 /* Aligned to `align` (a power of two, at most 16). NULL when memory or the limit is out: choiri_arena_is_full
  * tells which. size 0 gives a non-NULL pointer. */
-static inline void *choiri_arena_alloc(choiri_arena *a, size_t size, size_t align) {
-    CHOIRI_ASSERT(align > 0 && align <= 16 && (align & (align - 1)) == 0);
-    if (size == 0) size = 1;
-    uintptr_t pos = (uintptr_t)a->pos, end = (uintptr_t)a->end;
-    size_t pad = (size_t)(0 - pos) & (align - 1);
-    if (end - pos < pad || end - pos - pad < size) return choiri_arena_grow(a, size);
+static CHOIRI_INLINE void *choiri_arena_alloc(choiri_arena *a, size_t size, size_t align) {
+    size_t room = (size_t)(a->end - a->pos), pad = (size_t)(0 - (uintptr_t)a->pos) & (align - 1);
+    size += size == 0;
+    if (CHOIRI_UNLIKELY(room < pad || room - pad < size)) return choiri_arena_grow(a, size, align);
     uint8_t *data = a->pos + pad;
     a->pos = data + size;
     return data;
@@ -43,6 +46,14 @@ static inline void choiri_arena_reset(choiri_arena *a) {
     if (a->blocks) choiri_arena_free_blocks(a);
     a->pos = a->first;
     a->end = a->first ? a->first + a->first_size : NULL;
+}
+/* The same, but keeps the block if it is a single small one, for an arena that is used again at once. It has
+ * no piece of its owner's. */
+static inline void choiri_arena_rewind(choiri_arena *a) {
+    if (CHOIRI_LIKELY(a->used == CHOIRI_ARENA_BLOCK_FIRST))
+        a->pos = (uint8_t *)a->blocks + CHOIRI_ARENA_BLOCK_HEAD;
+    else if (a->used > 0)
+        choiri_arena_reset(a);
 }
 
 #endif

@@ -4,9 +4,11 @@
 #ifndef CHOIRI_ASSERT_H
 #define CHOIRI_ASSERT_H
 
+#include "base/attr.h"
+
 #define CHOIRI_ASSERT(cond)                                                                                  \
     do {                                                                                                     \
-        if (__builtin_expect(!(cond), 0)) __builtin_trap();                                                  \
+        if (CHOIRI_UNLIKELY(!(cond))) __builtin_trap();                                                      \
     } while (0)
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "base/time.h"
 
-#define TOKEN INT64_C(1000000000)
+#define TOKEN CHOIRI_BUCKET_TOKEN
 
 static int64_t full(const choiri_bucket *b) {
     return b->burst * TOKEN;
@@ -24,16 +24,9 @@ static int64_t level_at(const choiri_bucket *b, choir_time now) {
     return b->level + (int64_t)parts;
 }
 
-static void refill(choiri_bucket *b, choir_time now) {
+void choiri_bucket_refill(choiri_bucket *b, choir_time now) {
     b->level = level_at(b, now);
     if (now > b->filled) b->filled = now;
-}
-
-bool choiri_bucket_take(choiri_bucket *b, choir_time now) {
-    refill(b, now);
-    if (b->level < TOKEN) return false;
-    b->level -= TOKEN;
-    return true;
 }
 
 void choiri_bucket_give(choiri_bucket *b) {

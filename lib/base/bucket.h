@@ -14,8 +14,16 @@ typedef struct choiri_bucket {
 } choiri_bucket;
 
 void choiri_bucket_init(choiri_bucket *b, uint32_t burst, uint32_t per_second, choir_time now);
+#define CHOIRI_BUCKET_TOKEN INT64_C(1000000000)
+/* What `level` gains until `now`. */
+void choiri_bucket_refill(choiri_bucket *b, choir_time now);
 /* Takes one token; false when there is none. */
-bool choiri_bucket_take(choiri_bucket *b, choir_time now);
+static inline bool choiri_bucket_take(choiri_bucket *b, choir_time now) {
+    if (now > b->filled) choiri_bucket_refill(b, now);
+    if (b->level < CHOIRI_BUCKET_TOKEN) return false;
+    b->level -= CHOIRI_BUCKET_TOKEN;
+    return true;
+}
 /* One token that was taken comes back. */
 void choiri_bucket_give(choiri_bucket *b);
 /* True when take would succeed. */

@@ -5,10 +5,12 @@
 #ifndef CHOIRI_CLEAR_H
 #define CHOIRI_CLEAR_H
 
+#include "base/attr.h"
+
 #include <stddef.h>
 #include <string.h>
 
-static inline __attribute__((always_inline)) void choiri_clear(void *ptr, size_t size) {
+static CHOIRI_INLINE void choiri_clear(void *ptr, size_t size) {
     unsigned char *p = ptr;
     for (; size >= 64; size -= 64, p += 64) {
         memset(p, 0, 64);

@@ -24,9 +24,13 @@ static inline void choiri_dlist_append(choiri_dlist *head, choiri_dlist *node) {
     head->prev->next = node;
     head->prev = node;
 }
-static inline void choiri_dlist_remove(choiri_dlist *node) {
+/* The same for a node that is not looked at again. */
+static inline void choiri_dlist_unlink(choiri_dlist *node) {
     node->prev->next = node->next;
     node->next->prev = node->prev;
+}
+static inline void choiri_dlist_remove(choiri_dlist *node) {
+    choiri_dlist_unlink(node);
     choiri_dlist_init(node);
 }
 

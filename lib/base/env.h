@@ -5,6 +5,7 @@
 #ifndef CHOIRI_BASE_ENV_H
 #define CHOIRI_BASE_ENV_H
 
+#include "base/attr.h"
 #include "base/chunk.h"
 #include "base/pool.h"
 #include "choir/env.h"
@@ -44,6 +45,23 @@ void *choiri_zalloc(choir_env *env, size_t size);
 void *choiri_realloc(choir_env *env, void *ptr, size_t old_size, size_t size);
 /* ptr may be NULL. */
 void choiri_free(choir_env *env, void *ptr, size_t size);
+
+/* Objects up to CHOIRI_OBJ_MAX bytes from the pools, uninitialised; larger ones go to choiri_alloc. Free with
+ * the same size; ptr may be NULL. */
+void *choiri_obj_alloc_slow(choir_env *env, size_t size);
+static inline void *choiri_obj_alloc(choir_env *env, size_t size) {
+    if (CHOIRI_POOLS && CHOIRI_LIKELY(size - 1 < CHOIRI_OBJ_MAX)) {
+        unsigned k = choiri_obj_class(size);
+        choiri_free_obj *obj = env->pool.free[k];
+        if (CHOIRI_LIKELY(obj != NULL)) {
+            env->pool.free[k] = obj->next;
+            env->pool.counts[k]--;
+            return obj;
+        }
+    }
+    return choiri_obj_alloc_slow(env, size);
+}
+void choiri_obj_free(choir_env *env, void *ptr, size_t size);
 
 /* True when the quota has room for `size` more bytes. */
 bool choiri_quota_allows(choir_env *env, size_t size);

@@ -36,7 +36,7 @@ static __attribute__((noinline)) int grow(choiri_idmap *m) {
     return CHOIR_OK;
 }
 
-int choiri_idmap_put(choiri_idmap *m, uint64_t id, void *value) {
+CHOIRI_NOINLINE int choiri_idmap_put_slow(choiri_idmap *m, uint64_t id, void *value) {
     CHOIRI_ASSERT(value);
     if (m->count >= m->cap / 2 && m->cap < CAP_MAX) {
         int status = grow(m);
@@ -51,4 +51,12 @@ int choiri_idmap_put(choiri_idmap *m, uint64_t id, void *value) {
     *e = (choiri_map_entry){id, value};
     m->count++;
     return CHOIR_OK;
+}
+
+CHOIRI_NOINLINE void *choiri_idmap_get_rest(const choiri_idmap *m, uint64_t id) {
+    return choiri_map_get(&m->rest, id);
+}
+
+CHOIRI_NOINLINE void *choiri_idmap_remove_rest(choiri_idmap *m, uint64_t id) {
+    return choiri_map_remove(&m->rest, id);
 }

@@ -28,6 +28,10 @@ int choiri_options_copy(void *dst, size_t dst_size, const void *src) {
 }
 
 void choiri_options_give(void *dst, size_t size, const void *defaults, size_t defaults_size) {
+    if (CHOIRI_LIKELY(size == defaults_size)) { /* whose first member says so already */
+        memcpy(dst, defaults, size);
+        return;
+    }
     if (size < sizeof size || size > SIZE_PLAUSIBLE) return;
     size_t known = size < defaults_size ? size : defaults_size;
     memcpy(dst, defaults, known);

@@ -60,7 +60,7 @@ uint8_t *choiri_outq_grow(choiri_outq *q, size_t min, size_t *ret_room);
  * commit. */
 static inline uint8_t *choiri_outq_reserve(choiri_outq *q, size_t min, size_t *ret_room) {
     choiri_outq_seg *tail = q->tail;
-    if (__builtin_expect(!tail || (size_t)(tail->limit - tail->end) < min, 0))
+    if (CHOIRI_UNLIKELY(!tail || (size_t)(tail->limit - tail->end) < min))
         return choiri_outq_grow(q, min, ret_room);
     *ret_room = (size_t)(tail->limit - tail->end);
     return tail->end;

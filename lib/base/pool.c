@@ -14,15 +14,9 @@
 #include "base/assert.h"
 #include "base/env.h"
 
-/* 0 for up to 64 bytes, 1 for up to 128, ... */
-static unsigned class_of(size_t size) {
-    size_t lines = (size - 1) >> 6;
-    return lines == 0 ? 0u : 64u - (unsigned)__builtin_clzll(lines);
-}
-
 size_t choiri_obj_size(size_t size) {
     CHOIRI_ASSERT(size > 0);
-    return size > CHOIRI_OBJ_MAX ? size : (size_t)64 << class_of(size);
+    return size > CHOIRI_OBJ_MAX ? size : (size_t)64 << choiri_obj_class(size);
 }
 
 #if CHOIRI_POOLS
@@ -32,10 +26,6 @@ size_t choiri_obj_size(size_t size) {
 /* Blocks kept per large class: 4 MiB of output blocks, what 256 sessions that all write in one turn of a loop
  * need. Beyond that, one allocation for each 16 KiB is little beside writing them. */
 #define KEEP_MAX 256u
-
-struct choiri_free_obj {
-    choiri_free_obj *next;
-};
 
 struct choiri_slab {
     _Alignas(16) choiri_slab *next;
@@ -62,15 +52,9 @@ static __attribute__((noinline)) void *refill(choir_env *env, unsigned k) {
     return objs;
 }
 
-void *choiri_obj_alloc(choir_env *env, size_t size) {
+void *choiri_obj_alloc_slow(choir_env *env, size_t size) {
     CHOIRI_ASSERT(size > 0);
-    if (size > CHOIRI_OBJ_MAX) return choiri_alloc(env, size);
-    unsigned k = class_of(size);
-    choiri_free_obj *obj = env->pool.free[k];
-    if (!obj) return refill(env, k);
-    env->pool.free[k] = obj->next;
-    env->pool.counts[k]--;
-    return obj;
+    return size > CHOIRI_OBJ_MAX ? choiri_alloc(env, size) : refill(env, choiri_obj_class(size));
 }
 
 void choiri_obj_free(choir_env *env, void *ptr, size_t size) {
@@ -79,7 +63,7 @@ void choiri_obj_free(choir_env *env, void *ptr, size_t size) {
         choiri_free(env, ptr, size);
         return;
     }
-    unsigned k = class_of(size);
+    unsigned k = choiri_obj_class(size);
     if (k >= SLAB_CLASSES && env->pool.counts[k] >= KEEP_MAX) {
         choiri_free(env, ptr, (size_t)64 << k);
         return;
@@ -116,7 +100,7 @@ void choiri_pool_deinit(choir_env *env) {
 
 #else
 
-void *choiri_obj_alloc(choir_env *env, size_t size) {
+void *choiri_obj_alloc_slow(choir_env *env, size_t size) {
     return choiri_alloc(env, size);
 }
 void choiri_obj_free(choir_env *env, void *ptr, size_t size) {

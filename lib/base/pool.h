@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Object pools, from which all layers draw: freed objects are kept in size classes, so that the steady state
- * of a call allocates nothing. Pools can be compiled out (-Dpools=false), so that sanitizers see every
- * object. */
+ * of a call allocates nothing: choiri_obj_alloc and _free, in env.h. Pools can be compiled out
+ * (-Dpools=false), so that sanitizers see every object. */
 #ifndef CHOIRI_POOL_H
 #define CHOIRI_POOL_H
 
@@ -18,7 +18,9 @@
 #define CHOIRI_POOLS 1
 #endif
 
-typedef struct choiri_free_obj choiri_free_obj;
+typedef struct choiri_free_obj {
+    struct choiri_free_obj *next;
+} choiri_free_obj;
 typedef struct choiri_slab choiri_slab;
 
 /* The env's pools. */
@@ -28,14 +30,14 @@ typedef struct choiri_pool {
     choiri_slab *slabs;                  /* what small objects are carved from, freed with the env */
 } choiri_pool;
 
-/* Objects up to CHOIRI_OBJ_MAX bytes from the pools, uninitialised; larger ones go to choiri_alloc.
- * Free with the same size. */
-void *choiri_obj_alloc(choir_env *env, size_t size);
+/* 0 for up to 64 bytes, 1 for up to 128, ... */
+static inline unsigned choiri_obj_class(size_t size) {
+    size_t lines = (size - 1) >> 6;
+    return lines == 0 ? 0u : 64u - (unsigned)__builtin_clzll(lines);
+}
 /* What an object of `size` bytes occupies, for accounts of what somebody holds: the same with and without
  * pools. */
 size_t choiri_obj_size(size_t size);
-void choiri_obj_free(choir_env *env, void *ptr, size_t size);
-
 /* The pools' part of choir_env_free, and of making room when the quota is full: single blocks kept for reuse
  * go back to the allocator. */
 void choiri_pool_deinit(choir_env *env);

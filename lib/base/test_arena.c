@@ -161,3 +161,26 @@ Test(arena, pieces_are_separate) {
     choir_env_free(env);
     cr_assert_eq(alloc.bytes, 0);
 }
+
+/* One small block stays for what comes next; anything more goes. */
+Test(arena, rewound_keeps_a_small_block) {
+    test_alloc a = {0};
+    choir_env *env = test_env(&a);
+    choiri_arena arena;
+    choiri_arena_init(&arena, env, NULL, 0, 1 << 20);
+    choiri_arena_rewind(&arena);
+    cr_assert_eq(arena.used, 0);
+    void *first = choiri_arena_alloc(&arena, 100, 16);
+    cr_assert_not_null(first);
+    cr_assert_eq(arena.used, CHOIRI_ARENA_BLOCK_FIRST);
+    choiri_arena_rewind(&arena);
+    cr_assert_eq(choiri_arena_alloc(&arena, 900, 16), first);
+    cr_assert_eq(arena.used, CHOIRI_ARENA_BLOCK_FIRST);
+    cr_assert_not_null(choiri_arena_alloc(&arena, 900, 16)); /* a second block */
+    choiri_arena_rewind(&arena);
+    cr_assert_eq(arena.used, 0);
+    cr_assert_not_null(choiri_arena_alloc(&arena, 2000, 16)); /* a large one */
+    choiri_arena_rewind(&arena);
+    cr_assert_eq(arena.used, 0);
+    choir_env_free(env);
+}

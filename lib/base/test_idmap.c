@@ -111,6 +111,32 @@ Test(idmap, random_operations_agree_with_a_model) {
     leave(env, &alloc);
 }
 
+/* A place is offered only for what is surely absent and needs no growth. */
+Test(idmap, put_in_two_steps) {
+    test_alloc a = {0};
+    choir_env *env = test_env(&a);
+    choiri_idmap m;
+    int v[3];
+    choiri_idmap_init(&m, env, seed);
+    cr_assert_null(choiri_idmap_free_place(&m, 1)); /* it has to grow */
+    cr_assert_eq(choiri_idmap_put_at(&m, NULL, 1, &v[0]), CHOIR_OK);
+    choiri_map_entry *place = choiri_idmap_free_place(&m, 3);
+    cr_assert_not_null(place);
+    cr_assert_null(choiri_idmap_get(&m, 3));
+    cr_assert_eq(choiri_idmap_put_at(&m, place, 3, &v[1]), CHOIR_OK);
+    cr_assert_null(choiri_idmap_free_place(&m, 3));         /* it is there */
+    cr_assert_null(choiri_idmap_free_place(&m, 3 + m.cap)); /* its place is taken */
+    cr_assert_eq(choiri_idmap_put_at(&m, NULL, 3 + m.cap, &v[2]), CHOIR_OK);
+    cr_assert_null(choiri_idmap_free_place(&m, 5)); /* not all are in the ring: look first */
+    cr_assert_null(choiri_idmap_remove_quick(&m, 3 + m.cap));
+    cr_assert_eq(choiri_idmap_remove(&m, 3 + m.cap), &v[2]);
+    cr_assert_eq(choiri_idmap_remove_quick(&m, 3), &v[1]);
+    cr_assert_eq(choiri_idmap_get(&m, 1), &v[0]);
+    choiri_idmap_remove(&m, 1);
+    choiri_idmap_deinit(&m);
+    leave(env, &a);
+}
+
 Test(idmap, failing_allocation_changes_nothing) {
     for (uint64_t fail = 1;; fail++) {
         test_alloc alloc = {0};

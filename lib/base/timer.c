@@ -70,7 +70,7 @@ void choiri_timers_cancel(choiri_timers *h, choiri_timer *t) {
     t->deadline = CHOIR_TIME_NEVER;
 }
 
-void choiri_timers_arm(choiri_timers *h, choiri_timer *t, choir_time deadline) {
+void choiri_timers_rearm(choiri_timers *h, choiri_timer *t, choir_time deadline) {
     choiri_timers_cancel(h, t);
     if (deadline == CHOIR_TIME_NEVER) return;
     t->deadline = deadline > h->now ? deadline : h->now;

@@ -36,7 +36,10 @@ static inline bool choiri_timer_is_armed(const choiri_timer *t) {
 }
 /* Arms, or arms anew. A deadline before the latest pass counts as the time of that pass; CHOIR_TIME_NEVER
  * disarms. */
-void choiri_timers_arm(choiri_timers *h, choiri_timer *t, choir_time deadline);
+void choiri_timers_rearm(choiri_timers *h, choiri_timer *t, choir_time deadline);
+static inline void choiri_timers_arm(choiri_timers *h, choiri_timer *t, choir_time deadline) {
+    if (deadline != CHOIR_TIME_NEVER || choiri_timer_is_armed(t)) choiri_timers_rearm(h, t, deadline);
+}
 /* Harmless when not armed. */
 void choiri_timers_cancel(choiri_timers *h, choiri_timer *t);
 /* The earliest deadline; CHOIR_TIME_NEVER when nothing is armed. */

@@ -7,6 +7,7 @@
 #ifndef CHOIRI_FRAMER_H
 #define CHOIRI_FRAMER_H
 
+#include "base/bytes.h"
 #include "base/env.h"
 
 #define CHOIRI_FRAME_HEAD 4u
@@ -35,6 +36,16 @@ void choiri_framer_deinit(choiri_framer *f);
  * delivered. */
 int choiri_framer_feed(choiri_framer *f, choir_bytes input, choir_chunk *chunk, size_t *ret_used,
                        bool *ret_done, choiri_frame *ret_frame);
+/* The usual case of feed without its call: true when a whole payload lies at the start of the input and
+ * nothing was pending. It is then done as feed does it; what it used is CHOIRI_FRAME_HEAD and the payload. */
+static inline bool choiri_framer_take_whole(const choiri_framer *f, choir_bytes input, choir_chunk *chunk,
+                                            choiri_frame *ret_frame) {
+    if (f->head_len > 0 || input.len < CHOIRI_FRAME_HEAD) return false;
+    uint32_t len = choiri_load_le32(input.data);
+    if (len > f->limit || len > input.len - CHOIRI_FRAME_HEAD) return false;
+    *ret_frame = (choiri_frame){{input.data + CHOIRI_FRAME_HEAD, len}, chunk};
+    return true;
+}
 /* The payload handed out last is not needed any more: lets go of its buffer, so that an idle link holds
  * none. */
 void choiri_framer_drop(choiri_framer *f);

@@ -234,13 +234,28 @@ void choiri_decoder_explain(const decoder *d, choiri_text *text) {
     }
 }
 
-int choiri_value_decode(choiri_reader *r, const choir_unit *u, uint32_t type, choiri_arena *arena,
-                        void *ret_value, choiri_text *ret_text) {
+static CHOIRI_NOINLINE int decode_any(choiri_reader *r, const choir_unit *u, uint32_t type,
+                                      choiri_arena *arena, void *ret_value, choiri_text *ret_text) {
     decoder d;
     choiri_decoder_init(&d, r, u, arena);
     if (decode(&d, type, ret_value, 0)) return CHOIR_OK;
     if (ret_text) choiri_decoder_explain(&d, ret_text);
     return r->status;
+}
+
+/* What many values are, text alone or as the only argument, is read without the machinery; a text that is
+ * none is read again with it, which says why. */
+int choiri_value_decode(choiri_reader *r, const choir_unit *u, uint32_t type, choiri_arena *arena,
+                        void *ret_value, choiri_text *ret_text) {
+    const choir_type *t = choiri_unit_type(u, type);
+    void *out = ret_value;
+    if (t->kind == CHOIR_KIND_TUPLE && t->count == 1) {
+        const choir_field *f = choiri_unit_field(u, t->first);
+        t = choiri_unit_type(u, f->type);
+        out = at(out, f->offset);
+    }
+    if (t->kind == CHOIR_KIND_STRING && choiri_read_short_string(r, out)) return CHOIR_OK;
+    return decode_any(r, u, type, arena, ret_value, ret_text);
 }
 
 /* --- for plans --- */

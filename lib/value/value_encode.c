@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* C values to postcard, driven by descriptors. rule: postcard.value
  *
- * One recursive function with one switch: a field costs a call, a jump and its bytes. Options, boxes and
- * results go round the loop instead of recursing, since what they hold is the last thing they write. What the
- * program hands in is checked where a peer would choke on it (tags, text, chars); that descriptors are right
- * was checked when the service was prepared. Rejected: compiling each type to a list of steps first; that is
- * twice the code and saves little, because the time goes into copying bytes and checking text. */
+ * One recursive function with one switch: a field costs a call, a jump and its bytes. Options, boxes, results
+ * and structs of one field go round the loop instead of recursing, since what they hold is the last thing
+ * they write. What the program hands in is checked where a peer would choke on it (tags, text, chars); that
+ * descriptors are right was checked when the service was prepared. Rejected: compiling each type to a list of
+ * steps first; that is twice the code and saves little, because the time goes into copying bytes and checking
+ * text. */
 #include "value/bind.h"
 #include "value/unit.h"
 #include "value/value.h"
@@ -41,7 +42,7 @@ static void encode_list(choiri_writer *w, const choir_unit *u, uint32_t elem, co
 
 static void encode_string(choiri_writer *w, const choir_str *s) {
     const uint8_t *data = (const uint8_t *)s->data;
-    if (choiri_utf8_is_valid(data, s->len))
+    if (CHOIRI_LIKELY(choiri_utf8_is_short_ascii(data, s->len)) || choiri_utf8_is_valid(data, s->len))
         choiri_write_bytes(w, (choir_bytes){data, s->len});
     else
         choiri_writer_fail(w, CHOIR_ERR_INVALID);
@@ -134,6 +135,12 @@ static void encode(choiri_writer *w, const choir_unit *u, uint32_t type, const v
         case CHOIR_KIND_ARRAY: encode_items(w, u, t->elem, p, t->count, depth + 1); return;
         case CHOIR_KIND_TUPLE:
         case CHOIR_KIND_STRUCT:
+            if (t->count == 1) { /* as most arguments are: nothing follows */
+                const choir_field *f = choiri_unit_field(u, t->first);
+                type = f->type;
+                p = at(p, f->offset);
+                continue;
+            }
             if (!choiri_value_is_nothing(u, type, t->size))
                 encode_fields(w, u, t->first, t->count, p, depth + 1);
             return;
@@ -148,10 +155,28 @@ static void encode(choiri_writer *w, const choir_unit *u, uint32_t type, const v
     }
 }
 
-void choiri_value_encode(choiri_writer *w, const choir_unit *u, uint32_t type, const void *value) {
-    if (!value && choiri_unit_type(u, type)->size > 0) { /* the host forgot it */
+static CHOIRI_NOINLINE void encode_any(choiri_writer *w, const choir_unit *u, uint32_t type,
+                                       const void *value) {
+    if (!value && choiri_unit_type(u, type)->size > 0) /* the host forgot it */
         choiri_writer_fail(w, CHOIR_ERR_INVALID);
-        return;
+    else
+        encode(w, u, type, value, 0);
+}
+
+/* What many values are, text alone or as the only argument, is written without the machinery. */
+void choiri_value_encode(choiri_writer *w, const choir_unit *u, uint32_t type, const void *value) {
+    const choir_type *t = choiri_unit_type(u, type);
+    const void *p = value;
+    if (CHOIRI_LIKELY(value != NULL)) {
+        if (t->kind == CHOIR_KIND_TUPLE && t->count == 1) {
+            const choir_field *f = choiri_unit_field(u, t->first);
+            t = choiri_unit_type(u, f->type);
+            p = at(value, f->offset);
+        }
+        if (t->kind == CHOIR_KIND_STRING) {
+            encode_string(w, p);
+            return;
+        }
     }
-    encode(w, u, type, value, 0);
+    encode_any(w, u, type, value);
 }

@@ -7,53 +7,24 @@
 #include "wire/reader.h"
 
 #include "base/assert.h"
-#include "wire/utf8.h"
 
-/* 64 bits in groups of 7 take 10 bytes, of which the last may only bring one bit; 128 bits take 19, the last
- * brings two. */
-#define VARINT_MAX    10u
+/* 128 bits in groups of 7 take 19 bytes, of which the last may only bring two bits. */
 #define VARINT128_MAX 19u
-#define HIGH_BITS     UINT64_C(0x8080808080808080)
 
 void choiri_reader_stop(choiri_reader *r, int status) {
     if (r->status == CHOIR_OK) r->status = status;
     r->pos = r->end;
 }
 
-/* The 7-bit groups of 8 bytes, whose high bits are clear, moved together: pairs, then fours, then all. */
-static uint64_t join_groups(uint64_t x) {
-    x = (x & UINT64_C(0x007f007f007f007f)) | (x & UINT64_C(0x7f007f007f007f00)) >> 1;
-    x = (x & UINT64_C(0x00003fff00003fff)) | (x & UINT64_C(0x3fff00003fff0000)) >> 2;
-    return (x & UINT64_C(0x000000000fffffff)) | (x & UINT64_C(0x0fffffff00000000)) >> 4;
-}
-
-/* With as many bytes left as the longest varint has: no loop. Method ids are hashes, so each call brings
- * one of nine or ten bytes. */
-static bool read_varint_whole(choiri_reader *r, uint64_t *ret) {
-    const uint8_t *p = r->pos;
-    uint64_t x = choiri_load_le64(p), ends = ~x & HIGH_BITS;
-    if (ends) {
-        uint64_t upto = ends ^ (ends - 1); /* all bits up to the lowest one of `ends` */
-        *ret = join_groups(x & upto & ~HIGH_BITS);
-        r->pos += (unsigned)__builtin_ctzll(ends) / 8 + 1;
-        return true;
-    }
-    uint64_t low = join_groups(x & ~HIGH_BITS) | (uint64_t)(p[8] & 0x7f) << 56;
-    if (p[8] < 0x80) {
-        *ret = low;
-        r->pos += VARINT_MAX - 1;
-        return true;
-    }
-    if (p[9] > 1) return choiri_reader_fail(r, CHOIR_ERR_MALFORMED);
-    *ret = low | (uint64_t)p[9] << 63;
-    r->pos += VARINT_MAX;
-    return true;
-}
-
 bool choiri_read_varint_slow(choiri_reader *r, uint64_t *ret) {
     size_t left = choiri_reader_left(r);
-    if (left >= VARINT_MAX) return read_varint_whole(r, ret);
     uint64_t v = 0;
+    if (left >= CHOIRI_VARINT_MAX) {
+        const uint8_t *p = choiri_take_varint(r->pos, ret);
+        if (!p) return choiri_reader_fail(r, CHOIR_ERR_MALFORMED);
+        r->pos = p;
+        return true;
+    }
     for (size_t i = 0; i < left; i++) { /* at most nine bytes: 63 bits */
         v |= (uint64_t)(r->pos[i] & 0x7f) << (7 * i);
         if (r->pos[i] >= 0x80) continue;
@@ -115,7 +86,8 @@ bool choiri_read_f64(choiri_reader *r, double *ret) {
 bool choiri_read_string(choiri_reader *r, choir_str *ret) {
     choir_bytes b;
     if (!choiri_read_bytes(r, &b)) return false;
-    if (!choiri_utf8_is_valid(b.data, b.len)) return choiri_reader_fail(r, CHOIR_ERR_MALFORMED);
+    if (CHOIRI_UNLIKELY(!choiri_utf8_is_valid(b.data, b.len)))
+        return choiri_reader_fail(r, CHOIR_ERR_MALFORMED);
     *ret = (choir_str){(const char *)b.data, b.len};
     return true;
 }

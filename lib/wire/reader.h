@@ -5,10 +5,12 @@
 #ifndef CHOIRI_READER_H
 #define CHOIRI_READER_H
 
+#include "base/attr.h"
 #include "base/bytes.h"
 #include "choir/base.h"
 #include "choir/binder.h"
 #include "choir/status.h"
+#include "wire/utf8.h"
 
 #include <string.h>
 
@@ -30,6 +32,35 @@ void choiri_reader_stop(choiri_reader *r, int status);
 static inline bool choiri_reader_fail(choiri_reader *r, int status) { /* always false */
     choiri_reader_stop(r, status);
     return false;
+}
+
+/* The 7-bit groups of 8 bytes, whose high bits are clear, moved together: pairs, then fours, then all. */
+static inline uint64_t choiri_join_groups(uint64_t x) {
+    x = (x & UINT64_C(0x007f007f007f007f)) | (x & UINT64_C(0x7f007f007f007f00)) >> 1;
+    x = (x & UINT64_C(0x00003fff00003fff)) | (x & UINT64_C(0x3fff00003fff0000)) >> 2;
+    return (x & UINT64_C(0x000000000fffffff)) | (x & UINT64_C(0x0fffffff00000000)) >> 4;
+}
+
+/* Longest varint of 64 bits. */
+#define CHOIRI_VARINT_MAX 10u
+/* Reads a varint of which CHOIRI_VARINT_MAX bytes are there: returns where it ends, NULL when it has more
+ * than 64 bits. No loop, since method ids are hashes: each call brings one of nine or ten bytes. */
+static CHOIRI_INLINE const uint8_t *choiri_take_varint(const uint8_t *p, uint64_t *ret) {
+    const uint64_t high_bits = UINT64_C(0x8080808080808080);
+    uint64_t x = choiri_load_le64(p), ends = ~x & high_bits;
+    if (ends) {
+        uint64_t upto = ends ^ (ends - 1); /* all bits up to the lowest one of `ends` */
+        *ret = choiri_join_groups(x & upto & ~high_bits);
+        return p + (unsigned)__builtin_ctzll(ends) / 8 + 1;
+    }
+    uint64_t low = choiri_join_groups(x & ~high_bits) | (uint64_t)(p[8] & 0x7f) << 56;
+    if (p[8] < 0x80) {
+        *ret = low;
+        return p + 9;
+    }
+    if (p[9] > 1) return NULL; /* of the tenth group only one bit is left */
+    *ret = low | (uint64_t)p[9] << 63;
+    return p + 10;
 }
 
 bool choiri_read_varint_slow(choiri_reader *r, uint64_t *ret);
@@ -87,7 +118,17 @@ static inline bool choiri_read_opaque(choiri_reader *r, choir_bytes *ret) { /* u
     return choiri_read_u32le(r, &len) && choiri_read_fixed(r, len, ret);
 }
 bool choiri_read_string(choiri_reader *r, choir_str *ret); /* as bytes, checked UTF-8 */
-bool choiri_read_char(choiri_reader *r, uint32_t *ret);    /* string whose first scalar counts, not empty */
+/* The same for short ASCII: false, with nothing read, for any other. */
+static inline bool choiri_read_short_string(choiri_reader *r, choir_str *ret) {
+    const uint8_t *p = r->pos;
+    if (p == r->end || *p >= r->end - p) return false;
+    size_t len = *p++;
+    if (!choiri_utf8_is_short_ascii(p, len)) return false;
+    *ret = (choir_str){(const char *)p, len};
+    r->pos = p + len;
+    return true;
+}
+bool choiri_read_char(choiri_reader *r, uint32_t *ret); /* string whose first scalar counts, not empty */
 /* A count of things that take at least `min_size` bytes each (0: zero-sized, then at most `max_empty`). */
 bool choiri_read_count(choiri_reader *r, size_t min_size, uint64_t max_empty, uint64_t *ret);
 

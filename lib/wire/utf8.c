@@ -4,22 +4,19 @@
  * was not taken: it would be quicker only for long text in other scripts, which calls rarely carry. */
 #include "wire/utf8.h"
 
-#include <string.h>
+#include "base/attr.h"
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
+/* Where the bytes that are not known to be ASCII begin. */
 static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end) {
-    uint64_t word, four[4];
-    while ((size_t)(end - p) >= sizeof four) {
-        memcpy(four, p, sizeof four);
-        if ((four[0] | four[1] | four[2] | four[3]) & HIGH_BITS) break;
-        p += sizeof four;
-    }
-    while ((size_t)(end - p) >= sizeof word) {
-        memcpy(&word, p, sizeof word);
-        if (word & HIGH_BITS) break;
-        p += sizeof word;
-    }
+    for (; end - p >= 32; p += 32)
+        if ((choiri_utf8_word(p) | choiri_utf8_word(p + 8) | choiri_utf8_word(p + 16) |
+             choiri_utf8_word(p + 24)) &
+            HIGH_BITS)
+            break;
+    for (; end - p >= 8; p += 8)
+        if (choiri_utf8_word(p) & HIGH_BITS) break;
     while (p < end && *p < 0x80) p++;
     return p;
 }
@@ -45,14 +42,17 @@ static size_t scalar_len(const uint8_t *p, size_t left) {
     return left >= 4 && is_tail(p[3]) ? 4 : 0;
 }
 
+static CHOIRI_NOINLINE bool is_valid(const uint8_t *p, const uint8_t *end) {
+    while (p < end) {
+        size_t n = *p < 0x80 ? 1 : scalar_len(p, (size_t)(end - p));
+        if (n == 0) return false;
+        p = skip_ascii(p + n, end);
+    }
+    return true;
+}
+
 bool choiri_utf8_is_valid(const uint8_t *data, size_t len) {
     if (len == 0) return true; /* data may be NULL */
-    const uint8_t *p = data, *end = data + len;
-    for (;;) {
-        p = skip_ascii(p, end);
-        if (p == end) return true;
-        size_t n = scalar_len(p, (size_t)(end - p));
-        if (n == 0) return false;
-        p += n;
-    }
+    const uint8_t *end = data + len, *p = skip_ascii(data, end);
+    return p == end || is_valid(p, end);
 }

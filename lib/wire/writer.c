@@ -31,12 +31,6 @@ static void commit(choiri_writer *w) {
     w->base = w->pos;
 }
 
-int choiri_writer_finish(choiri_writer *w) {
-    if (w->status == CHOIR_OK) commit(w);
-    w->end = w->pos; /* the rest of the piece is not ours any more */
-    return w->status;
-}
-
 static bool reserve(choiri_writer *w, size_t len) {
     if (w->status != CHOIR_OK) return false;
     commit(w);
@@ -101,30 +95,8 @@ void choiri_write_span(choiri_writer *w, const uint8_t *data, size_t len) {
     w->base = w->pos = w->end = NULL; /* what was reserved is no longer at the tail */
 }
 
-/* The low 56 bits as eight bytes of seven: halves, then pairs, then single ones move apart. */
-static uint64_t split_groups(uint64_t v) {
-    v = (v & UINT64_C(0x000000000fffffff)) | (v & UINT64_C(0x00fffffff0000000)) << 4;
-    v = (v & UINT64_C(0x00003fff00003fff)) | (v & UINT64_C(0x0fffc0000fffc000)) << 2;
-    return (v & UINT64_C(0x007f007f007f007f)) | (v & UINT64_C(0x3f803f803f803f80)) << 1;
-}
-
 uint8_t *choiri_put_varint_long(uint8_t *p, uint64_t v) {
-    uint64_t groups = split_groups(v) | UINT64_C(0x8080808080808080);
-    if (v >> 56 == 0) {
-        size_t last = (size_t)(63 - __builtin_clzll(v)) / 7;
-        groups ^= UINT64_C(0x80) << 8 * last; /* the last one has no mark; what follows it is written over */
-        choiri_store_le64(p, groups);
-        return p + last + 1;
-    }
-    choiri_store_le64(p, groups);
-    p += 8;
-    uint64_t high = v >> 56;
-    if (high >= 0x80) {
-        *p++ = (uint8_t)(high | 0x80);
-        high = 1;
-    }
-    *p++ = (uint8_t)high;
-    return p;
+    return choiri_put_long(p, v);
 }
 
 void choiri_write_bytes_slow(choiri_writer *w, choir_bytes b) {
@@ -187,15 +159,4 @@ choiri_hole choiri_write_hole(choiri_writer *w) {
     w->pos += 4;
     hole.start = choiri_writer_offset(w);
     return hole;
-}
-
-void choiri_fill_hole(choiri_writer *w, choiri_hole hole) {
-    if (w->status != CHOIR_OK) return;
-    CHOIRI_ASSERT(hole.at);
-    uint64_t len = choiri_writer_offset(w) - hole.start;
-    if (len > UINT32_MAX) {
-        choiri_writer_fail(w, CHOIR_ERR_TOO_LARGE);
-        return;
-    }
-    choiri_store_le32(hole.at, (uint32_t)len);
 }

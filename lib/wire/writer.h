@@ -5,6 +5,7 @@
 #ifndef CHOIRI_WRITER_H
 #define CHOIRI_WRITER_H
 
+#include "base/bytes.h"
 #include "base/outq.h"
 #include "choir/binder.h"
 #include "choir/metadata.h"
@@ -37,7 +38,11 @@ static inline void choiri_writer_init(choiri_writer *w, choiri_outq *q, choir_ch
     w->status = CHOIR_OK;
 }
 /* Commits what was written and returns the status. After a failure the caller rolls the queue back. */
-int choiri_writer_finish(choiri_writer *w);
+static inline int choiri_writer_finish(choiri_writer *w) {
+    if (CHOIRI_LIKELY(w->status == CHOIR_OK)) choiri_outq_commit(w->q, (size_t)(w->pos - w->base));
+    w->base = w->end = w->pos; /* the rest of the piece is not ours any more */
+    return w->status;
+}
 void choiri_writer_fail(choiri_writer *w, int status);
 /* Bytes in the queue if finished now. */
 static inline uint64_t choiri_writer_offset(const choiri_writer *w) {
@@ -49,9 +54,40 @@ static inline bool choiri_writer_ensure(choiri_writer *w, size_t len) {
     return (size_t)(w->end - w->pos) >= len || choiri_writer_grow(w, len);
 }
 
-/* One of five bytes or more, such as a method id. */
+/* The low 56 bits as eight bytes of seven: halves, then pairs, then single ones move apart. */
+static inline uint64_t choiri_split_groups(uint64_t v) {
+    v = (v & UINT64_C(0x000000000fffffff)) | (v & UINT64_C(0x00fffffff0000000)) << 4;
+    v = (v & UINT64_C(0x00003fff00003fff)) | (v & UINT64_C(0x0fffc0000fffc000)) << 2;
+    return (v & UINT64_C(0x007f007f007f007f)) | (v & UINT64_C(0x3f803f803f803f80)) << 1;
+}
+
+/* A varint of five bytes or more, such as a method id, without a loop. */
+static CHOIRI_INLINE uint8_t *choiri_put_long(uint8_t *p, uint64_t v) {
+    uint64_t groups = choiri_split_groups(v) | UINT64_C(0x8080808080808080);
+    if (v >> 56 == 0) {
+        size_t last = (size_t)(63 - __builtin_clzll(v)) / 7;
+        groups ^= UINT64_C(0x80) << 8 * last; /* the last one has no mark; what follows it is written over */
+        choiri_store_le64(p, groups);
+        return p + last + 1;
+    }
+    choiri_store_le64(p, groups);
+    p += 8;
+    uint64_t high = v >> 56;
+    if (high >= 0x80) {
+        *p++ = (uint8_t)(high | 0x80);
+        high = 1;
+    }
+    *p++ = (uint8_t)high;
+    return p;
+}
+
+/* The same, called. */
 uint8_t *choiri_put_varint_long(uint8_t *p, uint64_t v);
 static inline uint8_t *choiri_put_varint(uint8_t *p, uint64_t v) { /* at most 10 bytes at p */
+    if (CHOIRI_LIKELY(v < 0x80)) {
+        *p = (uint8_t)v;
+        return p + 1;
+    }
     if (v >> 28) return choiri_put_varint_long(p, v);
     while (v >= 0x80) {
         *p++ = (uint8_t)(v | 0x80);
@@ -96,6 +132,13 @@ typedef struct choiri_hole {
 } choiri_hole;
 choiri_hole choiri_write_hole(choiri_writer *w);
 /* Fills in the number of bytes written since. */
-void choiri_fill_hole(choiri_writer *w, choiri_hole hole);
+static inline void choiri_fill_hole(choiri_writer *w, choiri_hole hole) {
+    if (CHOIRI_UNLIKELY(w->status != CHOIR_OK)) return;
+    uint64_t len = choiri_writer_offset(w) - hole.start;
+    if (CHOIRI_UNLIKELY(len > UINT32_MAX))
+        choiri_writer_fail(w, CHOIR_ERR_TOO_LARGE);
+    else
+        choiri_store_le32(hole.at, (uint32_t)len);
+}
 
 #endif
