@@ -81,17 +81,18 @@ static bool read_error(choiri_reader *r, uint32_t *ret_outcome, choir_str *ret_t
     return choiri_msgpack_skip(r, NULL);
 }
 
+/* Of a value only the start: whoever decodes it scans it first. */
 static bool read_any(choiri_reader *r, uint32_t *ret_outcome, choir_str *ret_text) {
     uint32_t pairs;
     choir_str name;
-    if (choiri_msgpack_scan((choir_bytes){r->pos, choiri_reader_left(r)}) != CHOIR_OK) return false;
     if (!choiri_msgpack_read_map(r, &pairs) || pairs != 1 || !choiri_msgpack_read_text(r, &name))
         return false;
     if (name.len == 2 && memcmp(name.data, "Ok", 2) == 0) {
         *ret_outcome = CHOIR_OUTCOME_OK;
         return true;
     }
-    return name.len == 3 && memcmp(name.data, "Err", 3) == 0 && read_error(r, ret_outcome, ret_text);
+    return name.len == 3 && memcmp(name.data, "Err", 3) == 0 && read_error(r, ret_outcome, ret_text) &&
+           (*ret_outcome == CHOIR_OUTCOME_USER_ERROR || choiri_reader_left(r) == 0);
 }
 
 static bool read_result(choiri_reader *r, uint32_t *ret_outcome, choir_str *ret_text, const char **ret_why) {

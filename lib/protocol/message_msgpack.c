@@ -3,8 +3,9 @@
  *
  * Reading is driven by two tables: the members that there are, and the variants with the members they may and
  * must have. A member that is not known is skipped, one that comes twice is an error, and empty metadata and
- * schemas may be left out. Rejected: the type tables of the schema layer, for the reason that message.c
- * gives. */
+ * schemas may be left out. A message needs no pre-scan as a whole: its own nesting is fixed, each member that
+ * a count announces has to be there when it is read, and what is passed over (metadata, unknown members) is
+ * scanned then. Rejected: the type tables of the schema layer, for the reason that message.c gives. */
 #include "protocol/message_msgpack.h"
 
 #include "base/assert.h"
@@ -32,60 +33,64 @@ enum { /* members, as bits */
        MAX_REQUESTS = 1 << 16
 };
 
+/* A constant and its length. */
+#define NAME(literal)                                                                                        \
+    { (literal), sizeof(literal) - 1 }
+
 static const struct member {
-    const char *name;
+    choir_str name;
     uint32_t bit;
 } members[] = {
-    {"connection_id", CONNECTION},
-    {"payload", PAYLOAD},
-    {"id", ID},
-    {"body", BODY},
-    {"method_id", METHOD},
-    {"metadata", METADATA},
-    {"args", ARGS},
-    {"ret", RET},
-    {"schemas", SCHEMAS},
-    {"nonce", NONCE},
-    {"item", ITEM},
-    {"additional", ADDITIONAL},
-    {"direction", DIRECTION},
-    {"description", DESCRIPTION},
-    {"connection_settings", SETTINGS},
-    {"parity", PARITY},
-    {"max_concurrent_requests", MAX_REQUESTS},
+    {NAME("connection_id"), CONNECTION},
+    {NAME("payload"), PAYLOAD},
+    {NAME("id"), ID},
+    {NAME("body"), BODY},
+    {NAME("method_id"), METHOD},
+    {NAME("metadata"), METADATA},
+    {NAME("args"), ARGS},
+    {NAME("ret"), RET},
+    {NAME("schemas"), SCHEMAS},
+    {NAME("nonce"), NONCE},
+    {NAME("item"), ITEM},
+    {NAME("additional"), ADDITIONAL},
+    {NAME("direction"), DIRECTION},
+    {NAME("description"), DESCRIPTION},
+    {NAME("connection_settings"), SETTINGS},
+    {NAME("parity"), PARITY},
+    {NAME("max_concurrent_requests"), MAX_REQUESTS},
 };
 
 /* A variant of MessagePayload, RequestBody or ChannelBody, in wire order. */
 typedef struct variant {
-    const char *name;
+    choir_str name;
     uint32_t must, may;
 } variant;
 
 static const variant payloads[] = {
-    [CHOIRI_MSG_PROTOCOL_ERROR] = {"ProtocolError", DESCRIPTION, 0},
-    [CHOIRI_MSG_CONNECTION_OPEN] = {"ConnectionOpen", SETTINGS, METADATA},
-    [CHOIRI_MSG_CONNECTION_ACCEPT] = {"ConnectionAccept", SETTINGS, METADATA},
-    [CHOIRI_MSG_CONNECTION_REJECT] = {"ConnectionReject", 0, METADATA},
-    [CHOIRI_MSG_CONNECTION_CLOSE] = {"ConnectionClose", 0, METADATA},
-    [CHOIRI_MSG_REQUEST] = {"RequestMessage", ID | BODY, 0},
-    [CHOIRI_MSG_SCHEMA] = {"SchemaMessage", METHOD | DIRECTION | SCHEMAS, 0},
-    [CHOIRI_MSG_CHANNEL] = {"ChannelMessage", ID | BODY, 0},
-    [CHOIRI_MSG_PING] = {"Ping", NONCE, 0},
-    [CHOIRI_MSG_PONG] = {"Pong", NONCE, 0},
+    [CHOIRI_MSG_PROTOCOL_ERROR] = {NAME("ProtocolError"), DESCRIPTION, 0},
+    [CHOIRI_MSG_CONNECTION_OPEN] = {NAME("ConnectionOpen"), SETTINGS, METADATA},
+    [CHOIRI_MSG_CONNECTION_ACCEPT] = {NAME("ConnectionAccept"), SETTINGS, METADATA},
+    [CHOIRI_MSG_CONNECTION_REJECT] = {NAME("ConnectionReject"), 0, METADATA},
+    [CHOIRI_MSG_CONNECTION_CLOSE] = {NAME("ConnectionClose"), 0, METADATA},
+    [CHOIRI_MSG_REQUEST] = {NAME("RequestMessage"), ID | BODY, 0},
+    [CHOIRI_MSG_SCHEMA] = {NAME("SchemaMessage"), METHOD | DIRECTION | SCHEMAS, 0},
+    [CHOIRI_MSG_CHANNEL] = {NAME("ChannelMessage"), ID | BODY, 0},
+    [CHOIRI_MSG_PING] = {NAME("Ping"), NONCE, 0},
+    [CHOIRI_MSG_PONG] = {NAME("Pong"), NONCE, 0},
 };
 static const variant bodies[] = {
-    [CHOIRI_BODY_CALL] = {"Call", METHOD | ARGS, METADATA | SCHEMAS},
-    [CHOIRI_BODY_RESPONSE] = {"Response", RET, METADATA | SCHEMAS},
-    [CHOIRI_BODY_CANCEL] = {"Cancel", 0, METADATA},
+    [CHOIRI_BODY_CALL] = {NAME("Call"), METHOD | ARGS, METADATA | SCHEMAS},
+    [CHOIRI_BODY_RESPONSE] = {NAME("Response"), RET, METADATA | SCHEMAS},
+    [CHOIRI_BODY_CANCEL] = {NAME("Cancel"), 0, METADATA},
 };
 static const variant channels[] = {
-    [CHOIRI_CHANNEL_ITEM] = {"Item", ITEM, 0},
-    [CHOIRI_CHANNEL_CLOSE] = {"Close", 0, METADATA},
-    [CHOIRI_CHANNEL_RESET] = {"Reset", 0, METADATA},
-    [CHOIRI_CHANNEL_GRANT] = {"GrantCredit", ADDITIONAL, 0},
+    [CHOIRI_CHANNEL_ITEM] = {NAME("Item"), ITEM, 0},
+    [CHOIRI_CHANNEL_CLOSE] = {NAME("Close"), 0, METADATA},
+    [CHOIRI_CHANNEL_RESET] = {NAME("Reset"), 0, METADATA},
+    [CHOIRI_CHANNEL_GRANT] = {NAME("GrantCredit"), ADDITIONAL, 0},
 };
-static const variant directions[] = {{"Args", 0, 0}, {"Response", 0, 0}};
-static const variant parities[] = {{"Odd", 0, 0}, {"Even", 0, 0}};
+static const variant directions[] = {{NAME("Args"), 0, 0}, {NAME("Response"), 0, 0}};
+static const variant parities[] = {{NAME("Odd"), 0, 0}, {NAME("Even"), 0, 0}};
 
 #define COUNT(list) (uint32_t)(sizeof(list) / sizeof(list)[0])
 
@@ -100,8 +105,12 @@ static bool malformed(decoder *d) {
     return choiri_reader_fail(&d->r, CHOIR_ERR_MALFORMED);
 }
 
-static bool is(choir_bytes text, const char *name) {
-    return text.len == strlen(name) && memcmp(text.data, name, text.len) == 0;
+static CHOIRI_INLINE bool is_named(choir_bytes text, choir_str name) {
+    return text.len == name.len && memcmp(text.data, name.data, name.len) == 0;
+}
+
+static CHOIRI_INLINE bool is(choir_bytes text, const char *literal) {
+    return is_named(text, (choir_str){literal, strlen(literal)});
 }
 
 static bool read_str(decoder *d, choir_bytes *ret) {
@@ -117,7 +126,7 @@ static bool read_name(decoder *d, const variant *list, uint32_t count, uint8_t *
     choir_bytes name;
     if (!read_str(d, &name)) return false;
     for (uint32_t i = 0; i < count; i++) {
-        if (!is(name, list[i].name)) continue;
+        if (!is_named(name, list[i].name)) continue;
         *ret = (uint8_t)i;
         return true;
     }
@@ -172,9 +181,10 @@ static bool read_member(decoder *d, uint32_t bit) {
     }
 }
 
-static uint32_t find_member(choir_bytes name, uint32_t among) {
-    for (uint32_t i = 0; i < COUNT(members); i++)
-        if ((members[i].bit & among) && is(name, members[i].name)) return members[i].bit;
+/* `among`: there are at most five, so looking at the names of those is quicker than a hash. */
+static CHOIRI_NOINLINE uint32_t find_member(choir_bytes name, uint32_t among) {
+    for (const struct member *m = members; m < members + COUNT(members); m++)
+        if ((m->bit & among) && is_named(name, m->name)) return m->bit;
     return 0;
 }
 
@@ -293,28 +303,25 @@ static bool read_metadata(decoder *d) {
 }
 
 int choiri_msgpack_message_decode(choir_bytes payload, choiri_arena *arena, choiri_message *ret_msg) {
-    choiri_message m;
-    int status = choiri_msgpack_scan(payload);
-    if (status != CHOIR_OK) return status;
-    choiri_clear(&m, sizeof m);
-    decoder d = {.r = choiri_reader_of(payload), .arena = arena, .m = &m};
-    if (!read_members(&d, PAYLOAD, CONNECTION) || !read_metadata(&d)) return d.r.status;
-    *ret_msg = m;
-    return CHOIR_OK;
+    decoder d = {.r = choiri_reader_of(payload), .arena = arena, .m = ret_msg};
+    choiri_clear(ret_msg, sizeof *ret_msg);
+    if (!read_members(&d, PAYLOAD, CONNECTION)) return d.r.status;
+    if (choiri_reader_left(&d.r) > 0) return CHOIR_ERR_MALFORMED;
+    return read_metadata(&d) ? CHOIR_OK : d.r.status;
 }
 
 /* ---- writing ---- */
 
-static void key(choiri_writer *w, const char *name) {
-    choiri_msgpack_write_key(w, name);
+static CHOIRI_INLINE void key(choiri_writer *w, const char *literal) {
+    choiri_msgpack_write_key(w, literal);
 }
 
-static void write_number(choiri_writer *w, const char *name, uint64_t v) {
+static CHOIRI_INLINE void write_number(choiri_writer *w, const char *name, uint64_t v) {
     key(w, name);
     choiri_msgpack_write_uint(w, v);
 }
 
-static void write_opaque(choiri_writer *w, const char *name, choir_bytes b) {
+static CHOIRI_INLINE void write_opaque(choiri_writer *w, const char *name, choir_bytes b) {
     key(w, name);
     choiri_msgpack_write_bin(w, b);
 }
@@ -325,18 +332,18 @@ static void begin(choiri_writer *w, uint64_t conn, uint8_t kind, size_t count) {
     write_number(w, "connection_id", conn);
     key(w, "payload");
     choiri_msgpack_write_map(w, 1);
-    key(w, payloads[kind].name);
+    choiri_msgpack_write_name(w, payloads[kind].name);
     choiri_msgpack_write_map(w, count);
 }
 
 /* Up to the members of the body. */
-static void begin_body(choiri_writer *w, uint64_t conn, uint8_t kind, uint64_t id, const char *body,
+static void begin_body(choiri_writer *w, uint64_t conn, uint8_t kind, uint64_t id, choir_str body,
                        size_t count) {
     begin(w, conn, kind, 2);
     write_number(w, "id", id);
     key(w, "body");
     choiri_msgpack_write_map(w, 1);
-    key(w, body);
+    choiri_msgpack_write_name(w, body);
     choiri_msgpack_write_map(w, count);
 }
 
@@ -428,7 +435,7 @@ static void encode_settings(choiri_writer *w, const choiri_message *m, const met
     key(w, "connection_settings");
     choiri_msgpack_write_map(w, 2);
     key(w, "parity");
-    key(w, parities[m->settings.parity].name);
+    choiri_msgpack_write_name(w, parities[m->settings.parity].name);
     write_number(w, "max_concurrent_requests", m->settings.max_concurrent_requests);
     write_metadata(w, meta);
 }
@@ -437,7 +444,7 @@ void choiri_msgpack_begin_schema(choiri_writer *w, uint64_t conn, uint64_t metho
     begin(w, conn, CHOIRI_MSG_SCHEMA, 3);
     write_number(w, "method_id", method);
     key(w, "direction");
-    key(w, directions[direction].name);
+    choiri_msgpack_write_name(w, directions[direction].name);
 }
 
 void choiri_msgpack_message_encode(choiri_writer *w, const choiri_message *m,
@@ -474,7 +481,7 @@ choiri_hole choiri_msgpack_begin_call(choiri_writer *w, uint64_t conn, uint64_t 
                                       const choir_metadata_entry *entries, size_t count,
                                       uint64_t operation_id, bool schemas) {
     bool any = count > 0 || operation_id != 0;
-    begin_body(w, conn, CHOIRI_MSG_REQUEST, id, "Call", 2u + any + schemas);
+    begin_body(w, conn, CHOIRI_MSG_REQUEST, id, bodies[CHOIRI_BODY_CALL].name, 2u + any + schemas);
     write_number(w, "method_id", method);
     if (any) write_entries(w, entries, count, operation_id);
     key(w, "args");
@@ -483,7 +490,8 @@ choiri_hole choiri_msgpack_begin_call(choiri_writer *w, uint64_t conn, uint64_t 
 
 choiri_hole choiri_msgpack_begin_response(choiri_writer *w, uint64_t conn, uint64_t id,
                                           const choir_metadata_entry *entries, size_t count, bool schemas) {
-    begin_body(w, conn, CHOIRI_MSG_REQUEST, id, "Response", 1u + (count > 0) + schemas);
+    begin_body(w, conn, CHOIRI_MSG_REQUEST, id, bodies[CHOIRI_BODY_RESPONSE].name,
+               1u + (count > 0) + schemas);
     if (count > 0) write_entries(w, entries, count, 0);
     key(w, "ret");
     return choiri_msgpack_write_hole(w);

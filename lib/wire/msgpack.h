@@ -76,8 +76,19 @@ void choiri_msgpack_write_str(choiri_writer *w, choir_str s);
 void choiri_msgpack_write_bin(choiri_writer *w, choir_bytes b);
 void choiri_msgpack_write_array(choiri_writer *w, size_t count);
 void choiri_msgpack_write_map(choiri_writer *w, size_t pairs);
-static inline void choiri_msgpack_write_key(choiri_writer *w, const char *literal) {
-    choiri_msgpack_write_str(w, (choir_str){literal, strlen(literal)});
+/* A str of less than 32 bytes, whose head is one byte; with a literal nothing of it is computed at run
+ * time. */
+static inline void choiri_msgpack_write_name(choiri_writer *w, choir_str name) {
+    if (CHOIRI_UNLIKELY(name.len >= 32 || (size_t)(w->end - w->pos) < name.len + 1)) {
+        choiri_msgpack_write_str(w, name);
+        return;
+    }
+    *w->pos = (uint8_t)(0xa0 | name.len);
+    memcpy(w->pos + 1, name.data, name.len);
+    w->pos += 1 + name.len;
+}
+static CHOIRI_INLINE void choiri_msgpack_write_key(choiri_writer *w, const char *literal) {
+    choiri_msgpack_write_name(w, (choir_str){literal, strlen(literal)});
 }
 /* A bin of a length that is not known yet (bin 32), filled in later. */
 choiri_hole choiri_msgpack_write_hole(choiri_writer *w);

@@ -37,42 +37,77 @@ static shape shape_of(uint8_t first) {
     return first < 0xc4 ? (shape){0, 0, 0} : shapes[first - 0xc4];
 }
 
-/* Reads a head and what belongs to it directly; *ret_items says how many values must follow inside it. */
-static bool scan_one(choiri_reader *r, bool *ret_container, uint64_t *ret_items) {
-    uint8_t first;
-    choir_bytes length, skipped;
-    *ret_items = 0;
-    if (!choiri_read_u8(r, &first)) return false;
-    if (first == 0xc1) return choiri_reader_fail(r, CHOIR_ERR_MALFORMED);
-    shape s = shape_of(first);
-    if (!choiri_read_fixed(r, s.length_size, &length)) return false;
-    uint64_t n = 0;
-    for (size_t i = 0; i < length.len; i++) n = n << 8 | length.data[i];
-    n += s.fixed;
+/* A length or count of 0, 1, 2 or 4 bytes, big-endian. */
+static CHOIRI_INLINE uint64_t load_length(const uint8_t *p, size_t size) {
+    uint64_t n = size > 0 ? p[0] : 0;
+    if (size > 1) n = n << 8 | p[1];
+    if (size > 2) n = n << 16 | (uint64_t)p[2] << 8 | p[3];
+    return n;
+}
+
+/* Passes over a head and what belongs to it directly; *ret_items says how many values must follow inside it.
+ * NULL: *ret_status says why. */
+static CHOIRI_NOINLINE const uint8_t *scan_long(const uint8_t *p, const uint8_t *end, bool *ret_container,
+                                                uint64_t *ret_items, int *ret_status) {
+    *ret_status = *p == 0xc1 ? CHOIR_ERR_MALFORMED : CHOIR_ERR_TRUNCATED;
+    if (*p == 0xc1) return NULL;
+    shape s = shape_of(*p++);
+    if (s.length_size > (size_t)(end - p)) return NULL;
+    uint64_t n = load_length(p, s.length_size) + s.fixed;
+    p += s.length_size;
     *ret_container = s.items_each > 0;
-    if (s.items_each == 0) return choiri_read_fixed(r, n, &skipped);
     *ret_items = n * s.items_each;
-    return true;
+    if (s.items_each > 0) return p;
+    return n <= (size_t)(end - p) ? p + n : NULL;
+}
+
+/* Values that have not come yet, by level; the level that is read now is not in `outer`. */
+typedef struct pending {
+    uint64_t here, all;
+    size_t depth;
+    uint64_t outer[CHOIRI_MSGPACK_DEPTH + 1];
+} pending;
+
+static CHOIRI_INLINE void enter(pending *w, uint64_t items) {
+    w->outer[w->depth++] = w->here;
+    w->here = items;
+    w->all += items;
 }
 
 bool choiri_msgpack_skip(choiri_reader *r, choir_bytes *ret_item) {
-    const uint8_t *start = r->pos;
-    uint64_t left[CHOIRI_MSGPACK_DEPTH + 1]; /* values still missing on each level */
-    uint64_t pending = 1;                    /* their sum */
-    size_t depth = 0;
-    left[0] = 1;
-    do {
-        uint64_t items;
-        bool container;
-        if (!scan_one(r, &container, &items)) return false;
-        left[depth]--;
-        pending += items - 1;
-        if (pending > choiri_reader_left(r)) return choiri_reader_fail(r, CHOIR_ERR_TRUNCATED);
-        if (container && depth == CHOIRI_MSGPACK_DEPTH) return choiri_reader_fail(r, CHOIR_ERR_DEPTH);
-        if (items > 0) left[++depth] = items;
-        while (depth > 0 && left[depth] == 0) depth--;
-    } while (pending > 0);
-    if (ret_item) *ret_item = (choir_bytes){start, (size_t)(r->pos - start)};
+    const uint8_t *p = r->pos, *end = r->end;
+    pending w; /* of `outer` only what was entered is looked at */
+    w.here = w.all = 1;
+    w.depth = 0;
+    for (;;) {
+        uint64_t items = 0;
+        bool container = false;
+        if (w.all > (size_t)(end - p)) return choiri_reader_fail(r, CHOIR_ERR_TRUNCATED);
+        uint8_t first = *p;
+        if (first < 0x80) { /* heads of one byte first, which are most: a number, */
+            p++;
+        } else if ((first & 0xe0) == 0xa0 && (first & 31u) < (size_t)(end - p)) { /* a short str, */
+            p += 1 + (first & 31);
+        } else if (first < 0xa0) { /* a small map or array */
+            p++;
+            container = true;
+            items = (uint64_t)(first & 15) << (first < 0x90);
+        } else {
+            int status;
+            p = scan_long(p, end, &container, &items, &status);
+            if (!p) return choiri_reader_fail(r, status);
+        }
+        w.here--;
+        w.all--;
+        if (container) {
+            if (w.depth == CHOIRI_MSGPACK_DEPTH) return choiri_reader_fail(r, CHOIR_ERR_DEPTH);
+            if (items > 0) enter(&w, items);
+        }
+        if (w.all == 0) break;
+        while (w.here == 0) w.here = w.outer[--w.depth];
+    }
+    if (ret_item) *ret_item = (choir_bytes){r->pos, (size_t)(p - r->pos)};
+    r->pos = p;
     return true;
 }
 
