@@ -48,11 +48,11 @@ static bool is_closed(int fd) {
     return n == 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-static void never_closed(void *ctx, choir_client *client, int status, choir_str text) {
+static void never_closed(void *ctx, choir_client *client, const choir_event *event) {
     const world *w = ctx;
     (void)client;
     cr_assert_eq(w->done, w->to_send, "thrown out after %u of %u: %s: %.*s", w->done, w->to_send,
-                 choir_status_name(status), (int)text.len, text.data);
+                 choir_status_name(event->status), (int)event->text.len, event->text.data);
 }
 
 /* A herd of clients in one moment: while handshakes are full nobody more is accepted, and nobody is thrown

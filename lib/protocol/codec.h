@@ -109,10 +109,11 @@ static inline bool choiri_codec_is_postcard(const choiri_codec *c) {
     return __builtin_expect(c == &choiri_codec_postcard, 1);
 }
 
-static inline int choiri_codec_decode(const choiri_codec *c, choir_bytes payload, choiri_arena *arena,
-                                      choiri_message *ret_msg) {
-    if (choiri_codec_is_postcard(c)) return choiri_message_decode(payload, ret_msg);
-    return c->decode(payload, arena, ret_msg);
+/* Calls and answers as nearly all are, without the cost of the others: false when it is for decode to look
+ * at. */
+static inline bool choiri_codec_read_plain(const choiri_codec *c, choir_bytes payload,
+                                           choiri_message *ret_msg) {
+    return choiri_codec_is_postcard(c) && choiri_message_read_plain(payload, ret_msg);
 }
 
 static inline choiri_hole choiri_codec_begin_call(const choiri_codec *c, choiri_writer *w, uint64_t conn,

@@ -70,7 +70,7 @@ static bool read_channel(choiri_reader *r, choiri_message *m) {
 
 static inline bool read_message(choiri_reader *r, choiri_message *m) {
     if (!choiri_read_varint(r, &m->conn) || !read_tag(r, CHOIRI_MSG_PONG, &m->kind)) return false;
-    if (__builtin_expect(m->kind == CHOIRI_MSG_REQUEST, 1)) return read_request(r, m);
+    if (CHOIRI_LIKELY(m->kind == CHOIRI_MSG_REQUEST)) return read_request(r, m);
     switch (m->kind) {
     case CHOIRI_MSG_PROTOCOL_ERROR: return choiri_read_string(r, &m->description);
     case CHOIRI_MSG_CONNECTION_OPEN:
@@ -84,7 +84,7 @@ static inline bool read_message(choiri_reader *r, choiri_message *m) {
     }
 }
 
-int choiri_message_decode(choir_bytes payload, choiri_message *ret_msg) {
+CHOIRI_NOINLINE int choiri_message_decode_any(choir_bytes payload, choiri_message *ret_msg) {
     choiri_reader r = choiri_reader_of(payload);
     choiri_clear(ret_msg, sizeof *ret_msg);
     return read_message(&r, ret_msg) ? CHOIR_OK : r.status;
@@ -211,13 +211,8 @@ static const uint8_t operation_key[] = {16,  'v', 'o', 'x', '-', 'o', 'p', 'e', 
 #define OPERATION_MAX (sizeof operation_key + 10u + 1u)
 #define HOLE_LEN      4u
 
-/* Puts the operation entry if there is an id, and the hole; the caller has made sure of the room. */
-static choiri_hole put_operation_and_hole(choiri_writer *w, uint8_t *p, uint64_t operation_id) {
-    if (operation_id != 0) {
-        memcpy(p, operation_key, sizeof operation_key);
-        p = choiri_put_varint(p + sizeof operation_key, operation_id);
-        *p++ = 0;
-    }
+/* The caller has made sure of the room. */
+static CHOIRI_INLINE choiri_hole put_hole(choiri_writer *w, uint8_t *p) {
     choiri_hole hole = {p, 0};
     memset(p, 0, HOLE_LEN);
     w->pos = p + HOLE_LEN;
@@ -225,29 +220,55 @@ static choiri_hole put_operation_and_hole(choiri_writer *w, uint8_t *p, uint64_t
     return hole;
 }
 
-/* From the metadata count to the hole. At p there is room for the count, an operation entry and the hole. */
-static inline choiri_hole begin_value(choiri_writer *w, uint8_t *p, const choir_metadata_entry *entries,
-                                      size_t count, uint64_t operation_id) {
-    p = choiri_put_varint(p, (uint64_t)count + (operation_id != 0));
-    if (count == 0) return put_operation_and_hole(w, p, operation_id);
-    w->pos = p;
+/* From the metadata count to the hole, with metadata. At p there is room for the count. */
+static CHOIRI_NOINLINE choiri_hole begin_value_after(choiri_writer *w, uint8_t *p,
+                                                     const choir_metadata_entry *entries, size_t count,
+                                                     uint64_t operation_id) {
+    w->pos = choiri_put_varint(p, (uint64_t)count + (operation_id != 0));
     choiri_write_entries(w, entries, count);
     if (!choiri_writer_ensure(w, OPERATION_MAX + HOLE_LEN)) return (choiri_hole){NULL, 0};
-    return put_operation_and_hole(w, w->pos, operation_id);
+    p = w->pos;
+    if (operation_id != 0) {
+        memcpy(p, operation_key, sizeof operation_key);
+        p = choiri_put_varint(p + sizeof operation_key, operation_id);
+        *p++ = 0;
+    }
+    return put_hole(w, p);
 }
 
+/* The same, usually without. There is room for a hole behind the count, too. */
+static CHOIRI_INLINE choiri_hole begin_value(choiri_writer *w, uint8_t *p,
+                                             const choir_metadata_entry *entries, size_t count,
+                                             uint64_t operation_id) {
+    if (CHOIRI_UNLIKELY(count > 0 || operation_id != 0))
+        return begin_value_after(w, p, entries, count, operation_id);
+    *p = 0;
+    return put_hole(w, p + 1);
+}
+
+#define CALL_HEAD_MAX (HEAD_MAX + 10 + 10 + HOLE_LEN)
+
+static CHOIRI_NOINLINE choiri_hole grow_and_begin_call(choiri_writer *w, uint64_t conn, uint64_t id,
+                                                       uint64_t method, const choir_metadata_entry *entries,
+                                                       size_t count, uint64_t operation_id) {
+    if (!choiri_writer_grow(w, CALL_HEAD_MAX)) return (choiri_hole){NULL, 0};
+    return choiri_message_begin_call(w, conn, id, method, entries, count, operation_id);
+}
+
+/* Calls nothing on its usual way, so it saves no registers. */
 choiri_hole choiri_message_begin_call(choiri_writer *w, uint64_t conn, uint64_t id, uint64_t method,
                                       const choir_metadata_entry *entries, size_t count,
                                       uint64_t operation_id) {
-    if (!choiri_writer_ensure(w, HEAD_MAX + 10 + 10 + OPERATION_MAX + HOLE_LEN))
-        return (choiri_hole){NULL, 0};
+    if (CHOIRI_UNLIKELY((size_t)(w->end - w->pos) < CALL_HEAD_MAX))
+        return grow_and_begin_call(w, conn, id, method, entries, count, operation_id);
     uint8_t *p = put_body_head(w->pos, conn, CHOIRI_MSG_REQUEST, id, CHOIRI_BODY_CALL);
-    return begin_value(w, choiri_put_varint(p, method), entries, count, operation_id);
+    p = CHOIRI_LIKELY(method >> 28) ? choiri_put_long(p, method) : choiri_put_varint(p, method);
+    return begin_value(w, p, entries, count, operation_id);
 }
 
 choiri_hole choiri_message_begin_response(choiri_writer *w, uint64_t conn, uint64_t id,
                                           const choir_metadata_entry *entries, size_t count) {
-    if (!choiri_writer_ensure(w, HEAD_MAX + 10 + OPERATION_MAX + HOLE_LEN)) return (choiri_hole){NULL, 0};
+    if (!choiri_writer_ensure(w, HEAD_MAX + 10 + HOLE_LEN)) return (choiri_hole){NULL, 0};
     uint8_t *p = put_body_head(w->pos, conn, CHOIRI_MSG_REQUEST, id, CHOIRI_BODY_RESPONSE);
     return begin_value(w, p, entries, count, 0);
 }

@@ -158,7 +158,7 @@ static void check_rare(trial *t) {
             t->codec->encode(&t->w, &m, NULL, 0);
             choir_bytes second = written(t);
             cr_assert(bytes_equal(second, out));
-            cr_assert_eq(choiri_codec_decode(t->codec, second, &t->arena, &again), CHOIR_OK);
+            cr_assert_eq(t->codec->decode(second, &t->arena, &again), CHOIR_OK);
             check_entries(again.metadata, count);
             bytes_free(second);
             bytes_free(out);
@@ -250,9 +250,8 @@ static void check_call(trial *t, bool response, size_t count, uint64_t operation
     for (int table = 0; table < 2; table++) {
         choiri_message m;
         choir_metadata_entry e;
-        int status =
-            table ? t->codec->decode(out, &t->arena, &m) : choiri_codec_decode(t->codec, out, &t->arena, &m);
-        cr_assert_eq(status, CHOIR_OK);
+        if (table || !choiri_codec_read_plain(t->codec, out, &m))
+            cr_assert_eq(t->codec->decode(out, &t->arena, &m), CHOIR_OK);
         cr_assert(m.conn == 2 && m.kind == CHOIRI_MSG_REQUEST && m.id == 5);
         cr_assert_eq(m.body, response ? CHOIRI_BODY_RESPONSE : CHOIRI_BODY_CALL);
         cr_assert_eq(m.method, response ? 0 : 1u << 20);

@@ -405,6 +405,42 @@ Test(message, begun_calls_read_back) {
     bench_close(&b);
 }
 
+/* Whatever one byte of a call or an answer becomes: what the short way takes, the long one reads the same, and what
+ * it does not take has left no trace. */
+Test(message, the_short_way_reads_what_the_long_one_reads) {
+    static const char *const payloads[] = {
+        "00050100bea487c7ceee899088010023000000206162636465666768696a6b6c6d6e6f707172737475767778797a30313233343500",
+        "0005d50f00bea487c7ceee89908801000200000005ff00",
+        "000501010002000000002a00",
+        "0205ffff03010002000000002a00",
+        "7f058101010001000000050000",
+    };
+    size_t taken = 0;
+    for (size_t i = 0; i < sizeof payloads / sizeof payloads[0]; i++) {
+        choir_bytes b = from_hex(payloads[i]);
+        uint8_t *data = (uint8_t *)(uintptr_t)b.data;
+        for (size_t at = 0; at < b.len; at++) {
+            uint8_t was = data[at];
+            for (unsigned v = 0; v < 256; v++) {
+                choiri_message plain, any;
+                data[at] = (uint8_t)v;
+                for (size_t len = b.len - 1; len <= b.len; len++) {
+                    choir_bytes payload = {b.data, len};
+                    if (!choiri_message_read_plain(payload, &plain)) continue;
+                    memset(&any, 0xa5, sizeof any);
+                    cr_assert_eq(choiri_message_decode_any(payload, &any), CHOIR_OK);
+                    cr_assert(memcmp(&plain, &any, sizeof any) == 0, "%s, byte %zu is %02x", payloads[i], at,
+                              v);
+                    taken++;
+                }
+            }
+            data[at] = was;
+        }
+        bytes_free(b);
+    }
+    cr_assert_gt(taken, 1000);
+}
+
 /* No memory: the hole says so, and filling it does no harm. */
 Test(message, memory_runs_out) {
     for (uint64_t n = 1; n <= 2; n++) {

@@ -4,6 +4,7 @@
  * Without a seal hook an answer is encoded straight into the output. With one it is encoded apart, shown to
  * the hook, and sent when the hook, or later choir_request_sealed, says so. */
 #include "base/assert.h"
+#include "base/clear.h"
 #include "base/options.h"
 #include "rpc/request.h"
 #include "value/unit.h"
@@ -17,18 +18,17 @@ void choir_reply_options_init_sized(choir_reply_options *o, size_t size) {
 
 /* ---- encode ---- */
 
-static void write_result(choiri_writer *w, const choiri_rpc *r, const choiri_answer *a) {
+static CHOIRI_INLINE void write_result(choiri_writer *w, const choiri_rpc *r, const choiri_answer *a) {
     const choiri_codec *codec = r->hot.session->codec;
-    if (__builtin_expect(a->encoded.data != NULL, 0)) {
+    if (CHOIRI_UNLIKELY(a->encoded.data != NULL)) {
         choiri_write_span(w, a->encoded.data, a->encoded.len);
         return;
     }
     choiri_codec_begin_result(codec, w, a->outcome, a->text);
     if (a->outcome > CHOIR_OUTCOME_USER_ERROR) return;
-    const choiri_prepared *service = r->hot.conn->profile->serve;
-    const choir_method *m = service->methods[a->method].desc;
-    choiri_codec_write_value(codec, w, service->unit, a->outcome == CHOIR_OUTCOME_OK ? m->ok : m->err,
-                             a->value);
+    const choir_method *m = a->m->desc;
+    choiri_codec_write_value(codec, w, r->hot.conn->profile->serve->unit,
+                             a->outcome == CHOIR_OUTCOME_OK ? m->ok : m->err, a->value);
 }
 
 /* ---- send ---- */
@@ -37,12 +37,11 @@ int choiri_answer_send(choiri_rpc *r, const choiri_answer *a, choiri_leaving *le
     choir_session *s = r->hot.session;
     const choiri_codec *codec = s->codec;
     choiri_conn *c = r->hot.conn;
-    const choiri_prepared *service = c->profile->serve;
     choiri_sending m;
     choiri_lasting *l = choiri_lasting_get(s, c);
-    choiri_binding *b =
-        l && a->method != CHOIR_METHOD_NONE ? choiri_binding_get(s, c, false, a->method) : NULL;
-    if (!l || (!b && a->method != CHOIR_METHOD_NONE)) return CHOIR_ERR_NO_MEMORY;
+    choiri_binding *b = a->b;
+    if (!b && l && a->m) b = choiri_binding_get(s, c, false, choiri_method_index(c->profile->serve, a->m));
+    if (!l || (!b && a->m)) return CHOIR_ERR_NO_MEMORY;
     if (!choiri_egress_begin(s, &r->hot, &m, a->chunk)) return CHOIR_ERR_CLOSED;
     choiri_hole ret = choiri_codec_begin_response(codec, &m.writer, c->wire_id, a->wire_id, a->metadata,
                                                   a->metadata_len, b && choiri_types_will_announce(s, b));
@@ -53,7 +52,7 @@ int choiri_answer_send(choiri_rpc *r, const choiri_answer *a, choiri_leaving *le
         return choiri_egress_end(&m, CHOIRI_FRAME_ANSWER, leaving, now);
     }
     /* The true root goes with the first answer of a method, errors included. rule: schema.response-root */
-    const choiri_schema_set *root = &service->methods[a->method].response;
+    const choiri_schema_set *root = &a->m->response;
     int status = choiri_types_announce(s, l, b, root, &m.writer);
     if (status != CHOIR_OK) choiri_writer_fail(&m.writer, status);
     status = choiri_egress_end(&m, CHOIRI_FRAME_ANSWER, leaving, now);
@@ -66,9 +65,9 @@ static bool cannot_be_said(int status) {
     return status == CHOIR_ERR_TOO_LARGE || status == CHOIR_ERR_INVALID;
 }
 
-void choiri_answer_refuse(choiri_rpc *r, uint64_t wire_id, uint32_t method, uint32_t outcome, choir_str text,
-                          choir_time now) {
-    choiri_answer a = {.wire_id = wire_id, .method = method, .outcome = outcome, .text = text};
+void choiri_answer_refuse(choiri_rpc *r, uint64_t wire_id, const choiri_prepared_method *m, uint32_t outcome,
+                          choir_str text, choir_time now) {
+    choiri_answer a = {.wire_id = wire_id, .m = m, .outcome = outcome, .text = text};
     choiri_answer_must(r, &a, now);
 }
 
@@ -91,7 +90,7 @@ void choiri_answer_left(choir_session *s, choiri_leaving *leaving, bool taken) {
 }
 
 /* The answer of a handler leaves now. */
-static int send_final(choiri_request *q, const choiri_answer *a, choir_time now) {
+static CHOIRI_INLINE int send_final(choiri_request *q, const choiri_answer *a, choir_time now) {
     int status = choiri_answer_send(q->rpc, a, &q->leaving, now);
     if (status != CHOIR_OK) return status;
     q->is_leaving = true;
@@ -123,7 +122,7 @@ static choir_bytes parts_of(const choiri_request *q, choir_bytes *ret_metadata) 
 }
 
 /* Encodes the answer apart, in one piece. OK, or what failed, with nothing kept. */
-static int encode_apart(choiri_request *q, const choiri_answer *a) {
+static CHOIRI_NOINLINE int encode_apart(choiri_request *q, const choiri_answer *a) {
     choir_session *s = choiri_request_session(q);
     choiri_writer w;
     q->sealed = choiri_alloc(s->env, sizeof *q->sealed);
@@ -144,7 +143,8 @@ static int encode_apart(choiri_request *q, const choiri_answer *a) {
 }
 
 /* Shows the answer to the hook. OK: it was sent, or waits; else what failed, with nothing changed. */
-static int seal(choiri_request *q, const choiri_answer *a, const choir_hooks *hooks, choir_time now) {
+static CHOIRI_NOINLINE int seal(choiri_request *q, const choiri_answer *a, const choir_hooks *hooks,
+                                choir_time now) {
     choir_bytes metadata;
     int status = encode_apart(q, a);
     if (status != CHOIR_OK) return status;
@@ -180,7 +180,7 @@ int choir_request_sealed(choir_session *s, choir_request_id id, int verdict, cho
         return CHOIR_ERR_CANCELLED;
     }
     choir_metadata staged = {.count = q->sealed_entries};
-    choiri_answer a = {.wire_id = q->wire_id, .method = q->method, .metadata = entries};
+    choiri_answer a = {.wire_id = q->wire_id, .m = q->m, .metadata = entries};
     a.encoded = parts_of(q, &staged.entries);
     a.outcome = q->outcome;
     while (a.metadata_len < CHOIRI_REQUEST_ENTRIES && choir_metadata_next(&staged, &entries[a.metadata_len]))
@@ -196,16 +196,19 @@ int choir_request_sealed(choir_session *s, choir_request_id id, int verdict, cho
 
 /* ---- the host's side ---- */
 
-static int check_options(const choir_reply_options *in, const void *value, choir_reply_options *ret) {
-    *ret = defaults;
-    if (!in) return CHOIR_OK;
-    if (choiri_options_copy(ret, sizeof *ret, in) != CHOIR_OK || ret->metadata_len > CHOIRI_REQUEST_ENTRIES ||
-        (ret->metadata_len > 0 && !ret->metadata) || (ret->encoded.data && value))
+static CHOIRI_NOINLINE int take_options(const choir_reply_options *in, choiri_answer *a) {
+    choir_reply_options o = defaults;
+    if (choiri_options_copy(&o, sizeof o, in) != CHOIR_OK || o.metadata_len > CHOIRI_REQUEST_ENTRIES ||
+        (o.metadata_len > 0 && !o.metadata) || (o.encoded.data && a->value))
         return CHOIR_ERR_INVALID;
+    a->chunk = o.chunk;
+    a->encoded = o.encoded;
+    a->metadata = o.metadata;
+    a->metadata_len = o.metadata_len;
     return CHOIR_OK;
 }
 
-static int answer(choir_session *s, choir_request_id id, choiri_answer *a, choir_time now) {
+static CHOIRI_INLINE int answer(choir_session *s, choir_request_id id, choiri_answer *a, choir_time now) {
     choiri_request *q = choiri_request_find(s, id);
     if (!q || q->sealing) return CHOIR_ERR_NOT_FOUND;
     now = choiri_session_time(s, now);
@@ -215,7 +218,8 @@ static int answer(choir_session *s, choir_request_id id, choiri_answer *a, choir
         return status;
     }
     a->wire_id = q->wire_id;
-    a->method = q->method;
+    a->m = q->m;
+    a->b = q->b;
     if (!a->chunk) a->chunk = q->chunk;
     const choir_hooks *hooks = &choiri_request_profile(q)->hooks;
     return hooks->seal ? seal(q, a, hooks, now) : send_final(q, a, now);
@@ -223,14 +227,11 @@ static int answer(choir_session *s, choir_request_id id, choiri_answer *a, choir
 
 static int reply(choir_session *s, choir_request_id id, uint32_t outcome, const void *value,
                  const choir_reply_options *options, choir_time now) {
-    choir_reply_options o;
-    if (check_options(options, value, &o) != CHOIR_OK) return CHOIR_ERR_INVALID;
-    choiri_answer a = {.outcome = outcome,
-                       .value = value,
-                       .chunk = o.chunk,
-                       .encoded = o.encoded,
-                       .metadata = o.metadata,
-                       .metadata_len = o.metadata_len};
+    choiri_answer a;
+    choiri_clear(&a, sizeof a);
+    a.outcome = outcome;
+    a.value = value;
+    if (options && take_options(options, &a) != CHOIR_OK) return CHOIR_ERR_INVALID;
     return answer(s, id, &a, now);
 }
 
@@ -243,9 +244,8 @@ int choir_reply_error(choir_session *s, choir_request_id id, const void *error,
                       const choir_reply_options *options, choir_time now) {
     choiri_request *q = choiri_request_find(s, id);
     if (!q) return CHOIR_ERR_NOT_FOUND;
-    const choiri_prepared *service = choiri_request_profile(q)->serve;
-    uint32_t err = service->methods[q->method].desc->err;
-    if (choiri_unit_type(service->unit, err)->kind == CHOIR_KIND_NEVER) return CHOIR_ERR_INVALID;
+    if (choiri_unit_type(choiri_request_profile(q)->serve->unit, q->m->desc->err)->kind == CHOIR_KIND_NEVER)
+        return CHOIR_ERR_INVALID;
     return reply(s, id, CHOIR_OUTCOME_USER_ERROR, error, options, now);
 }
 

@@ -14,30 +14,37 @@
 
 typedef enum call_state { CALL_QUEUED, CALL_SENT, CALL_DONE } call_state;
 
+/* What a call that waits has to send. */
+typedef struct staged {
+    uint8_t *flat;       /* metadata and arguments in one small piece ... */
+    choiri_outq q;       /* ... or in blocks */
+    size_t size;         /* of both */
+    size_t metadata_len; /* bytes */
+    size_t metadata_count;
+} staged;
+
 typedef struct call {
     choiri_ready node;
-    choiri_timer timer;
     choiri_dlist live; /* in its connection's list */
     choiri_dlist link; /* in the queue */
     choiri_rpc *rpc;
-    choir_call_id handle;
-    uint64_t wire_id; /* sent: its request id */
-    uint32_t method;
-    call_state state;
-    uint32_t outcome;        /* done without an answer: how */
-    int status;              /* and why, when the connection ended */
-    bool answered;           /* done by an answer: ret holds it */
-    choir_bytes ret;         /* borrowed from the payload that is being reported */
-    choir_metadata metadata; /* the same; queued: in `staged` */
-    uint8_t *staged;         /* queued: metadata and arguments in one small piece ... */
-    choiri_outq staged_q;    /* ... or in blocks */
-    size_t staged_size;
-    union {
-        size_t staged_metadata; /* queued: bytes of metadata among them */
-        uint64_t end;           /* sent: where it ends in the session's output */
-    };
+    const choiri_prepared_method *m;
+    choiri_binding *b; /* once it was sent */
     void *user_data;
     choir_call_fn *callback;
+    staged *staged; /* queued; NULL otherwise */
+    uint32_t method;
+    call_state state : 8;
+    bool answered;    /* done by an answer: ret holds it */
+    uint32_t outcome; /* done without one: how */
+    int status;       /* and why, when the connection ended */
+    choiri_timer timer;
+    /* Not cleared: set before they are read. */
+    choir_call_id handle;
+    uint64_t wire_id;        /* sent: its request id ... */
+    uint64_t end;            /* ... and where it ends in the session's output */
+    choir_bytes ret;         /* borrowed from the payload that is being reported */
+    choir_metadata metadata; /* the same */
 } call;
 
 static const choir_call_options defaults = {.size = sizeof defaults, .deadline = CHOIR_TIME_NEVER};
@@ -64,31 +71,35 @@ void choiri_calls_init(choiri_rpc *r) {
 
 /* ---- life of a call ---- */
 
-static void free_staged(call *k) {
-    if (k->staged) choiri_obj_free(session_of(k->rpc)->env, k->staged, k->staged_size);
+static CHOIRI_NOINLINE void free_staged(call *k) {
+    choir_env *env = session_of(k->rpc)->env;
+    staged *g = k->staged;
+    if (g->flat) choiri_obj_free(env, g->flat, g->size);
+    choiri_outq_deinit(&g->q);
+    choiri_obj_free(env, g, sizeof *g);
     k->staged = NULL;
-    choiri_outq_deinit(&k->staged_q);
 }
 
 static void leave_queue(call *k) {
     choiri_dlist_remove(&k->link);
     k->rpc->calls.queued--;
-    k->rpc->calls.queued_bytes -= k->staged_size;
+    k->rpc->calls.queued_bytes -= k->staged->size;
 }
 
-static call *new_call(choiri_rpc *r, uint32_t method, const choir_call_options *o) {
+static call *new_call(choiri_rpc *r, uint32_t method, const choiri_prepared_method *m,
+                      const choir_call_options *o) {
     choir_session *s = session_of(r);
     call *k = choiri_obj_alloc(s->env, sizeof *k);
     if (!k) return NULL;
-    choiri_clear(k, sizeof *k);
+    choiri_clear(k, offsetof(call, timer));
     k->node.kind = CHOIRI_READY_CALL;
     k->rpc = r;
     k->method = method;
+    k->m = m;
     k->user_data = o->user_data;
     k->callback = o->callback;
     choiri_timer_init(&k->timer, CHOIRI_TIMER_CALL);
     choiri_dlist_init(&k->link);
-    choiri_outq_init(&k->staged_q, s->env);
     if (choiri_table_insert(&s->calls, k, &k->handle.v) != CHOIR_OK) {
         choiri_obj_free(s->env, k, sizeof *k);
         return NULL;
@@ -102,11 +113,20 @@ static void free_call(call *k) {
     choiri_rpc *r = k->rpc;
     choir_session *s = session_of(r);
     choiri_timers_cancel(&s->timers, &k->timer);
-    choiri_table_remove(&s->calls, k->handle.v);
-    choiri_dlist_remove(&k->live);
-    free_staged(k);
+    if (k->handle.v != 0) choiri_table_remove(&s->calls, k->handle.v);
+    choiri_dlist_unlink(&k->live);
+    if (k->staged) free_staged(k);
     choiri_obj_free(s->env, k, sizeof *k);
     if (--r->hot.unreported == 0) choiri_conn_cool(s, &r->hot);
+}
+
+static CHOIRI_INLINE void end_call(call *k, uint32_t outcome, int status) {
+    choir_session *s = session_of(k->rpc);
+    k->state = CALL_DONE;
+    k->outcome = outcome;
+    k->status = status;
+    choiri_timers_cancel(&s->timers, &k->timer);
+    choiri_ready_add(s, &k->node, 1);
 }
 
 /* The one way into `done`: queues the terminal event. */
@@ -121,11 +141,7 @@ static void finish(call *k, uint32_t outcome, int status) {
         r->calls.in_flight--;
         choiri_session_end_work(s);
     }
-    k->state = CALL_DONE;
-    k->outcome = outcome;
-    k->status = status;
-    choiri_timers_cancel(&s->timers, &k->timer);
-    choiri_ready_add(s, &k->node, 1);
+    end_call(k, outcome, status);
 }
 
 void choiri_calls_deinit(choiri_rpc *r) {
@@ -173,54 +189,54 @@ static void count_sent(call *k) {
 
 /* What stands in front of and behind the arguments is the same for a direct and for a queued call. The map
  * entry is made first because taking it back cannot fail. */
-static int begin_send(call *k, choiri_sending *m, choir_chunk *chunk, const choir_metadata_entry *entries,
-                      size_t count, choiri_hole *ret_args) {
+static CHOIRI_INLINE int begin_send(call *k, choiri_sending *m, choir_chunk *chunk,
+                                    const choir_metadata_entry *entries, size_t count,
+                                    choiri_hole *ret_args) {
     choiri_rpc *r = k->rpc;
     choir_session *s = session_of(r);
-    const choiri_prepared *service = profile_of(r)->call;
     choiri_lasting *l = lasting_of(r);
     if (l->next_id > UINT64_MAX - 2) return CHOIR_ERR_ID_EXHAUSTED;
-    const choiri_binding *b = choiri_binding_get(s, r->hot.conn, true, k->method);
+    choiri_binding *b = choiri_binding_get(s, r->hot.conn, true, k->method);
     if (!b) return CHOIR_ERR_NO_MEMORY;
+    k->b = b;
     if (!choiri_egress_begin(s, &r->hot, m, chunk)) return CHOIR_ERR_CLOSED;
     int status = choiri_idmap_put(&r->calls.ids, l->next_id, k);
     if (status != CHOIR_OK) {
         choiri_writer_fail(&m->writer, status);
         return choiri_egress_end(m, CHOIRI_FRAME_CALL, NULL, s->now);
     }
-    *ret_args = choiri_codec_begin_call(
-        s->codec, &m->writer, r->hot.conn->wire_id, l->next_id, service->methods[k->method].id, entries,
-        count, s->peer.retry ? l->next_operation : 0, choiri_types_will_announce(s, b));
+    *ret_args = choiri_codec_begin_call(s->codec, &m->writer, r->hot.conn->wire_id, l->next_id, k->m->id,
+                                        entries, count, s->peer.retry ? l->next_operation : 0,
+                                        choiri_types_will_announce(s, b));
     return CHOIR_OK;
 }
 
-static int end_send(call *k, choiri_sending *m, choiri_hole args, choir_time now) {
+static CHOIRI_INLINE int end_send(call *k, choiri_sending *m, choiri_hole args, choir_time now) {
     choiri_rpc *r = k->rpc;
     choir_session *s = session_of(r);
     choiri_lasting *l = lasting_of(r);
-    choiri_binding *b = choiri_binding_used(&l->called, k->method);
-    const choiri_schema_set *a = &profile_of(r)->call->methods[k->method].args;
+    const choiri_schema_set *a = &k->m->args;
     choiri_codec_fill_hole(s->codec, &m->writer, args);
-    int status = choiri_types_announce(s, l, b, a, &m->writer);
+    int status = choiri_types_announce(s, l, k->b, a, &m->writer);
     if (status != CHOIR_OK) choiri_writer_fail(&m->writer, status);
     status = choiri_egress_end(m, CHOIRI_FRAME_CALL, NULL, now);
     if (status != CHOIR_OK) {
         choiri_idmap_remove(&r->calls.ids, l->next_id);
         return status;
     }
-    choiri_types_announced(s, l, b, a);
+    choiri_types_announced(s, l, k->b, a);
     count_sent(k);
     k->end = m->end;
     return CHOIR_OK;
 }
 
-static void write_args(const call *k, choiri_writer *w, const void *args, const choir_call_options *o) {
-    const choiri_prepared *service = profile_of(k->rpc)->call;
-    if (__builtin_expect(o->encoded_args.data != NULL, 0))
+static CHOIRI_INLINE void write_args(const call *k, choiri_writer *w, const void *args,
+                                     const choir_call_options *o) {
+    if (CHOIRI_UNLIKELY(o->encoded_args.data != NULL))
         choiri_write_span(w, o->encoded_args.data, o->encoded_args.len);
     else
-        choiri_codec_write_value(session_of(k->rpc)->codec, w, service->unit,
-                                 service->methods[k->method].desc->args, args);
+        choiri_codec_write_value(session_of(k->rpc)->codec, w, profile_of(k->rpc)->call->unit,
+                                 k->m->desc->args, args);
 }
 
 static int send_now(call *k, const void *args, const choir_call_options *o, choir_time now) {
@@ -250,52 +266,55 @@ static int blocked(choiri_rpc *r, uint64_t bytes) {
 }
 
 /* Encodes metadata and arguments for later. */
-static int stage(call *k, const void *args, const choir_call_options *o) {
+static CHOIRI_NOINLINE int stage(call *k, const void *args, const choir_call_options *o) {
     choiri_rpc *r = k->rpc;
     choir_session *s = session_of(r);
     choiri_writer w;
-    choiri_writer_init(&w, &k->staged_q, o->chunk);
+    staged *g = k->staged = choiri_obj_alloc(s->env, sizeof *g);
+    if (!g) return CHOIR_ERR_NO_MEMORY;
+    *g = (staged){.metadata_count = o->metadata_len};
+    choiri_outq_init(&g->q, s->env);
+    choiri_writer_init(&w, &g->q, o->chunk);
     choiri_write_entries(&w, o->metadata, o->metadata_len);
-    k->staged_metadata = (size_t)choiri_writer_offset(&w);
+    g->metadata_len = (size_t)choiri_writer_offset(&w);
     write_args(k, &w, args, o);
     int status = choiri_writer_finish(&w);
-    k->staged_size = (size_t)k->staged_q.bytes;
-    k->metadata.count = o->metadata_len;
+    g->size = (size_t)g->q.bytes;
     if (status != CHOIR_OK) return status;
-    if (!queue_has_room_for(r, k->staged_size)) return blocked(r, k->staged_size);
+    if (!queue_has_room_for(r, g->size)) return blocked(r, g->size);
     /* Metadata is walked as one span when the call leaves, so it is packed with the rest. */
-    if (k->staged_size > 0 && (k->staged_size <= CHOIRI_SPLICE_MIN || o->metadata_len > 0)) {
-        k->staged = choiri_obj_alloc(s->env, k->staged_size);
-        if (!k->staged) return CHOIR_ERR_NO_MEMORY;
-        choiri_outq_copy(&k->staged_q, 0, k->staged, k->staged_size);
-        choiri_outq_deinit(&k->staged_q);
+    if (g->size > 0 && (g->size <= CHOIRI_SPLICE_MIN || o->metadata_len > 0)) {
+        g->flat = choiri_obj_alloc(s->env, g->size);
+        if (!g->flat) return CHOIR_ERR_NO_MEMORY;
+        choiri_outq_copy(&g->q, 0, g->flat, g->size);
+        choiri_outq_deinit(&g->q);
     }
     choiri_dlist_append(&r->calls.queue, &k->link);
     r->calls.queued++;
-    r->calls.queued_bytes += k->staged_size;
+    r->calls.queued_bytes += g->size;
     return CHOIR_OK;
 }
 
-static int send_staged(call *k, choir_time now) {
+static CHOIRI_NOINLINE int send_staged(call *k, choir_time now) {
     choiri_sending m;
     choiri_hole hole;
     choir_metadata_entry entries[CHOIRI_REQUEST_ENTRIES];
-    choir_metadata list = {{k->staged, k->staged_metadata}, k->metadata.count};
+    staged *g = k->staged;
+    choir_metadata list = {{g->flat, g->metadata_len}, g->metadata_count};
     size_t count = 0;
     while (count < CHOIRI_REQUEST_ENTRIES && choir_metadata_next(&list, &entries[count])) count++;
     int status = begin_send(k, &m, NULL, entries, count, &hole);
     if (status != CHOIR_OK) return status;
-    if (k->staged)
-        choiri_write_raw(&m.writer, k->staged + k->staged_metadata, k->staged_size - k->staged_metadata);
+    if (g->flat)
+        choiri_write_raw(&m.writer, g->flat + g->metadata_len, g->size - g->metadata_len);
     else
-        choiri_write_queue(&m.writer, &k->staged_q);
+        choiri_write_queue(&m.writer, &g->q);
     return end_send(k, &m, hole, now); /* state is `sent` on success */
 }
 
 static bool may_send(const choiri_rpc *r) {
     const choiri_limits *l = &profile_of(r)->limits;
-    uint32_t max = l->peer_requests ? l->peer_requests : 1;
-    return r->calls.in_flight < max && r->hot.egress.calls < l->max_output &&
+    return r->calls.in_flight < l->max_calls && r->hot.egress.calls < l->max_output &&
            choiri_conn_get_state(r->hot.conn) == CHOIRI_CONN_OPEN &&
            session_of(r)->state == CHOIRI_SESSION_ESTABLISHED;
 }
@@ -305,11 +324,11 @@ static bool may_send_next(const choiri_rpc *r) {
 }
 
 /* Sends what waits, as far as it may. */
-void choiri_calls_pump(choiri_rpc *r, choir_time now) {
+CHOIRI_NOINLINE void choiri_calls_pump(choiri_rpc *r, choir_time now) {
     choir_session *s = session_of(r);
     while (!choiri_dlist_is_empty(&r->calls.queue) && may_send(r)) {
         call *k = CHOIRI_CONTAINER(r->calls.queue.next, call, link);
-        size_t size = k->staged_size;
+        size_t size = k->staged->size;
         int status = send_staged(k, now);
         if (status == CHOIR_OK) {
             choiri_dlist_remove(&k->link);
@@ -328,24 +347,27 @@ void choiri_calls_pump(choiri_rpc *r, choir_time now) {
     }
 }
 
-static int check_options(const choir_call_options *in, const void *args, choir_call_options *ret) {
-    if (in && in->size == sizeof *in) { /* of our own size, as nearly always: nothing to look for */
-        *ret = *in;
-    } else {
-        *ret = defaults;
-        if (in && choiri_options_copy(ret, sizeof *ret, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
+/* Those of this version's size, as nearly all are, are used where they lie; others are copied. NULL: they are
+ * not valid. */
+static const choir_call_options *check_options(const choir_call_options *in, const void *args,
+                                               choir_call_options *copy) {
+    if (!in) return &defaults;
+    if (in->size != sizeof *in) {
+        *copy = defaults;
+        if (choiri_options_copy(copy, sizeof *copy, in) != CHOIR_OK) return NULL;
+        in = copy;
     }
-    if (ret->metadata_len > CHOIRI_REQUEST_ENTRIES || (ret->metadata_len > 0 && !ret->metadata) ||
-        (ret->encoded_args.data && args))
-        return CHOIR_ERR_INVALID;
-    return CHOIR_OK;
+    if (in->metadata_len > CHOIRI_REQUEST_ENTRIES || (in->metadata_len > 0 && !in->metadata) ||
+        (in->encoded_args.data && args))
+        return NULL;
+    return in;
 }
 
 static int start(call *k, const void *args, const choir_call_options *o, bool now_or_later, choir_time now) {
     choir_session *s = session_of(k->rpc);
     bool timed = s->wake && o->deadline != CHOIR_TIME_NEVER;
     choir_time before = timed ? choir_session_deadline(s) : 0;
-    choiri_timers_arm(&s->timers, &k->timer, o->deadline);
+    if (o->deadline != CHOIR_TIME_NEVER) choiri_timers_arm(&s->timers, &k->timer, o->deadline);
     int status = now_or_later ? send_now(k, args, o, now) : stage(k, args, o);
     /* The first call of a session that had nothing to do shortens its patience with a silent peer. */
     if (status == CHOIR_OK && (s->busy == 1 || (timed && choir_session_deadline(s) < before)))
@@ -355,8 +377,9 @@ static int start(call *k, const void *args, const choir_call_options *o, bool no
 
 int choir_call(choir_session *s, choir_conn_id conn, uint32_t method, const void *args,
                const choir_call_options *options, choir_call_id *ret_call, choir_time now) {
-    choir_call_options o;
-    if (!s || check_options(options, args, &o) != CHOIR_OK) return CHOIR_ERR_INVALID;
+    choir_call_options copy;
+    const choir_call_options *o = check_options(options, args, &copy);
+    if (!s || !o) return CHOIR_ERR_INVALID;
     choiri_conn *c = choiri_conn_find(s, conn);
     if (!c) return CHOIR_ERR_NOT_FOUND;
     if (s->state == CHOIRI_SESSION_CLOSING || s->state == CHOIRI_SESSION_ENDED ||
@@ -364,15 +387,16 @@ int choir_call(choir_session *s, choir_conn_id conn, uint32_t method, const void
         return CHOIR_ERR_CLOSED;
     const choiri_prepared *service = c->profile ? c->profile->call : NULL;
     if (!service || method >= service->methods_len) return CHOIR_ERR_INVALID;
-    if (service->methods[method].has_channels) return CHOIR_ERR_UNSUPPORTED;
+    const choiri_prepared_method *m = &service->methods[method];
+    if (m->has_channels) return CHOIR_ERR_UNSUPPORTED;
     now = choiri_session_time(s, now);
     choiri_rpc *r = choiri_rpc_heat(s, c);
     if (!r || !choiri_lasting_get(s, c)) return CHOIR_ERR_NO_MEMORY;
     bool direct = may_send_next(r);
     if (!direct && !queue_has_room(r)) return blocked(r, 0);
-    call *k = new_call(r, method, &o);
+    call *k = new_call(r, method, m, o);
     if (!k) return CHOIR_ERR_NO_MEMORY;
-    int status = start(k, args, &o, direct, now);
+    int status = start(k, args, o, direct, now);
     if (status != CHOIR_OK) {
         free_call(k);
         return status;
@@ -387,7 +411,7 @@ int choir_call(choir_session *s, choir_conn_id conn, uint32_t method, const void
  * is remembered while none was seen. Only the newest few: one that falls out costs the check of the layout,
  * nothing else. */
 static void remember_late(choiri_lasting *l, const call *k) {
-    if (choiri_binding_used(&l->called, k->method)->peer != CHOIRI_BOUND_NO) return;
+    if (k->b->peer != CHOIRI_BOUND_NO) return;
     l->late_ids[l->late_next % CHOIRI_LATE_IDS] = k->wire_id;
     l->late_methods[l->late_next++ % CHOIRI_LATE_IDS] = k->method;
 }
@@ -461,20 +485,44 @@ static bool is_late(choir_session *s, choiri_conn *c, const choiri_message *msg,
     return false;
 }
 
-void choiri_calls_response(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now) {
-    choiri_rpc *r = choiri_rpc_peek(c);
-    call *k = r ? choiri_idmap_remove(&r->calls.ids, msg->id) : NULL;
-    if (!k && !is_late(s, c, msg, now)) return;
-    if (msg->schemas.len > 0) {
-        uint32_t method = k ? k->method : late_method(c->lasting, msg->id);
-        /* When it fails, the connection has; the call was out of the map and ended with the others. */
-        if (!choiri_types_bind(s, c, method, true, msg->schemas, now)) return;
-    }
-    if (!k) return;
+/* One that nobody waits for, or that brings schemas. true: a call has it. When taking the schemas fails, the
+ * connection has; the call was out of the map and ended with the others. */
+static bool is_odd_answer(choir_session *s, choiri_conn *c, const call *k, const choiri_message *msg,
+                          choir_time now) {
+    if (!k && !is_late(s, c, msg, now)) return false;
+    if (msg->schemas.len == 0) return k != NULL;
+    uint32_t method = k ? k->method : late_method(c->lasting, msg->id);
+    return choiri_types_bind(s, c, method, true, msg->schemas, now) && k;
+}
+
+static CHOIRI_INLINE void take_answer(call *k, const choiri_message *msg) {
     k->answered = true;
     k->ret = msg->payload;
     k->metadata = msg->metadata;
-    finish(k, CHOIR_OUTCOME_OK, CHOIR_OK);
+    CHOIRI_ASSERT(k->state == CALL_SENT);
+    k->rpc->calls.in_flight--;
+    choiri_session_end_work(session_of(k->rpc));
+    end_call(k, CHOIR_OUTCOME_OK, CHOIR_OK);
+}
+
+static CHOIRI_NOINLINE void take_odd_answer(choir_session *s, choiri_conn *c, call *k,
+                                            const choiri_message *msg, choir_time now) {
+    if (!k && c->hot) k = choiri_idmap_remove(&choiri_rpc_peek(c)->calls.ids, msg->id);
+    if (!is_odd_answer(s, c, k, msg, now)) return;
+    take_answer(k, msg);
+    choiri_calls_pump(k->rpc, now);
+}
+
+CHOIRI_NOINLINE void choiri_calls_response(choir_session *s, choiri_conn *c, const choiri_message *msg,
+                                           const choiri_frame *frame, choir_time now) {
+    choiri_rpc *r = choiri_rpc_peek(c);
+    call *k = r ? choiri_idmap_remove_quick(&r->calls.ids, msg->id) : NULL;
+    (void)frame;
+    if (CHOIRI_UNLIKELY(!k || msg->schemas.len > 0)) {
+        take_odd_answer(s, c, k, msg, now);
+        return;
+    }
+    take_answer(k, msg);
     if (!choiri_dlist_is_empty(&r->calls.queue) || r->calls.want_writable) choiri_calls_pump(r, now);
 }
 
@@ -482,7 +530,7 @@ void choiri_calls_response(choir_session *s, choiri_conn *c, const choiri_messag
 
 /* The peer's handler ran, whatever we made of its answer: the status tells this from the peer's own
  * InvalidPayload. */
-static bool answer_is_bad(const call *k, choir_event *event, const choiri_text *why) {
+static CHOIRI_NOINLINE bool answer_is_bad(const call *k, choir_event *event, const choiri_text *why) {
     choiri_text text;
     choiri_text_init(&text);
     choiri_method_text(profile_of(k->rpc)->call, k->method, &text);
@@ -497,12 +545,11 @@ static bool answer_is_bad(const call *k, choir_event *event, const choiri_text *
 
 /* Whose value an answer has: the descriptor's types, or those that the peer announced. NULL when there are
  * none, which the text then says. */
-static const choir_type *find_type(const call *k, const choiri_binding *b, uint32_t which, choir_event *event,
-                                   choiri_text *why) {
-    const choiri_prepared *service = profile_of(k->rpc)->call;
-    const choiri_prepared_method *m = &service->methods[k->method];
+static CHOIRI_INLINE const choir_type *find_type(const call *k, const choiri_binding *b, uint32_t which,
+                                                 choir_event *event, choiri_text *why) {
+    const choiri_prepared_method *m = k->m;
     if (m->ok_type) {
-        event->unit = service->unit;
+        event->unit = profile_of(k->rpc)->call->unit;
         event->type = which == CHOIRI_PLAN_OK ? m->desc->ok : m->desc->err;
         return which == CHOIRI_PLAN_OK ? m->ok_type : m->err_type;
     }
@@ -517,16 +564,17 @@ static const choir_type *find_type(const call *k, const choiri_binding *b, uint3
 
 /* Room for the value, and what decoding it may take. The size of a type of the peer's is not to be
  * trusted. */
-static void *new_value(choir_session *s, const choiri_binding *b, const choir_type *t, size_t payload) {
-    uint64_t held = choiri_session_held(s), left = held < s->quota ? s->quota - held : 0;
+static CHOIRI_INLINE void *new_value(choir_session *s, const choiri_binding *b, const choir_type *t,
+                                     size_t payload) {
     size_t limit = choiri_value_arena_limit(payload);
     if (!b->types) limit += t->size + t->align;
-    s->scratch.limit = left < limit ? (size_t)left : limit;
+    if (payload > CHOIRI_DECODE_SMALL) choiri_session_cap(s, &limit);
+    s->scratch.limit = limit;
     return choiri_arena_alloc(&s->scratch, t->size, t->align);
 }
 
-static bool is_read(const call *k, const choiri_binding *b, uint32_t which, choiri_reader *r,
-                    choir_event *event, choiri_text *why) {
+static CHOIRI_INLINE bool is_read(const call *k, const choiri_binding *b, uint32_t which, choiri_reader *r,
+                                  choir_event *event, choiri_text *why) {
     choir_session *s = session_of(k->rpc);
     const choir_type *t = find_type(k, b, which, event, why);
     if (!t) return false;
@@ -550,8 +598,8 @@ static bool is_read(const call *k, const choiri_binding *b, uint32_t which, choi
     return true;
 }
 
-static bool decode_value(const call *k, uint32_t which, choiri_reader *r, choir_event *event) {
-    const choiri_binding *b = choiri_binding_used(&lasting_of(k->rpc)->called, k->method);
+static CHOIRI_INLINE bool decode_value(const call *k, uint32_t which, choiri_reader *r, choir_event *event) {
+    const choiri_binding *b = k->b;
     choiri_text why;
     choiri_text_init(&why);
     if (b->peer == CHOIRI_BOUND_BAD) { /* the text names the method already */
@@ -567,10 +615,10 @@ static bool decode_value(const call *k, uint32_t which, choiri_reader *r, choir_
 }
 
 /* rule: rpc.vox-error */
-static void decode_answer(const call *k, choir_event *event) {
+static CHOIRI_INLINE void decode_answer(const call *k, choir_event *event) {
     choiri_reader r = choiri_reader_of(k->ret);
     const char *bad;
-    if (profile_of(k->rpc)->call->methods[k->method].desc->flags & CHOIR_METHOD_RAW) {
+    if (k->m->desc->flags & CHOIR_METHOD_RAW) {
         event->payload = k->ret;
     } else if (!choiri_codec_read_result(session_of(k->rpc)->codec, &r, &event->outcome, &event->text,
                                          &bad)) {
@@ -578,16 +626,13 @@ static void decode_answer(const call *k, choir_event *event) {
         choiri_text_init(&why);
         choiri_text_add(&why, bad);
         answer_is_bad(k, event, &why);
-    } else if (event->outcome == CHOIR_OUTCOME_OK) {
-        decode_value(k, CHOIRI_PLAN_OK, &r, event);
-    } else if (event->outcome == CHOIR_OUTCOME_USER_ERROR) {
-        decode_value(k, CHOIRI_PLAN_ERR, &r, event);
+    } else if (event->outcome <= CHOIR_OUTCOME_USER_ERROR) {
+        decode_value(k, event->outcome == CHOIR_OUTCOME_OK ? CHOIRI_PLAN_OK : CHOIRI_PLAN_ERR, &r, event);
     }
 }
 
-bool choiri_call_report(choir_session *s, choiri_ready *node, choir_event *event) {
-    const call *k = CHOIRI_CONTAINER(node, call, node);
-    const choiri_prepared *service = profile_of(k->rpc)->call;
+CHOIRI_NOINLINE bool choiri_call_report(choir_session *s, choiri_ready *node, choir_event *event) {
+    call *k = CHOIRI_CONTAINER(node, call, node);
     node->bits = 0;
     s->retired = node;
     event->kind = CHOIR_EVENT_CALL_DONE;
@@ -595,12 +640,13 @@ bool choiri_call_report(choir_session *s, choiri_ready *node, choir_event *event
     event->call = k->handle;
     event->user_data = k->user_data;
     event->callback = k->callback;
-    event->service = service->desc;
+    event->service = profile_of(k->rpc)->call->desc;
     event->method = k->method;
-    event->method_id = service->methods[k->method].id;
+    event->method_id = k->m->id;
     event->outcome = k->outcome;
     event->status = k->status;
-    choiri_table_remove(&s->calls, k->handle.v);
+    choiri_table_remove(&s->calls, k->handle.v); /* the host is told: it is nobody's any more */
+    k->handle.v = 0;
     if (!k->answered) return true;
     event->metadata = k->metadata;
     decode_answer(k, event);

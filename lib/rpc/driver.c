@@ -57,7 +57,9 @@ static void ended(choir_session *s, choiri_conn *c, int status) {
 /* ---- messages ---- */
 
 /* Channels are not built yet: none is ever open here, so what comes is late or nobody's. */
-static void on_channel(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now) {
+static CHOIRI_NOINLINE void on_channel(choir_session *s, choiri_conn *c, const choiri_message *msg,
+                                       const choiri_frame *frame, choir_time now) {
+    (void)frame;
     choiri_hot *hot = choiri_conn_heat(s, c);
     if (!hot)
         choiri_conn_fail(s, c, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
@@ -69,18 +71,18 @@ static void on_channel(choir_session *s, choiri_conn *c, const choiri_message *m
 
 static void on_message(choir_session *s, choiri_conn *c, const choiri_message *msg, const choiri_frame *frame,
                        choir_time now) {
-    switch (msg->kind) {
-    case CHOIRI_MSG_REQUEST:
-        if (msg->body == CHOIRI_BODY_RESPONSE)
-            choiri_calls_response(s, c, msg, now);
-        else if (msg->body == CHOIRI_BODY_CALL)
+    if (CHOIRI_LIKELY(msg->kind == CHOIRI_MSG_REQUEST)) {
+        if (msg->body == CHOIRI_BODY_CALL)
             choiri_requests_call(s, c, msg, frame, now);
+        else if (msg->body == CHOIRI_BODY_RESPONSE)
+            choiri_calls_response(s, c, msg, frame, now);
         else
-            choiri_requests_cancel(s, c, msg, now);
-        return;
-    case CHOIRI_MSG_SCHEMA: choiri_types_message(s, c, msg, now); return;
-    case CHOIRI_MSG_CHANNEL: on_channel(s, c, msg, now); return;
-    default: CHOIRI_ASSERT(false); /* the session keeps the rest */
+            choiri_requests_cancel(s, c, msg, frame, now);
+    } else if (msg->kind == CHOIRI_MSG_SCHEMA) {
+        choiri_types_message(s, c, msg, frame, now);
+    } else {
+        CHOIRI_ASSERT(msg->kind == CHOIRI_MSG_CHANNEL); /* the session keeps the rest */
+        on_channel(s, c, msg, frame, now);
     }
 }
 

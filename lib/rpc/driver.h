@@ -19,6 +19,10 @@
 #define CHOIRI_REQUEST_ENTRIES  64u
 #define CHOIRI_REQUEST_METADATA 16384u
 
+/* What decoding a payload up to this size takes is compared with the quota only afterwards: it is little, and
+ * goes at once when it was too much. */
+#define CHOIRI_DECODE_SMALL 4096u
+
 /* Nodes of the ready list, owners of timers. */
 enum { CHOIRI_READY_CALL = CHOIRI_READY_UPPER, CHOIRI_READY_REQUEST };
 enum { CHOIRI_TIMER_CALL = CHOIRI_TIMER_UPPER };
@@ -68,7 +72,8 @@ void choiri_reason_read(choir_event *event);
 void choiri_calls_init(choiri_rpc *r);
 void choiri_calls_deinit(choiri_rpc *r);
 void choiri_calls_pump(choiri_rpc *r, choir_time now);
-void choiri_calls_response(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now);
+void choiri_calls_response(choir_session *s, choiri_conn *c, const choiri_message *msg,
+                           const choiri_frame *frame, choir_time now);
 void choiri_calls_expired(choiri_timer *timer, choir_time now);
 void choiri_calls_ended(choiri_rpc *r, int status);
 void choiri_calls_moved(choiri_hot *hot, uint32_t younger, uint64_t end);
@@ -80,7 +85,8 @@ void choiri_requests_init(choiri_rpc *r);
 void choiri_requests_deinit(choiri_rpc *r);
 void choiri_requests_call(choir_session *s, choiri_conn *c, const choiri_message *msg,
                           const choiri_frame *frame, choir_time now);
-void choiri_requests_cancel(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now);
+void choiri_requests_cancel(choir_session *s, choiri_conn *c, const choiri_message *msg,
+                            const choiri_frame *frame, choir_time now);
 /* Starts what waits, as far as it may. */
 void choiri_requests_pump(choiri_rpc *r, choir_time now);
 void choiri_requests_shutdown(choiri_rpc *r, choir_time now);

@@ -30,29 +30,37 @@ void choiri_requests_init(choiri_rpc *r) {
 
 /* ---- life ---- */
 
-static void free_request(choiri_request *q) {
+static CHOIRI_NOINLINE void free_rest(choiri_request *q) {
+    choir_env *env = choiri_request_session(q)->env;
+    choiri_slots_clear(env, &q->slots);
+    if (!q->sealed) return;
+    choiri_outq_deinit(q->sealed);
+    choiri_free(env, q->sealed, sizeof *q->sealed);
+}
+
+static CHOIRI_INLINE void free_at_once(choiri_request *q) {
     choiri_rpc *r = q->rpc;
     choir_session *s = r->hot.session;
     if (q->handle.v != 0) {
         choiri_table_remove(&s->requests, q->handle.v);
         r->hot.unreported -= !q->over;
     }
-    choiri_dlist_remove(&q->live);
-    choiri_slots_clear(s->env, &q->slots);
-    if (q->sealed) {
-        choiri_outq_deinit(q->sealed);
-        choiri_free(s->env, q->sealed, sizeof *q->sealed);
-    }
+    choiri_dlist_unlink(&q->live);
+    if (CHOIRI_UNLIKELY(q->slots || q->sealed)) free_rest(q);
     choiri_discharge(&r->hot, q->charged);
-    choiri_arena_reset(&q->arena);
-    choir_chunk_release(q->chunk);
+    if (q->arena.blocks) choiri_arena_free_blocks(&q->arena);
+    if (q->chunk) choir_chunk_release(q->chunk);
     choiri_obj_free(s->env, q, CHOIRI_REQUEST_SIZE);
+}
+
+static CHOIRI_NOINLINE void free_request(choiri_request *q) {
+    free_at_once(q);
 }
 
 /* Freed in the course of its life: its connection may be idle now, or have waited for it. */
 static void let_go(choiri_request *q) {
     choiri_rpc *r = q->rpc;
-    free_request(q);
+    free_at_once(q);
     if (r->hot.over)
         choiri_conn_released(r->hot.session, &r->hot);
     else if (r->hot.unreported == 0)
@@ -86,11 +94,16 @@ static bool charge_arena(choiri_request *q, size_t before) {
     return q->arena.used == before || charge(q, q->arena.used - before);
 }
 
-static bool copy_parts(choiri_request *q, choir_bytes metadata, choir_bytes args) {
-    size_t before = q->arena.used;
-    q->arena.limit = before + metadata.len + args.len + KEEP_SLACK;
-    uint8_t *copy = choiri_arena_alloc(&q->arena, metadata.len + args.len, 1);
-    if (!copy || !charge_arena(q, before)) return false;
+static CHOIRI_INLINE bool copy_parts(choiri_request *q, choir_bytes metadata, choir_bytes args) {
+    size_t size = metadata.len + args.len, before = q->arena.used;
+    uint8_t *copy = q->first;
+    if (CHOIRI_LIKELY(size <= first_size)) {
+        q->arena.pos = copy + size;
+    } else {
+        q->arena.limit = before + size + KEEP_SLACK;
+        copy = choiri_arena_alloc(&q->arena, size, 1);
+        if (!copy || !charge_arena(q, before)) return false;
+    }
     if (metadata.len > 0) memcpy(copy, metadata.data, metadata.len);
     if (args.len > 0) memcpy(copy + metadata.len, args.data, args.len);
     q->metadata.entries.data = copy;
@@ -100,7 +113,7 @@ static bool copy_parts(choiri_request *q, choir_bytes metadata, choir_bytes args
 
 /* Keeps what the message points to. Of a chunk that is retained all is charged; where metadata does not lie
  * in the payload it is copied all the same. */
-static bool keep(choiri_request *q, const choiri_message *msg, const choiri_frame *frame) {
+static CHOIRI_INLINE bool keep(choiri_request *q, const choiri_message *msg, const choiri_frame *frame) {
     size_t len = frame->payload.len;
     q->args = msg->payload;
     q->metadata = msg->metadata;
@@ -113,22 +126,26 @@ static bool keep(choiri_request *q, const choiri_message *msg, const choiri_fram
            copy_parts(q, msg->metadata.entries, (choir_bytes){NULL, 0});
 }
 
-static choiri_request *new_request(choiri_rpc *r, const choiri_message *msg, uint32_t method,
-                                   const choiri_frame *frame) {
+static CHOIRI_INLINE choiri_request *new_request(choiri_rpc *r, const choiri_message *msg, uint32_t method,
+                                                 choiri_binding *b, choiri_map_entry *place,
+                                                 const choiri_frame *frame) {
     choir_session *s = r->hot.session;
     choiri_request *q = choiri_obj_alloc(s->env, CHOIRI_REQUEST_SIZE);
     if (!q) return NULL;
-    choiri_clear(q, sizeof *q);
+    choiri_clear(q, offsetof(choiri_request, sealed_metadata));
     q->node.kind = CHOIRI_READY_REQUEST;
     choiri_dlist_init(&q->link);
     q->rpc = r;
     q->wire_id = msg->id;
     q->method_id = msg->method;
     q->method = method;
+    q->m = &choiri_request_profile(q)->serve->methods[method];
     choiri_arena_init(&q->arena, s->env, q->first, first_size, 0);
     choiri_dlist_append(&r->requests.live, &q->live);
-    if (charge(q, CHOIRI_REQUEST_SIZE) && keep(q, msg, frame) &&
-        choiri_idmap_put(&r->requests.ids, msg->id, q) == CHOIR_OK)
+    if (!b && choiri_lasting_get(s, r->hot.conn)) b = choiri_binding_get(s, r->hot.conn, false, method);
+    q->b = b;
+    if (b && charge(q, CHOIRI_REQUEST_SIZE) && keep(q, msg, frame) &&
+        choiri_idmap_put_at(&r->requests.ids, place, msg->id, q) == CHOIR_OK)
         return q;
     free_request(q);
     return NULL;
@@ -150,7 +167,7 @@ static bool has_place(const choiri_rpc *r) {
 }
 
 /* false: without memory for a handle. */
-static bool start(choiri_request *q) {
+static CHOIRI_INLINE bool start(choiri_request *q) {
     choiri_rpc *r = q->rpc;
     choir_session *s = r->hot.session;
     if (choiri_table_insert(&s->requests, q, &q->handle.v) != CHOIR_OK) return false;
@@ -188,11 +205,11 @@ void choiri_requests_pump(choiri_rpc *r, choir_time now) {
         leave_queue(q);
         if (start(q)) continue;
         uint64_t wire_id = q->wire_id;
-        uint32_t method = q->method;
+        const choiri_prepared_method *m = q->m;
         choiri_request_set_answered(q, CHOIR_OUTCOME_SEND_FAILED);
         free_request(q);
         choiri_conn_paid(&r->hot);
-        choiri_answer_refuse(r, wire_id, method, CHOIR_OUTCOME_SEND_FAILED, CHOIR_STR(""), now);
+        choiri_answer_refuse(r, wire_id, m, CHOIR_OUTCOME_SEND_FAILED, CHOIR_STR(""), now);
     }
 }
 
@@ -286,7 +303,7 @@ void choiri_requests_shutdown(choiri_rpc *r, choir_time now) {
         choiri_request *q = CHOIRI_CONTAINER(n, choiri_request, live);
         if (q->answered) continue;
         choiri_answer a = {.wire_id = q->wire_id,
-                           .method = q->method,
+                           .m = q->m,
                            .outcome = q->reported ? CHOIR_OUTCOME_CANCELLED : CHOIR_OUTCOME_SEND_FAILED};
         (void)choiri_answer_send(r, &a, NULL, now); /* we are leaving anyway */
         if (q->reported) {
@@ -303,23 +320,30 @@ void choiri_requests_shutdown(choiri_rpc *r, choir_time now) {
 
 /* ---- messages ---- */
 
-static bool check_id(choir_session *s, choiri_conn *c, const choiri_rpc *r, const choiri_message *msg,
-                     choir_time now) {
+static CHOIRI_INLINE bool check_id(choir_session *s, choiri_conn *c, const choiri_rpc *r,
+                                   const choiri_message *msg, const choiri_map_entry *place, choir_time now) {
     if (choiri_conn_is_ours(c, msg->id) || msg->id == 0) {
         choiri_conn_protocol_error(s, c, "call with a request id that is not the caller's to use: ", msg->id,
                                    now);
         return false;
     }
-    if (choiri_idmap_get(&r->requests.ids, msg->id)) {
+    if (CHOIRI_UNLIKELY(!place) && choiri_idmap_get(&r->requests.ids, msg->id)) {
         choiri_conn_protocol_error(s, c, "call with the id of a request that is still open: ", msg->id, now);
         return false;
     }
     return true;
 }
 
+/* As nearly all calls are: of a method whose types are settled, with nothing but its arguments. */
+static CHOIRI_INLINE bool is_usual(const choir_session *s, const choiri_conn *c, const choiri_message *msg,
+                                   uint32_t method, const choiri_binding *b) {
+    return b && choiri_binding_is_settled(s, b) && msg->schemas.len == 0 && msg->metadata.count == 0 &&
+           !c->profile->serve->methods[method].has_channels;
+}
+
 /* Why a call of a known method cannot run; false when it can. */
-static bool is_impossible(const choir_session *s, const choiri_conn *c, const choiri_message *msg,
-                          uint32_t method, choiri_text *text) {
+static CHOIRI_NOINLINE bool is_impossible(const choir_session *s, const choiri_conn *c,
+                                          const choiri_message *msg, uint32_t method, choiri_text *text) {
     const choiri_prepared *service = c->profile->serve;
     const choiri_lasting *l = c->lasting;
     const choiri_binding *b = l ? choiri_binding_peek(&l->served, method) : NULL;
@@ -345,16 +369,21 @@ static bool is_impossible(const choir_session *s, const choiri_conn *c, const ch
     return text->len > 0;
 }
 
+static const choiri_prepared_method *known(const choiri_rpc *r, uint32_t method) {
+    return method == CHOIR_METHOD_NONE ? NULL : &r->hot.conn->profile->serve->methods[method];
+}
+
 /* Over a limit, or there is no memory: nothing ran, so the caller may try again. */
-static void refuse(choiri_rpc *r, const choiri_message *msg, uint32_t method, choir_time now) {
+static CHOIRI_NOINLINE void refuse(choiri_rpc *r, const choiri_message *msg, uint32_t method,
+                                   choir_time now) {
     if (choiri_conn_nuisance(&r->hot, now))
-        choiri_answer_refuse(r, msg->id, method, CHOIR_OUTCOME_SEND_FAILED, CHOIR_STR(""), now);
+        choiri_answer_refuse(r, msg->id, known(r, method), CHOIR_OUTCOME_SEND_FAILED, CHOIR_STR(""), now);
 }
 
 /* It can never run. That costs us something for nothing, as starting a handler for nothing does: reliability
  * case A21. */
-static void refuse_impossible(choiri_rpc *r, const choiri_message *msg, uint32_t method, uint32_t outcome,
-                              const choiri_text *text, choir_time now) {
+static CHOIRI_NOINLINE void refuse_impossible(choiri_rpc *r, const choiri_message *msg, uint32_t method,
+                                              uint32_t outcome, const choiri_text *text, choir_time now) {
     choir_session *s = r->hot.session;
     if (!choiri_conn_start(&r->hot, now)) {
         refuse(r, msg, method, now);
@@ -365,7 +394,8 @@ static void refuse_impossible(choiri_rpc *r, const choiri_message *msg, uint32_t
         choiri_conn_fail(s, r->hot.conn, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
         return;
     }
-    choiri_answer_refuse(r, msg->id, method, outcome, text ? choiri_text_get(text) : CHOIR_STR(""), now);
+    choiri_answer_refuse(r, msg->id, known(r, method), outcome, text ? choiri_text_get(text) : CHOIR_STR(""),
+                         now);
     choiri_conn_cool(s, &r->hot);
 }
 
@@ -379,49 +409,75 @@ static bool queue_has_room(const choiri_rpc *r, size_t bytes) {
            (r->requests.queued == 0 || bytes <= max - r->requests.queued_bytes);
 }
 
-/* rule: rpc.call */
-void choiri_requests_call(choir_session *s, choiri_conn *c, const choiri_message *msg,
-                          const choiri_frame *frame, choir_time now) {
+/* Everything about a call that few of them are: of an unknown method, with schemas or metadata, impossible.
+ * true: it was dealt with, or its connection has failed. */
+static CHOIRI_NOINLINE bool is_unusual(choiri_rpc *r, const choiri_message *msg, uint32_t method,
+                                       choir_time now) {
+    choir_session *s = r->hot.session;
+    choiri_conn *c = r->hot.conn;
     choiri_text text;
-    choiri_rpc *r = choiri_rpc_heat(s, c);
-    if (!r) {
-        choiri_conn_fail(s, c, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
-        return;
-    }
-    if (!check_id(s, c, r, msg, now)) return;
-    const choiri_prepared *service = c->profile->serve;
-    uint32_t method = service ? choiri_prepared_lookup(service, msg->method) : CHOIR_METHOD_NONE;
-    if (msg->schemas.len > 0 && !choiri_types_bind(s, c, method, false, msg->schemas, now)) return;
-    if (method == CHOIR_METHOD_NONE) {
+    if (msg->schemas.len > 0 && !choiri_types_bind(s, c, method, false, msg->schemas, now)) return true;
+    if (method == CHOIR_METHOD_NONE)
         refuse_impossible(r, msg, method, CHOIR_OUTCOME_UNKNOWN_METHOD, NULL, now);
-        return;
-    }
-    if (is_impossible(s, c, msg, method, &text)) {
+    else if (is_impossible(s, c, msg, method, &text))
         refuse_impossible(r, msg, method, CHOIR_OUTCOME_INVALID_PAYLOAD, &text, now);
-        return;
-    }
-    bool run = choiri_dlist_is_empty(&r->requests.queue) && has_place(r) && choiri_conn_start(&r->hot, now);
+    else
+        return false;
+    return true;
+}
+
+/* One more with nothing to wait for it, or for which there is neither place nor memory. */
+static CHOIRI_NOINLINE void enqueue(choiri_rpc *r, const choiri_message *msg, uint32_t method,
+                                    const choiri_frame *frame, choir_time now) {
     choiri_request *q =
-        run || queue_has_room(r, frame->payload.len) ? new_request(r, msg, method, frame) : NULL;
-    if (q && run && !start(q)) {
-        choiri_request_set_answered(q, CHOIR_OUTCOME_SEND_FAILED);
-        free_request(q);
-        q = NULL;
-    }
+        queue_has_room(r, frame->payload.len) ? new_request(r, msg, method, NULL, NULL, frame) : NULL;
     if (!q) {
-        if (run) choiri_conn_paid(&r->hot);
         refuse(r, msg, method, now);
         return;
     }
-    if (run) return;
     choiri_dlist_append(&r->requests.queue, &q->link);
     r->requests.queued++;
     r->requests.queued_bytes += q->kept;
 }
 
+static CHOIRI_COLD void could_not_start(choiri_rpc *r, choiri_request *q, const choiri_message *msg,
+                                        uint32_t method, choir_time now) {
+    if (q) {
+        choiri_request_set_answered(q, CHOIR_OUTCOME_SEND_FAILED);
+        free_request(q);
+    }
+    choiri_conn_paid(&r->hot);
+    refuse(r, msg, method, now);
+}
+
+/* rule: rpc.call */
+CHOIRI_NOINLINE void choiri_requests_call(choir_session *s, choiri_conn *c, const choiri_message *msg,
+                                          const choiri_frame *frame, choir_time now) {
+    choiri_rpc *r = choiri_rpc_heat(s, c);
+    if (CHOIRI_UNLIKELY(!r)) {
+        choiri_conn_fail(s, c, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
+        return;
+    }
+    choiri_map_entry *place = choiri_idmap_free_place(&r->requests.ids, msg->id);
+    if (!check_id(s, c, r, msg, place, now)) return;
+    const choiri_prepared *service = c->profile->serve;
+    uint32_t method = service ? choiri_prepared_lookup(service, msg->method) : CHOIR_METHOD_NONE;
+    const choiri_lasting *l = c->lasting;
+    choiri_binding *b = l && method != CHOIR_METHOD_NONE ? choiri_binding_peek(&l->served, method) : NULL;
+    if (!is_usual(s, c, msg, method, b) && is_unusual(r, msg, method, now)) return;
+    if (!choiri_dlist_is_empty(&r->requests.queue) || !has_place(r) || !choiri_conn_start(&r->hot, now)) {
+        enqueue(r, msg, method, frame, now);
+        return;
+    }
+    choiri_request *q = new_request(r, msg, method, b, place, frame);
+    if (CHOIRI_UNLIKELY(!q || !start(q))) could_not_start(r, q, msg, method, now);
+}
+
 /* rule: rpc.cancel. Each is a nuisance at most: late ones, and those of requests that have not started, cost
  * us next to nothing. */
-void choiri_requests_cancel(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now) {
+CHOIRI_NOINLINE void choiri_requests_cancel(choir_session *s, choiri_conn *c, const choiri_message *msg,
+                                            const choiri_frame *frame, choir_time now) {
+    (void)frame;
     if (choiri_conn_is_ours(c, msg->id)) {
         choiri_conn_protocol_error(s, c, "cancel of a request id that is not the caller's: ", msg->id, now);
         return;
@@ -433,9 +489,9 @@ void choiri_requests_cancel(choir_session *s, choiri_conn *c, const choiri_messa
     }
     choiri_request *q = choiri_idmap_get(&r->requests.ids, msg->id);
     if (!choiri_conn_nuisance(&r->hot, now)) return;
-    if (!q || (c->profile->serve->methods[q->method].desc->flags & CHOIR_METHOD_PERSIST)) return;
+    if (!q || (q->m->desc->flags & CHOIR_METHOD_PERSIST)) return;
     choiri_request_set_answered(q, CHOIR_OUTCOME_CANCELLED);
-    uint32_t method = q->method;
+    const choiri_prepared_method *m = q->m;
     if (!q->started) { /* nobody knows of it */
         leave_queue(q);
         free_request(q);
@@ -446,33 +502,34 @@ void choiri_requests_cancel(choir_session *s, choiri_conn *c, const choiri_messa
         q->why = msg->metadata;
         choiri_ready_add(s, &q->node, CHOIRI_REQUEST_CANCELLED);
     }
-    choiri_answer_refuse(r, msg->id, method, CHOIR_OUTCOME_CANCELLED, CHOIR_STR(""), now);
+    choiri_answer_refuse(r, msg->id, m, CHOIR_OUTCOME_CANCELLED, CHOIR_STR(""), now);
     if (!choiri_dlist_is_empty(&r->requests.queue)) choiri_requests_pump(r, now);
 }
 
 /* ---- reporting: decision, decode, dispatch ---- */
 
+/* Its value is there once it was decoded. */
 static void fill_event(const choiri_request *q, choir_event *event) {
-    const choiri_prepared *service = choiri_request_profile(q)->serve;
     event->conn = choiri_conn_handle(q->rpc->hot.conn);
     event->request = q->handle;
     event->user_data = q->user_data;
-    event->service = service->desc;
+    event->service = choiri_request_profile(q)->serve->desc;
     event->method = q->method;
     event->method_id = q->method_id;
-    event->value = q->value;
-    event->unit = q->value ? service->unit : NULL;
-    event->type = q->value ? service->methods[q->method].desc->args : 0;
     event->payload = q->args;
     event->metadata = q->metadata;
     event->deadline = CHOIR_TIME_NEVER;
+    if (!q->value) return;
+    event->value = q->value;
+    event->unit = choiri_request_profile(q)->serve->unit;
+    event->type = q->m->desc->args;
 }
 
 /* What was started turns out to be impossible, or unwanted: the caller is told, the host is not. */
 static void turn_down(choiri_request *q, choiri_answer *answer, bool wasted, choir_time now) {
     choiri_rpc *r = q->rpc;
     answer->wire_id = q->wire_id;
-    answer->method = q->method;
+    answer->m = q->m;
     vanish(q, answer->outcome);
     if (!wasted) choiri_conn_paid(&r->hot);
     choiri_answer_must(r, answer, now);
@@ -492,24 +549,21 @@ static void turn_away(choiri_request *q, const choir_reason *reason, choir_time 
  * quota. */
 static uint32_t decode(choiri_request *q, choiri_text *text) {
     choir_session *s = choiri_request_session(q);
-    const choiri_prepared *service = choiri_request_profile(q)->serve;
-    const choiri_prepared_method *m = &service->methods[q->method];
-    const choir_type *t = m->args_type;
-    const choiri_lasting *l = q->rpc->hot.conn->lasting;
-    const choiri_binding *b = l ? choiri_binding_peek(&l->served, q->method) : NULL;
+    const choir_unit *u = choiri_request_profile(q)->serve->unit;
+    const choir_type *t = q->m->args_type;
     choiri_text why;
-    if (m->desc->flags & CHOIR_METHOD_RAW) return CHOIR_OUTCOME_OK;
+    if (q->m->desc->flags & CHOIR_METHOD_RAW) return CHOIR_OUTCOME_OK;
     choiri_text_init(&why);
     size_t used = q->arena.used, limit = choiri_value_arena_limit(q->args.len) + t->size + t->align;
-    uint64_t held = choiri_session_held(s), left = held < s->quota ? s->quota - held : 0;
-    q->arena.limit = used + (left < limit ? (size_t)left : limit);
+    bool short_of_quota = q->args.len > CHOIRI_DECODE_SMALL && choiri_session_cap(s, &limit);
+    q->arena.limit = used + limit;
     void *value = choiri_arena_alloc(&q->arena, t->size, t->align);
     choiri_reader r = choiri_reader_of(q->args);
-    int status = value ? choiri_codec_read_value(s->codec, &r, b ? b->plan : NULL, CHOIRI_PLAN_ROOT,
-                                                 service->unit, m->desc->args, &q->arena, value, &why)
+    int status = value ? choiri_codec_read_value(s->codec, &r, q->b->plan, CHOIRI_PLAN_ROOT, u,
+                                                 q->m->desc->args, &q->arena, value, &why)
                        : CHOIR_ERR_NO_MEMORY;
     bool charged = charge_arena(q, used);
-    if (status == CHOIR_OK && charged) {
+    if (CHOIRI_LIKELY(status == CHOIR_OK && charged)) {
         q->value = value;
         return CHOIR_OUTCOME_OK;
     }
@@ -517,10 +571,10 @@ static uint32_t decode(choiri_request *q, choiri_text *text) {
         choiri_charge_anyway(&q->rpc->hot, q->arena.used - used);
         q->charged += q->arena.used - used;
     }
-    if (!charged || status == CHOIR_ERR_NO_MEMORY || (status == CHOIR_ERR_TOO_LARGE && left < limit))
+    if (!charged || status == CHOIR_ERR_NO_MEMORY || (status == CHOIR_ERR_TOO_LARGE && short_of_quota))
         return CHOIR_OUTCOME_SEND_FAILED;
     choiri_text_init(text);
-    choiri_method_text(service, q->method, text);
+    choiri_method_text(choiri_request_profile(q)->serve, q->method, text);
     choiri_text_str(choiri_text_add(text, " arguments: "), choiri_text_get(&why));
     return CHOIR_OUTCOME_INVALID_PAYLOAD;
 }
@@ -545,10 +599,10 @@ static bool decide(choiri_request *q, choir_event *event, choir_time now) {
     return false;
 }
 
-static bool report_new(choiri_request *q, choir_event *event, choir_time now) {
+static CHOIRI_NOINLINE bool report_new(choiri_request *q, choir_event *event, choir_time now) {
     choiri_text text;
     q->node.bits &= (uint8_t)~CHOIRI_REQUEST_NEW;
-    event->evidence = choir_session_evidence(choiri_request_session(q));
+    event->evidence = choiri_session_evidence(choiri_request_session(q));
     if (choiri_request_profile(q)->hooks.decide && !q->decided && !decide(q, event, now)) return false;
     uint32_t outcome = decode(q, &text);
     if (outcome != CHOIR_OUTCOME_OK) {
@@ -565,7 +619,7 @@ static bool report_new(choiri_request *q, choir_event *event, choir_time now) {
     return true;
 }
 
-bool choiri_request_report(choir_session *s, choiri_ready *node, choir_event *event) {
+CHOIRI_NOINLINE bool choiri_request_report(choir_session *s, choiri_ready *node, choir_event *event) {
     choiri_request *q = CHOIRI_CONTAINER(node, choiri_request, node);
     if (node->bits == 0) { /* ended before it was reported */
         tell_decider(q);

@@ -12,12 +12,12 @@ enum { CHOIRI_REQUEST_NEW = 1, CHOIRI_REQUEST_CANCELLED = 2, CHOIRI_REQUEST_DONE
 
 typedef struct choiri_request {
     choiri_ready node;
-    choiri_leaving leaving; /* once its answer is on its way */
-    choiri_dlist live;      /* in its connection's list */
-    choiri_dlist link;      /* in the queue */
+    choiri_dlist live; /* in its connection's list */
+    choiri_dlist link; /* in the queue */
     choiri_rpc *rpc;
+    const choiri_prepared_method *m;
+    choiri_binding *b;
     choir_request_id handle; /* 0 while queued */
-    uint64_t wire_id, method_id;
     uint32_t method;
     uint32_t outcome;    /* how it ended */
     bool started : 1;    /* it has a place among those that run */
@@ -31,18 +31,21 @@ typedef struct choiri_request {
     bool is_leaving : 1; /* in a list of those whose answers are on their way */
     bool orphan : 1;     /* its connection ended before its handler did */
     bool over : 1;       /* REQUEST_DONE was polled */
+    size_t charged;
+    const void *value;
+    choir_chunk *chunk; /* what args lie in, when they were not copied */
+    choiri_slot *slots;
+    void *user_data;
+    /* While a sealing pends: metadata, staged as that of calls is, and the answer behind it. Allocated. */
+    choiri_outq *sealed;
+    /* Not cleared: set before they are read. */
+    size_t sealed_metadata, sealed_entries; /* bytes, entries */
+    uint64_t wire_id, method_id;
     choir_metadata metadata;
     choir_metadata why; /* of its Cancel: in the newest payload, since the event comes before the next */
     choir_bytes args;
-    const void *value;
-    choir_chunk *chunk; /* what args lie in, when they were not copied */
-    size_t kept;        /* bytes of its frame: what it counts in the queue */
-    size_t charged;
-    /* While a sealing pends: metadata, staged as that of calls is, and the answer behind it. Allocated. */
-    choiri_outq *sealed;
-    size_t sealed_metadata, sealed_entries; /* bytes, entries */
-    choiri_slot *slots;
-    void *user_data;
+    size_t kept;            /* bytes of its frame: what it counts in the queue */
+    choiri_leaving leaving; /* once its answer is on its way */
     choiri_arena arena;
     uint8_t first[];
 } choiri_request;
@@ -50,7 +53,8 @@ typedef struct choiri_request {
 /* What an answer says. */
 typedef struct choiri_answer {
     uint64_t wire_id;
-    uint32_t method; /* CHOIR_METHOD_NONE: unknown */
+    const choiri_prepared_method *m; /* NULL: unknown */
+    choiri_binding *b;               /* its; NULL: is looked up */
     uint32_t outcome;
     const void *value; /* OK, USER_ERROR */
     choir_str text;    /* INVALID_PAYLOAD */
@@ -70,8 +74,8 @@ static inline const choiri_profile *choiri_request_profile(const choiri_request 
 /* answer.c: OK, or what failed with nothing sent. `leaving`: see choiri_egress_end. rule: rpc.response */
 int choiri_answer_send(choiri_rpc *r, const choiri_answer *a, choiri_leaving *leaving, choir_time now);
 /* An answer of the library's own; there must be memory for it. */
-void choiri_answer_refuse(choiri_rpc *r, uint64_t wire_id, uint32_t method, uint32_t outcome, choir_str text,
-                          choir_time now);
+void choiri_answer_refuse(choiri_rpc *r, uint64_t wire_id, const choiri_prepared_method *m, uint32_t outcome,
+                          choir_str text, choir_time now);
 /* Sends it, or closes the connection: it owes an answer. */
 void choiri_answer_must(choiri_rpc *r, const choiri_answer *a, choir_time now);
 /* Memory of the answer that waits for its seal. */

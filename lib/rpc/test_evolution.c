@@ -298,7 +298,7 @@ Test(evolution, plans_of_a_connection_are_limited) {
     for (uint32_t i = 0; i < METHODS; i++) {
         cr_assert(choiri_types_bind(s, c, i, false, (choir_bytes){b.data, b.len}, p.now));
         test_check_charges(s);
-        const choiri_binding *bound = choiri_binding_used(&l->served, i);
+        const choiri_binding *bound = test_binding(&l->served, i);
         if (bound->peer == CHOIRI_BOUND_OK) {
             cr_assert(bound->plan);
             first = bound->plan;

@@ -52,8 +52,7 @@ static void drop_schemas(choir_session *s) {
     s->schemas = NULL;
 }
 
-choiri_lasting *choiri_lasting_get(choir_session *s, choiri_conn *c) {
-    if (__builtin_expect(c->lasting != NULL, 1)) return c->lasting;
+choiri_lasting *choiri_lasting_make(choir_session *s, choiri_conn *c) {
     choiri_lasting *l = choiri_alloc(s->env, sizeof *l);
     if (!l) return NULL;
     if (!s->schemas) s->schemas = choiri_schema_store_new(s->env, s->seed);
@@ -85,9 +84,11 @@ static size_t index_size(const choiri_prepared *service) {
 
 static void free_bindings(choir_session *s, choiri_bindings *b, const choiri_prepared *service) {
     for (uint32_t i = 0; i < b->len; i++) {
-        choiri_text_release(s->env, b->list[i].text);
-        free_types(s, b->list[i].types);
-        choiri_plan_free(s->env, b->list[i].plan);
+        choiri_binding *binding = b->list[i];
+        choiri_text_release(s->env, binding->text);
+        free_types(s, binding->types);
+        choiri_plan_free(s->env, binding->plan);
+        choiri_free(s->env, binding, sizeof *binding);
     }
     choiri_free(s->env, b->list, b->cap * sizeof *b->list);
     if (b->index) choiri_free(s->env, b->index, index_size(service));
@@ -107,7 +108,7 @@ void choiri_lasting_free(choir_session *s, choiri_conn *c) {
 }
 
 static size_t held_by_bindings(const choiri_bindings *b, const choiri_prepared *service) {
-    return b->cap * sizeof *b->list + (b->index ? index_size(service) : 0);
+    return b->cap * sizeof *b->list + b->len * sizeof **b->list + (b->index ? index_size(service) : 0);
 }
 
 /* Charges what it holds now. */
@@ -128,7 +129,7 @@ static bool make_room(choir_session *s, choiri_bindings *b, const choiri_prepare
     }
     if (b->len == b->cap) {
         uint16_t cap = b->cap == 0 ? BINDINGS_FIRST : (uint16_t)(b->cap * 2);
-        choiri_binding *list = choiri_realloc(s->env, b->list, b->cap * sizeof *list, cap * sizeof *list);
+        choiri_binding **list = choiri_realloc(s->env, b->list, b->cap * sizeof *list, cap * sizeof *list);
         if (!list) return false;
         b->list = list;
         b->cap = cap;
@@ -136,17 +137,19 @@ static bool make_room(choir_session *s, choiri_bindings *b, const choiri_prepare
     return true;
 }
 
-choiri_binding *choiri_binding_get(choir_session *s, choiri_conn *c, bool called, uint32_t method) {
+CHOIRI_NOINLINE choiri_binding *choiri_binding_make(choir_session *s, choiri_conn *c, bool called,
+                                                    uint32_t method) {
     choiri_lasting *l = c->lasting;
     choiri_bindings *b = called ? &l->called : &l->served;
-    choiri_binding *have = choiri_binding_peek(b, method);
-    if (__builtin_expect(have != NULL, 1)) return have;
     bool ok = make_room(s, b, called ? c->profile->call : c->profile->serve);
+    choiri_binding *binding = ok ? choiri_alloc(s->env, sizeof *binding) : NULL;
+    if (binding) {
+        *binding = (choiri_binding){.peer = CHOIRI_BOUND_NO};
+        b->list[b->len] = binding;
+        b->index[method] = ++b->len;
+    }
     recharge(s, c);
-    if (!ok) return NULL;
-    b->list[b->len] = (choiri_binding){.peer = CHOIRI_BOUND_NO};
-    b->index[method] = ++b->len;
-    return &b->list[b->len - 1];
+    return binding;
 }
 
 void choiri_method_text(const choiri_prepared *service, uint32_t method, choiri_text *text) {
@@ -310,7 +313,9 @@ bool choiri_types_bind(choir_session *s, choiri_conn *c, uint32_t method, bool r
     return ok;
 }
 
-void choiri_types_message(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now) {
+CHOIRI_NOINLINE void choiri_types_message(choir_session *s, choiri_conn *c, const choiri_message *msg,
+                                          const choiri_frame *frame, choir_time now) {
+    (void)frame;
     bool response = msg->direction == CHOIRI_DIRECTION_RESPONSE;
     const choiri_prepared *service = response ? c->profile->call : c->profile->serve;
     uint32_t method = service ? choiri_prepared_lookup(service, msg->method) : CHOIR_METHOD_NONE;
@@ -319,22 +324,11 @@ void choiri_types_message(choir_session *s, choiri_conn *c, const choiri_message
 
 /* ---- what we announce ---- */
 
-int choiri_types_announce(const choir_session *s, choiri_lasting *l, const choiri_binding *b,
-                          const choiri_schema_set *a, choiri_writer *w) {
-    if (!choiri_types_will_announce(s, b)) {
-        choiri_codec_write_schemas(s->codec, w, &l->sent, NULL);
-        return CHOIR_OK;
-    }
+CHOIRI_COLD int choiri_types_write(const choir_session *s, choiri_lasting *l, const choiri_schema_set *a,
+                                   choiri_writer *w) {
     int status = choiri_send_tracker_reserve(&l->sent, a);
     if (status == CHOIR_OK) choiri_codec_write_schemas(s->codec, w, &l->sent, a);
     return status;
-}
-
-void choiri_types_announced(const choir_session *s, choiri_lasting *l, choiri_binding *b,
-                            const choiri_schema_set *a) {
-    if (!choiri_types_will_announce(s, b)) return;
-    choiri_send_tracker_commit(&l->sent, a);
-    b->announced = true;
 }
 
 int choiri_types_announce_nothing(choir_session *s, choiri_conn *c, uint64_t method_id, choir_time now) {

@@ -39,7 +39,7 @@ typedef struct choiri_binding {
 /* The bindings of a service's methods that were used. */
 typedef struct choiri_bindings {
     uint16_t *index; /* one for each method: place in `list` + 1, 0 is none; NULL before the first */
-    choiri_binding *list;
+    choiri_binding **list;
     uint16_t len, cap;
 } choiri_bindings;
 
@@ -61,39 +61,58 @@ typedef struct choiri_lasting {
 } choiri_lasting;
 
 /* Made if there is none yet; NULL without memory. */
-choiri_lasting *choiri_lasting_get(choir_session *s, choiri_conn *c);
+choiri_lasting *choiri_lasting_make(choir_session *s, choiri_conn *c);
+static inline choiri_lasting *choiri_lasting_get(choir_session *s, choiri_conn *c) {
+    return CHOIRI_LIKELY(c->lasting != NULL) ? c->lasting : choiri_lasting_make(s, c);
+}
 void choiri_lasting_free(choir_session *s, choiri_conn *c);
 
-/* The binding of a method, which stays where it is until another one is made. `peek` gives NULL when there
- * is none yet; `get` makes it, or gives NULL without memory. `used` is for a method that must have one: a
- * call of it was begun, or its types came. */
+/* The binding of a method, which stays where it is until the connection goes; `peek` gives NULL when there is
+ * none yet, `get` without memory. */
 static inline choiri_binding *choiri_binding_peek(const choiri_bindings *b, uint32_t method) {
-    return b->index && b->index[method] ? &b->list[b->index[method] - 1] : NULL;
+    return b->index && b->index[method] ? b->list[b->index[method] - 1] : NULL;
 }
-static inline choiri_binding *choiri_binding_used(const choiri_bindings *b, uint32_t method) {
-    choiri_binding *used = choiri_binding_peek(b, method);
-    CHOIRI_ASSERT(used);
-    return used;
+choiri_binding *choiri_binding_make(choir_session *s, choiri_conn *c, bool called, uint32_t method);
+static inline choiri_binding *choiri_binding_get(choir_session *s, choiri_conn *c, bool called,
+                                                 uint32_t method) {
+    choiri_lasting *l = c->lasting;
+    choiri_binding *b = choiri_binding_peek(called ? &l->called : &l->served, method);
+    return CHOIRI_LIKELY(b != NULL) ? b : choiri_binding_make(s, c, called, method);
 }
-choiri_binding *choiri_binding_get(choir_session *s, choiri_conn *c, bool called, uint32_t method);
+
+/* Values can be read: the peer's layout is known, or does not matter. */
+static inline bool choiri_binding_is_settled(const choir_session *s, const choiri_binding *b) {
+    return b->peer == CHOIRI_BOUND_OK || (b->peer == CHOIRI_BOUND_NO && !s->codec->compares_layouts);
+}
 
 /* Takes schemas of the peer and binds them to a method (CHOIR_METHOD_NONE: only remembers them). false when
  * the connection has failed. */
 bool choiri_types_bind(choir_session *s, choiri_conn *c, uint32_t method, bool response, choir_bytes schemas,
                        choir_time now);
 /* A Schema message. */
-void choiri_types_message(choir_session *s, choiri_conn *c, const choiri_message *msg, choir_time now);
+void choiri_types_message(choir_session *s, choiri_conn *c, const choiri_message *msg,
+                          const choiri_frame *frame, choir_time now);
 /* Does our next message for this binding carry schemas? */
 static inline bool choiri_types_will_announce(const choir_session *s, const choiri_binding *b) {
     return !b->announced && (s->codec->needs_schemas || s->peer.announces);
 }
 /* The schemas field of our message: the announcement if it has not been made, else empty. OK or
  * ERR_NO_MEMORY. */
-int choiri_types_announce(const choir_session *s, choiri_lasting *l, const choiri_binding *b,
-                          const choiri_schema_set *a, choiri_writer *w);
+int choiri_types_write(const choir_session *s, choiri_lasting *l, const choiri_schema_set *a,
+                       choiri_writer *w);
+static inline int choiri_types_announce(const choir_session *s, choiri_lasting *l, const choiri_binding *b,
+                                        const choiri_schema_set *a, choiri_writer *w) {
+    if (CHOIRI_UNLIKELY(choiri_types_will_announce(s, b))) return choiri_types_write(s, l, a, w);
+    choiri_codec_write_schemas(s->codec, w, &l->sent, NULL);
+    return CHOIR_OK;
+}
 /* The message is queued: so is its announcement. */
-void choiri_types_announced(const choir_session *s, choiri_lasting *l, choiri_binding *b,
-                            const choiri_schema_set *a);
+static inline void choiri_types_announced(const choir_session *s, choiri_lasting *l, choiri_binding *b,
+                                          const choiri_schema_set *a) {
+    if (CHOIRI_LIKELY(!choiri_types_will_announce(s, b))) return;
+    choiri_send_tracker_commit(&l->sent, a);
+    b->announced = true;
+}
 /* A vox peer sees UnknownMethod only under an announced root: sends that of "returns nothing, cannot fail"
  * ahead, in a message of its own. OK · what failed with nothing sent. rule: rpc.unknown-method */
 int choiri_types_announce_nothing(choir_session *s, choiri_conn *c, uint64_t method_id, choir_time now);

@@ -63,6 +63,10 @@ int choiri_prepare(choir_env *env, const choir_service *desc, const choiri_prepa
 void choiri_service_retain(const choiri_prepared *s);
 void choiri_service_release(const choiri_prepared *s);
 
+static inline uint32_t choiri_method_index(const choiri_prepared *s, const choiri_prepared_method *m) {
+    return (uint32_t)(m - s->methods);
+}
+
 /* Index of the method with this wire id, or UINT32_MAX. O(1). */
 static inline uint32_t choiri_prepared_lookup(const choiri_prepared *s, uint64_t id) {
     for (uint32_t i = (uint32_t)id & s->lookup_mask;; i = (i + 1) & s->lookup_mask) {

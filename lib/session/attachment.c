@@ -11,7 +11,6 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/options.h"
-#include "base/time.h"
 #include "link/prologue.h"
 #include "session/session.h"
 
@@ -53,20 +52,13 @@ void choiri_attachment_set_stage(choir_attachment *a, choiri_stage to) {
     a->stage = to;
 }
 
-static void wake(choir_attachment *a) {
+CHOIRI_NOINLINE void choiri_attachment_wake(choir_attachment *a) {
     if (a->woken) return;
     a->woken = true;
     if (a->wake) a->wake(a->wake_ctx, a);
 }
 
 /* ---- output ---- */
-
-void choiri_attachment_wrote(choir_attachment *a, choir_time now) {
-    if (a->output_due == CHOIR_TIME_NEVER && a->stall_timeout > 0)
-        a->output_due = choiri_time_later(now, a->stall_timeout);
-    a->alive.last_tx = now;
-    wake(a);
-}
 
 static bool has_output(const choir_attachment *a) {
     return a->out.bytes > 0 || (a->session && !choiri_dlist_is_empty(&a->session->ring));
@@ -112,7 +104,7 @@ void choiri_attachment_ping(choir_attachment *a, uint64_t nonce) {
         a->paused = true;
         a->frame_started = CHOIR_TIME_NEVER;
     }
-    wake(a);
+    choiri_attachment_wake(a);
 }
 
 bool choiri_attachment_pong(choir_attachment *a, uint64_t nonce) {
@@ -229,7 +221,7 @@ void choiri_attachment_finish(choir_attachment *a, int status, const choiri_text
         if (a->text.len > 0) choiri_text_str(choiri_text_add(&line, ": "), a->text);
         choiri_log(a->env, CHOIR_LOG_INFO, "attachment", &line);
     }
-    wake(a);
+    choiri_attachment_wake(a);
 }
 
 /* What ends with the link, and leaves a session that can be resumed alive. */
@@ -329,7 +321,7 @@ choir_evidence *choiri_attachment_take_evidence(choir_attachment *a) {
 /* ---- input ---- */
 
 static int on_payload(choir_attachment *a, const choiri_frame *frame, choir_time now) {
-    if (__builtin_expect(a->stage == CHOIRI_STAGE_OPEN, 1)) {
+    if (a->stage == CHOIRI_STAGE_OPEN) {
         choiri_session_payload(a->session, frame, now);
         return a->status;
     }
@@ -359,8 +351,8 @@ static int frame_too_large(choir_attachment *a, choir_bytes input, choir_time no
     return CHOIR_ERR_FRAME_TOO_LARGE;
 }
 
-static int feed(choir_attachment *a, choir_bytes input, choir_chunk *chunk, size_t *ret_used,
-                choir_time now) {
+static CHOIRI_NOINLINE int feed(choir_attachment *a, choir_bytes input, choir_chunk *chunk, size_t *ret_used,
+                                choir_time now) {
     size_t used;
     bool done;
     choiri_frame frame;
@@ -387,8 +379,8 @@ static int feed(choir_attachment *a, choir_bytes input, choir_chunk *chunk, size
     return CHOIR_OK;
 }
 
-static int feed_whole(choir_attachment *a, choir_bytes input, choir_chunk *chunk, size_t *ret_used,
-                      choir_time now) {
+static CHOIRI_NOINLINE int feed_whole(choir_attachment *a, choir_bytes input, choir_chunk *chunk,
+                                      size_t *ret_used, choir_time now) {
     if (input.len > a->framer.limit) {
         choiri_text text;
         choiri_text_init(&text);
@@ -404,20 +396,34 @@ static int feed_whole(choir_attachment *a, choir_bytes input, choir_chunk *chunk
     return on_payload(a, &frame, now);
 }
 
-int choir_attachment_receive(choir_attachment *a, const void *bytes, size_t len, choir_chunk *chunk,
-                             size_t *ret_used, choir_time now) {
-    if (!a || !ret_used || (!bytes && len > 0)) return CHOIR_ERR_INVALID;
+/* What is not one whole frame of an open link, or not wanted. */
+static CHOIRI_NOINLINE int receive_any(choir_attachment *a, choir_bytes input, choir_chunk *chunk,
+                                       size_t *ret_used, choir_time now) {
     if (a->stage == CHOIRI_STAGE_DECIDE) return CHOIR_ERR_STATE;
     if (a->stage == CHOIRI_STAGE_FINISHED) return a->status == CHOIR_OK ? CHOIR_ERR_STATE : a->status;
-    choir_bytes input = {bytes, len};
     if (a->session) {
         if (!choiri_session_is_idle(a->session)) return CHOIR_ERR_BUSY;
         now = choiri_session_time(a->session, now);
-        if (len > 0) choiri_keepalive_heard(a, now);
+        if (input.len > 0) choiri_keepalive_heard(a, now);
     }
     *ret_used = 0;
     if (a->none_framing) return feed_whole(a, input, chunk, ret_used, now);
-    return len > 0 ? feed(a, input, chunk, ret_used, now) : CHOIR_OK;
+    return input.len > 0 ? feed(a, input, chunk, ret_used, now) : CHOIR_OK;
+}
+
+int choir_attachment_receive(choir_attachment *a, const void *bytes, size_t len, choir_chunk *chunk,
+                             size_t *ret_used, choir_time now) {
+    choir_bytes input = {bytes, len};
+    choiri_frame frame;
+    if (!a || !ret_used || (!bytes && len > 0)) return CHOIR_ERR_INVALID;
+    if (CHOIRI_UNLIKELY(a->stage != CHOIRI_STAGE_OPEN || !choiri_session_is_idle(a->session) ||
+                        a->none_framing || !choiri_framer_take_whole(&a->framer, input, chunk, &frame)))
+        return receive_any(a, input, chunk, ret_used, now);
+    now = choiri_session_time(a->session, now);
+    choiri_keepalive_heard(a, now);
+    *ret_used = CHOIRI_FRAME_HEAD + frame.payload.len;
+    choiri_session_payload(a->session, &frame, now);
+    return a->status;
 }
 
 /* ---- time ---- */

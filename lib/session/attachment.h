@@ -7,6 +7,7 @@
 #ifndef CHOIRI_ATTACHMENT_H
 #define CHOIRI_ATTACHMENT_H
 
+#include "base/time.h"
 #include "choir/attachment.h"
 #include "link/framer.h"
 #include "protocol/codec.h"
@@ -84,10 +85,22 @@ struct choir_attachment {
 
 /* ---- for the session and the scheduler ---- */
 
+/* What the peer makes us hold here. */
+static inline uint64_t choiri_attachment_held(const choir_attachment *a) {
+    return a->out.held +
+           (CHOIRI_UNLIKELY(a->framer.partial != NULL) ? choir_chunk_len(a->framer.partial) : 0);
+}
+/* Tells the host, once until its next peek, that there is something for it. */
+void choiri_attachment_wake(choir_attachment *a);
 /* Takes no more input, flushes what is queued; `status` sticks. The session is not told. */
 void choiri_attachment_finish(choir_attachment *a, int status, const choiri_text *text);
 /* Output was added. */
-void choiri_attachment_wrote(choir_attachment *a, choir_time now);
+static inline void choiri_attachment_wrote(choir_attachment *a, choir_time now) {
+    if (a->output_due == CHOIR_TIME_NEVER && a->stall_timeout > 0)
+        a->output_due = choiri_time_later(now, a->stall_timeout);
+    a->alive.last_tx = now;
+    if (!a->woken) choiri_attachment_wake(a);
+}
 /* A Ping or a Pong of the peer. */
 void choiri_attachment_ping(choir_attachment *a, uint64_t nonce);
 /* true when it answers the host's. */

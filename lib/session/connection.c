@@ -110,9 +110,7 @@ static void unlink_id(choir_session *s, choiri_conn *c) {
     s->conns.count--;
 }
 
-choiri_conn *choiri_conn_by_wire_id(choir_session *s, uint64_t wire_id) {
-    if (wire_id == 0)
-        return choiri_conn_get_state(&s->conns.root) == CHOIRI_CONN_CLOSED ? NULL : &s->conns.root;
+choiri_conn *choiri_conn_virtual(choir_session *s, uint64_t wire_id) {
     if (s->conns.count == 0) return NULL;
     for (uint32_t slot = *bucket_of(s, wire_id); slot != 0;) {
         choiri_conn *c = at(s, slot - 1);
@@ -315,6 +313,7 @@ int choiri_conn_reject(choir_session *s, choiri_conn *c, choir_str reason, choir
 void choiri_conn_opened(choir_session *s, choiri_conn *c, uint32_t peer_requests, choir_time now) {
     choiri_profile like = *c->profile;
     like.limits.peer_requests = peer_requests;
+    like.limits.max_calls = peer_requests > 0 ? peer_requests : 1;
     choiri_profile *known = choiri_profile_get(s->env, &like);
     if (!known) {
         choiri_conn_fail(s, c, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);

@@ -84,6 +84,8 @@ typedef struct choiri_limits {
     uint32_t max_concurrent_requests, max_queued_requests, max_queued_calls;
     uint32_t glitch_burst, glitch_rate;
     uint32_t peer_requests; /* what the peer announced: requests of ours that it takes at a time */
+    uint32_t max_calls;     /* that many, but at least one */
+    uint32_t reserved;
 } choiri_limits;
 
 struct choiri_profile {
@@ -165,9 +167,10 @@ static inline bool choiri_conn_is_root(const choiri_conn *c) {
 
 /* ---- looking up ---- */
 
-/* O(1); NULL for a stale handle, an unknown wire id. */
+/* O(1); NULL for a stale handle, an unknown wire id. choiri_conn_by_wire_id (session.h) knows the root,
+ * too. */
 choiri_conn *choiri_conn_find(choir_session *s, choir_conn_id handle);
-choiri_conn *choiri_conn_by_wire_id(choir_session *s, uint64_t wire_id);
+choiri_conn *choiri_conn_virtual(choir_session *s, uint64_t wire_id);
 
 /* ---- life ---- */
 

@@ -28,7 +28,7 @@ static void on_protocol_error(choir_session *s, const choiri_message *msg, choir
     choiri_session_fail(s, CHOIR_ERR_PEER_PROTOCOL, &text, now);
 }
 
-static void undecodable(choir_session *s, int status, choir_time now) {
+static CHOIRI_COLD void undecodable(choir_session *s, int status, choir_time now) {
     if (status == CHOIR_ERR_NO_MEMORY) {
         choiri_session_fail(s, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
         return;
@@ -54,31 +54,49 @@ static void to_connection(choir_session *s, choiri_conn *c, const choiri_message
         choiri_session_glitch(s, now);
 }
 
-void choiri_session_payload(choir_session *s, const choiri_frame *frame, choir_time now) {
-    choiri_message msg;
-    int status = choiri_codec_decode(s->codec, frame->payload, &s->inbox, &msg);
-    if (__builtin_expect(status != CHOIR_OK, 0)) {
-        undecodable(s, status, now);
-        return;
-    }
-    choiri_conn *c = choiri_conn_by_wire_id(s, msg.conn);
-    if (__builtin_expect(msg.kind == CHOIRI_MSG_REQUEST && c && choiri_conn_get_state(c) == CHOIRI_CONN_OPEN,
-                         1)) {
-        c->profile->driver->message(s, c, &msg, frame, now);
-        return;
-    }
-    switch (msg.kind) {
-    case CHOIRI_MSG_PING: choiri_attachment_ping(s->attachment, msg.id); return;
+static CHOIRI_NOINLINE void on_message(choir_session *s, choiri_conn *c, const choiri_message *msg,
+                                       const choiri_frame *frame, choir_time now) {
+    switch (msg->kind) {
+    case CHOIRI_MSG_PING: choiri_attachment_ping(s->attachment, msg->id); return;
     case CHOIRI_MSG_PONG:
-        if (msg.conn == 0 && choiri_attachment_pong(s->attachment, msg.id))
+        if (msg->conn == 0 && choiri_attachment_pong(s->attachment, msg->id))
             choiri_ready_add(s, &s->state_node, CHOIRI_REPORT_PONG);
         return;
-    case CHOIRI_MSG_PROTOCOL_ERROR: on_protocol_error(s, &msg, now); return;
-    case CHOIRI_MSG_CONNECTION_OPEN: choiri_conn_offered(s, &msg, now); return;
+    case CHOIRI_MSG_PROTOCOL_ERROR: on_protocol_error(s, msg, now); return;
+    case CHOIRI_MSG_CONNECTION_OPEN: choiri_conn_offered(s, msg, now); return;
     default: break;
     }
     if (c)
-        to_connection(s, c, &msg, frame, now);
+        to_connection(s, c, msg, frame, now);
     else
-        unknown_connection(s, &msg, now);
+        unknown_connection(s, msg, now);
+}
+
+static CHOIRI_NOINLINE void payload_of_any_kind(choir_session *s, const choiri_frame *frame, choir_time now) {
+    choiri_message msg;
+    int status = s->codec->decode(frame->payload, &s->inbox, &msg);
+    if (status == CHOIR_OK)
+        on_message(s, choiri_conn_by_wire_id(s, msg.conn), &msg, frame, now);
+    else
+        undecodable(s, status, now);
+}
+
+static CHOIRI_NOINLINE void to_virtual(choir_session *s, const choiri_message *msg, const choiri_frame *frame,
+                                       choir_time now) {
+    choiri_conn *c = choiri_conn_by_wire_id(s, msg->conn);
+    if (c && choiri_conn_get_state(c) == CHOIRI_CONN_OPEN)
+        c->profile->driver->message(s, c, msg, frame, now);
+    else
+        on_message(s, c, msg, frame, now);
+}
+
+void choiri_session_payload(choir_session *s, const choiri_frame *frame, choir_time now) {
+    choiri_message msg;
+    choiri_conn *root = &s->conns.root;
+    if (CHOIRI_UNLIKELY(!choiri_codec_read_plain(s->codec, frame->payload, &msg)))
+        payload_of_any_kind(s, frame, now);
+    else if (msg.conn == 0 && choiri_conn_get_state(root) == CHOIRI_CONN_OPEN)
+        root->profile->driver->message(s, root, &msg, frame, now);
+    else
+        to_virtual(s, &msg, frame, now);
 }

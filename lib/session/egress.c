@@ -69,19 +69,23 @@ bool choiri_egress_begin(choir_session *s, choiri_hot *hot, choiri_sending *m, c
     m->queue = direct ? &a->out : &hot->egress.queue;
     m->mark = choiri_outq_get_mark(m->queue);
     choiri_writer_init(&m->writer, m->queue, chunk);
-    m->frame = choiri_write_hole(&m->writer);
+    m->head = NULL;
+    if (CHOIRI_LIKELY(choiri_writer_ensure(&m->writer, CHOIRI_FRAME_HEAD))) {
+        m->head = m->writer.pos;
+        m->writer.pos += CHOIRI_FRAME_HEAD;
+    }
     return true;
 }
 
 /* A message went into its connection's queue. */
-static void enqueued(choiri_sending *m, choiri_frame_kind kind, choiri_leaving *leaving) {
+static CHOIRI_NOINLINE void enqueued(choiri_sending *m, choiri_frame_kind kind, choiri_leaving *leaving) {
     choiri_egress *e = &m->hot->egress;
     uint64_t bytes = e->queue.bytes - m->mark.bytes;
     if (kind == CHOIRI_FRAME_ANSWER) {
         e->answers += bytes;
         if (!leaving) kind = CHOIRI_FRAME_REFUSAL;
     }
-    choiri_store_le32(m->frame.at, choiri_load_le32(m->frame.at) | (uint32_t)kind << KIND_SHIFT);
+    choiri_store_le32(m->head, choiri_load_le32(m->head) | (uint32_t)kind << KIND_SHIFT);
     if (kind == CHOIRI_FRAME_CALL) {
         e->calls += bytes;
         e->call_frames++;
@@ -92,18 +96,19 @@ static void enqueued(choiri_sending *m, choiri_frame_kind kind, choiri_leaving *
     recharge(m->hot);
 }
 
+static CHOIRI_COLD int take_back(choiri_sending *m) {
+    int status = choiri_writer_finish(&m->writer);
+    choiri_outq_rollback(m->queue, m->mark);
+    return status != CHOIR_OK ? status : CHOIR_ERR_TOO_LARGE;
+}
+
 int choiri_egress_end(choiri_sending *m, choiri_frame_kind kind, choiri_leaving *leaving, choir_time now) {
     choir_attachment *a = m->session->attachment;
-    choiri_fill_hole(&m->writer, m->frame);
-    int status = choiri_writer_finish(&m->writer);
-    uint64_t bytes = m->queue->bytes - m->mark.bytes;
-    if (status == CHOIR_OK && bytes > (uint64_t)a->max_payload + CHOIRI_FRAME_HEAD)
-        status = CHOIR_ERR_TOO_LARGE;
-    if (status != CHOIR_OK) {
-        choiri_outq_rollback(m->queue, m->mark);
-        return status;
-    }
-    if (m->hot) {
+    uint64_t payload = choiri_writer_offset(&m->writer) - m->mark.bytes - CHOIRI_FRAME_HEAD;
+    if (CHOIRI_UNLIKELY(m->writer.status != CHOIR_OK || payload > a->max_payload)) return take_back(m);
+    choiri_store_le32(m->head, (uint32_t)payload);
+    choiri_outq_commit(m->queue, (size_t)(m->writer.pos - m->writer.base));
+    if (CHOIRI_UNLIKELY(m->hot != NULL)) {
         m->end = CHOIRI_EGRESS_QUEUED;
         enqueued(m, kind, leaving);
     } else {

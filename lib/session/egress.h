@@ -74,8 +74,8 @@ typedef struct choiri_sending {
     choiri_hot *hot; /* whose queue it goes to; NULL: the link's */
     choiri_outq *queue;
     choiri_outq_mark mark;
-    choiri_hole frame;
-    uint64_t end; /* after end: position in the session's output behind it, or CHOIRI_EGRESS_QUEUED */
+    uint8_t *head; /* of the frame: its length goes there. NULL after a failure */
+    uint64_t end;  /* after end: position in the session's output behind it, or CHOIRI_EGRESS_QUEUED */
 } choiri_sending;
 
 /* hot: of the connection; NULL for the root's Ping, Pong and ProtocolError. `chunk`: see choiri_writer_init.

@@ -56,7 +56,9 @@ static void write_sorry(choiri_writer *w, const void *ctx) {
 static void write_hello(choiri_writer *w, const void *ctx) {
     const choir_session *s = ctx;
     choiri_settings settings = {s->parity, s->conns.root.profile->limits.max_concurrent_requests};
-    choiri_handshake_write_hello(w, !s->initiator, s->codec, settings, s->metadata, s->call_name);
+    const choiri_prepared *called = s->conns.root.profile->call;
+    choir_str name = called ? choir_service_name(called->desc) : CHOIR_STR("Noop");
+    choiri_handshake_write_hello(w, !s->initiator, s->codec, settings, s->metadata, name);
 }
 
 int choiri_greeting_start(choir_attachment *a, choir_time now) {

@@ -164,12 +164,20 @@ void choiri_conn_cool(choir_session *s, choiri_hot *hot) {
 /* ---- charges ---- */
 
 /* One connection may have half of the quota while others are there to be harmed. */
+static CHOIRI_NOINLINE bool has_room(const choir_session *s, size_t bytes) {
+    return choiri_session_held(s) + bytes <= s->quota;
+}
+
 bool choiri_charge(choiri_hot *hot, size_t bytes) {
-    const choir_session *s = hot->session;
-    uint64_t held = choiri_session_held(s), share = s->conns.live > 1 ? s->quota / 2 : s->quota;
-    if (held >= s->quota || bytes > s->quota - held) return false;
-    if (hot->charged >= share || bytes > share - hot->charged) return false;
-    choiri_charge_anyway(hot, bytes);
+    choir_session *s = hot->session;
+    const choir_attachment *a = s->attachment;
+    /* Sums of what is in memory: they cannot wrap. */
+    uint64_t mine = hot->charged + bytes, all = s->charged + bytes;
+    if (mine > s->quota / 2 && (s->conns.live > 1 || mine > s->quota)) return false;
+    if (CHOIRI_LIKELY(a && !a->framer.partial) ? all + a->out.held > s->quota : !has_room(s, bytes))
+        return false;
+    hot->charged = mine;
+    s->charged = all;
     return true;
 }
 
@@ -208,7 +216,7 @@ bool choiri_conn_nuisance(choiri_hot *hot, choir_time now) {
 }
 
 /* Nothing starts before; the host is told, because the deadline may have become an earlier one. */
-static bool wait_until(choiri_hot *hot, choir_time at) {
+static CHOIRI_COLD bool wait_until(choiri_hot *hot, choir_time at) {
     choiri_timers_arm(&hot->session->timers, &hot->refill, at);
     choiri_session_wake(hot->session);
     return false;
@@ -216,11 +224,11 @@ static bool wait_until(choiri_hot *hot, choir_time at) {
 
 bool choiri_conn_start(choiri_hot *hot, choir_time now) {
     choir_session *s = hot->session;
-    if (__builtin_expect(s->conns.orphans >= ORPHANS_MAX, 0))
+    if (CHOIRI_UNLIKELY(s->conns.orphans >= ORPHANS_MAX))
         return wait_until(hot, choiri_time_later(now, ORPHANS_WAIT));
-    if (__builtin_expect(!choiri_bucket_take(&hot->starts, now), 0))
+    if (CHOIRI_UNLIKELY(!choiri_bucket_take(&hot->starts, now)))
         return wait_until(hot, choiri_bucket_ready_at(&hot->starts, now));
-    if (__builtin_expect(choiri_bucket_take(&s->starts, now), 1)) return true;
+    if (CHOIRI_LIKELY(choiri_bucket_take(&s->starts, now))) return true;
     choiri_bucket_give(&hot->starts);
     return wait_until(hot, choiri_bucket_ready_at(&s->starts, now));
 }

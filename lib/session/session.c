@@ -88,6 +88,7 @@ int choiri_session_make(choir_env *env, const choir_session_options *o, const ch
     s->upper = upper;
     s->codec = codec;
     s->initiator = initiator;
+    s->event.size = sizeof s->event;
     s->parity = root->parity;
     s->quota = o->memory_quota;
     s->now = now;
@@ -99,7 +100,6 @@ int choiri_session_make(choir_env *env, const choir_session_options *o, const ch
     s->conns.next_id = root->parity == CHOIRI_PARITY_ODD ? 1 : 2;
     s->state_node.kind = CHOIRI_READY_STATE;
     s->closed_node.kind = CHOIRI_READY_CLOSED;
-    s->call_name = root->like.call ? choir_service_name(root->like.call->desc) : CHOIR_STR("Noop");
     choiri_dlist_init(&s->conns.cooling);
     choiri_dlist_init(&s->ring);
     choiri_dlist_init(&s->relieved);
@@ -128,17 +128,7 @@ static void forget_greeting(choir_session *s) {
     s->metadata = (choir_metadata){{NULL, 0}, 0};
 }
 
-static void retire(choir_session *s, choiri_ready *node);
-
-/* What the last event pointed to is not needed any more. */
-static inline void end_event(choir_session *s) {
-    if (s->retired) {
-        choiri_ready *node = s->retired;
-        s->retired = NULL;
-        retire(s, node);
-    }
-    choiri_arena_reset(&s->scratch);
-}
+static void end_event(choir_session *s);
 
 void choir_session_free(choir_session *s) {
     if (!s) return;
@@ -209,9 +199,14 @@ void choir_session_advance(choir_session *s, choir_time now) {
 /* ---- what is held ---- */
 
 uint64_t choiri_session_held(const choir_session *s) {
-    const choir_attachment *a = s->attachment;
-    if (!a) return s->charged;
-    return s->charged + a->out.held + (a->framer.partial ? choir_chunk_len(a->framer.partial) : 0);
+    return s->charged + (s->attachment ? choiri_attachment_held(s->attachment) : 0);
+}
+
+bool choiri_session_cap(const choir_session *s, size_t *limit) {
+    uint64_t held = choiri_session_held(s), left = held < s->quota ? s->quota - held : 0;
+    if (left >= *limit) return false;
+    *limit = (size_t)left;
+    return true;
 }
 
 uint64_t choiri_session_queued(const choir_session *s) {
@@ -237,7 +232,7 @@ void choiri_ready_add(choir_session *s, choiri_ready *node, uint8_t bits) {
 
 /* A node that has more to say keeps its turn: behind the others it could come after the session's last
  * event. */
-static void add_first(choir_session *s, choiri_ready *node) {
+static CHOIRI_NOINLINE void add_first(choir_session *s, choiri_ready *node) {
     if (node->bits == 0 || node->queued) return;
     node->queued = true;
     node->next = s->ready;
@@ -252,7 +247,7 @@ static bool report_state(choir_session *s, choiri_ready *node, choir_event *even
         node->bits &= (uint8_t) ~(resumed ? CHOIRI_REPORT_RESUMED : CHOIRI_REPORT_ESTABLISHED);
         event->kind = resumed ? CHOIR_EVENT_SESSION_RESUMED : CHOIR_EVENT_SESSION_ESTABLISHED;
         event->conn = choir_session_root(s);
-        event->evidence = choir_session_evidence(s);
+        event->evidence = choiri_session_evidence(s);
         if (a && a->hello) event->metadata = a->hello->metadata;
         s->retired = node; /* lets go of the Hello */
         return true;
@@ -281,16 +276,21 @@ static bool report_closed(choir_session *s, choiri_ready *node, choir_event *eve
     return true;
 }
 
-static bool report(choir_session *s, choiri_ready *node, choir_event *event) {
+static CHOIRI_NOINLINE bool report_own(choir_session *s, choiri_ready *node, choir_event *event) {
+    event->method = CHOIR_METHOD_NONE;
     switch (node->kind) {
     case CHOIRI_READY_STATE: return report_state(s, node, event);
     case CHOIRI_READY_CLOSED: return report_closed(s, node, event);
-    case CHOIRI_READY_CONN: return choiri_conn_report(s, node, event);
-    default: return s->upper->report(s, node, event);
+    default: return choiri_conn_report(s, node, event);
     }
 }
 
-static void retire(choir_session *s, choiri_ready *node) {
+static inline bool report(choir_session *s, choiri_ready *node, choir_event *event) {
+    return CHOIRI_LIKELY(node->kind >= CHOIRI_READY_UPPER) ? s->upper->report(s, node, event)
+                                                           : report_own(s, node, event);
+}
+
+static CHOIRI_NOINLINE void retire_own(choir_session *s, choiri_ready *node) {
     switch (node->kind) {
     case CHOIRI_READY_STATE:
         if (s->attachment) choiri_attachment_forget_hello(s->attachment);
@@ -298,12 +298,24 @@ static void retire(choir_session *s, choiri_ready *node) {
         add_first(s, node);
         break;
     case CHOIRI_READY_CLOSED: break;
-    case CHOIRI_READY_CONN: choiri_conn_retire(s, node); break;
-    default: s->upper->retire(s, node); break;
+    default: choiri_conn_retire(s, node); break;
     }
 }
 
-static const choir_event *reported(choir_session *s) {
+/* What the last event pointed to is not needed any more. */
+static inline void end_event(choir_session *s) {
+    choiri_ready *node = s->retired;
+    if (node) {
+        s->retired = NULL;
+        if (CHOIRI_LIKELY(node->kind >= CHOIRI_READY_UPPER))
+            s->upper->retire(s, node);
+        else
+            retire_own(s, node);
+        choiri_arena_rewind(&s->scratch); /* only last events of an object have something in it */
+    }
+}
+
+static CHOIRI_NOINLINE const choir_event *reported(choir_session *s) {
     for (choir_observer *o = s->observers; o; o = s->next_observer) {
         s->next_observer = o->next; /* it may take itself off, and others */
         o->event(o->ctx, s, &s->event);
@@ -311,25 +323,35 @@ static const choir_event *reported(choir_session *s) {
     return &s->event;
 }
 
-const choir_event *choir_session_poll(choir_session *s) {
-    if (!s) return NULL;
-    end_event(s);
-    while (s->ready) {
-        choiri_ready *node = s->ready;
-        s->ready = node->next;
-        node->queued = false;
-        choiri_clear(&s->event, sizeof s->event);
-        s->event.size = sizeof s->event;
-        s->event.method = CHOIR_METHOD_NONE;
-        bool said = report(s, node, &s->event);
-        if (node != s->retired) add_first(s, node);
-        if (said) return s->observers ? reported(s) : &s->event;
-        end_event(s);
-    }
-    /* No event is left that could point into the last payload. */
+/* No event is left that could point into the last payload. */
+static CHOIRI_NOINLINE void forget_payload(choir_session *s) {
     if (s->attachment) choiri_framer_drop(&s->attachment->framer);
     choir_chunk_release(s->last_payload);
     s->last_payload = NULL;
+}
+
+/* false: there turned out to be nothing to say. */
+static inline bool report_next(choir_session *s, choiri_ready *node) {
+    s->ready = node->next;
+    node->queued = false;
+    choiri_clear(&s->event.kind, sizeof s->event - offsetof(choir_event, kind));
+    bool said = report(s, node, &s->event);
+    if (node->bits != 0 && node != s->retired) add_first(s, node);
+    return said;
+}
+
+const choir_event *choir_session_poll(choir_session *s) {
+    if (!s) return NULL;
+    for (;;) {
+        end_event(s);
+        choiri_ready *node = s->ready;
+        if (!node) break;
+        if (CHOIRI_UNLIKELY(!report_next(s, node))) continue;
+        return CHOIRI_UNLIKELY(s->observers != NULL) ? reported(s) : &s->event;
+    }
+    /* While calls are under way there will be more values soon, so scratch keeps its piece. */
+    if (s->busy == 0 && s->scratch.blocks) choiri_arena_reset(&s->scratch);
+    if (s->last_payload || (s->attachment && s->attachment->framer.delivered)) forget_payload(s);
     return NULL;
 }
 
@@ -504,9 +526,11 @@ choir_str choir_session_text(const choir_session *s) {
 choir_conn_id choir_session_root(const choir_session *s) {
     return s ? choiri_conn_handle(&s->conns.root) : (choir_conn_id){0};
 }
-const choir_evidence *choir_session_evidence(const choir_session *s) {
-    if (!s) return NULL;
+const choir_evidence *choiri_session_evidence(const choir_session *s) {
     return s->attachment ? s->attachment->evidence : s->evidence;
+}
+const choir_evidence *choir_session_evidence(const choir_session *s) {
+    return s ? choiri_session_evidence(s) : NULL;
 }
 uint32_t choir_session_held_requests(const choir_session *s) {
     return s ? s->held : 0;

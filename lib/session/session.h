@@ -93,7 +93,6 @@ struct choir_session {
     choir_metadata metadata;
     uint8_t *metadata_copy;
     size_t metadata_size;
-    choir_str call_name;      /* service we expect from the peer, or "Noop" */
     choir_evidence *evidence; /* of the newest link that is gone; while there is one, its own */
 
     int status, link_status;
@@ -126,6 +125,15 @@ int choiri_session_options_check(const choir_session_options *in, choir_session_
 /* What options say about a connection's limits. */
 choiri_limits choiri_limits_of(const choir_conn_options *o);
 
+/* The live connection with this id on the wire; NULL: none. O(1). */
+static inline choiri_conn *choiri_conn_by_wire_id(choir_session *s, uint64_t wire_id) {
+    if (wire_id != 0) return choiri_conn_virtual(s, wire_id);
+    return choiri_conn_get_state(&s->conns.root) == CHOIRI_CONN_CLOSED ? NULL : &s->conns.root;
+}
+
+/* About the peer of the newest link. */
+const choir_evidence *choiri_session_evidence(const choir_session *s);
+
 /* Clamps and remembers time. */
 choir_time choiri_session_time(choir_session *s, choir_time now);
 /* True when there is no event to poll. */
@@ -143,6 +151,8 @@ static inline void choiri_session_end_work(choir_session *s) {
 }
 /* What is held, the link's own share included: what is compared with the quota. */
 uint64_t choiri_session_held(const choir_session *s);
+/* Lowers *limit to what is left of the quota; true when that is less. */
+bool choiri_session_cap(const choir_session *s, size_t *limit);
 /* Bytes in the queues of connections. */
 uint64_t choiri_session_queued(const choir_session *s);
 

@@ -45,9 +45,10 @@ static uint64_t held_by_hot(const choiri_conn *c) {
 static uint64_t held_by_bindings(const choiri_bindings *b, const choiri_prepared *service, uint64_t *plans) {
     uint64_t texts = 0;
     for (uint32_t i = 0; i < b->len; i++) {
-        texts += b->list[i].text.len;
-        if (b->list[i].plan) *plans += choiri_plan_size(b->list[i].plan);
-        if (b->list[i].types) *plans += b->list[i].types->arena.used + sizeof *b->list[i].types;
+        const choiri_binding *binding = b->list[i];
+        texts += binding->text.len + sizeof *binding;
+        if (binding->plan) *plans += choiri_plan_size(binding->plan);
+        if (binding->types) *plans += binding->types->arena.used + sizeof *binding->types;
     }
     return texts + b->cap * sizeof *b->list + (b->index ? service->methods_len * sizeof *b->index : 0);
 }

@@ -20,6 +20,12 @@ static inline choiri_lasting *test_lasting(choir_session *s) {
     if (!l) abort();
     return l;
 }
+/* Of a method that must have one. */
+static inline const choiri_binding *test_binding(const choiri_bindings *b, uint32_t method) {
+    const choiri_binding *found = choiri_binding_peek(b, method);
+    if (!found) abort();
+    return found;
+}
 /* What requests make it hold: all that is charged but what every connection costs that was used. */
 static inline uint64_t test_requests_charged(choir_session *s) {
     choiri_rpc *r = test_rpc(s);
