@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Runs the benchmarks and prints one table each; everything in one run, on one machine, interleaved.
 
-usage: run.py BUILD_DIR [--seconds S] [--rounds N] [--vox PATH] [--only calls|codec] [--quick]
+usage: run.py BUILD_DIR [--seconds S] [--rounds N] [--vox PATH] [--against BUILD_DIR] [--only calls|codec] [--quick]
+
+--against takes another build of choir, of an earlier version say, and runs it beside this one.
 
 Server on core 0, client on core 1 when there are two. The peers of a table run in turn, N rounds, and the median is
 reported with its range: machines are shared and noisy, so read the ratios.
@@ -66,16 +68,23 @@ class Peer:
         return result
 
 
-def peers(build, vox):
+def peers(build, vox, against):
     cores = os.cpu_count() or 1
     server_core, client_core = ("0", "1") if cores > 1 else ("-1", "-1")
-    raw, echo = f"{build}/bench/raw", f"{build}/bench/echo"
+    raw = f"{build}/bench/raw"
+
+    def choir(name, folder):
+        echo = f"{folder}/bench/echo"
+        return Peer(name, lambda: [echo, "serve", "0", server_core],
+                    lambda port, n, s: [echo, "client", port, str(n), str(s), client_core])
+
     found = [
         Peer("raw epoll", lambda: [raw, "serve", "0", str(ANSWER_BYTES), server_core],
              lambda port, n, s: [raw, "client", port, str(n), str(s), str(REQUEST_BYTES), client_core]),
-        Peer("choir", lambda: [echo, "serve", "0", server_core],
-             lambda port, n, s: [echo, "client", port, str(n), str(s), client_core]),
+        choir("choir", build),
     ]
+    if against:
+        found.append(choir("choir, other", against))
     if vox:
         pin = lambda core: ["--pin", core] if core != "-1" else []
         found.append(Peer("vox 0.4.0 (Rust)", lambda: [vox, "serve", "127.0.0.1:0", "--nodelay"] + pin(server_core),
@@ -87,9 +96,9 @@ def progress(text):
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def speed(build, vox, seconds, rounds):
+def speed(build, vox, against, seconds, rounds):
     rows = {}
-    everyone = peers(build, vox)
+    everyone = peers(build, vox, against)
     for n in IN_FLIGHT:
         for r in range(rounds):
             for peer in everyone:
@@ -139,7 +148,7 @@ def system_calls(build):
     print("\nSystem calls per call, both ends (strace -c)\n")
     for in_flight in (1, 64):
         sums = {}
-        for peer in peers(build, None):
+        for peer in peers(build, None, None):
             progress(f"system calls of {peer.name}, {in_flight} in flight")
             hot = count_system_calls(peer, in_flight)
             sums[peer.name] = sum(hot.values())
@@ -254,6 +263,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--vox", help="the vox-peer program (release build)")
+    parser.add_argument("--against", help="another build of choir, run beside this one")
     parser.add_argument("--only", choices=("calls", "codec"), help="only the tables of these")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that everything runs")
     a = parser.parse_args()
@@ -263,7 +273,7 @@ def main():
     if not vox:
         print("bench: without the Rust peer (no vox-peer program)", file=sys.stderr)
     if a.only in (None, "calls"):
-        speed(a.build, vox, a.seconds, a.rounds)
+        speed(a.build, vox, a.against, a.seconds, a.rounds)
         system_calls(a.build)
         memory_link(a.build)
     if a.only in (None, "codec"):
