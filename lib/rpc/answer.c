@@ -85,6 +85,7 @@ void choiri_answer_must(choiri_rpc *r, const choiri_answer *a, choir_time now) {
 void choiri_answer_left(choir_session *s, choiri_leaving *leaving, bool taken) {
     choiri_request *q = CHOIRI_CONTAINER(leaving, choiri_request, leaving);
     q->is_leaving = false;
+    choiri_session_end_work(s);
     if (!taken) q->outcome = CHOIR_OUTCOME_CONNECTION_CLOSED;
     choiri_ready_add(s, &q->node, CHOIRI_REQUEST_DONE);
 }

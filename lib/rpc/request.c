@@ -77,6 +77,7 @@ void choiri_requests_deinit(choiri_rpc *r) {
             r->hot.held--;
             s->held--;
         }
+        if (q->is_leaving) choiri_session_end_work(s);
         if (q->orphan) s->conns.orphans--;
         free_request(q);
     }
@@ -189,7 +190,7 @@ static void stop(choiri_request *q) {
     r->requests.running--;
     r->hot.held--;
     s->held--;
-    choiri_session_end_work(s);
+    if (!q->is_leaving) choiri_session_end_work(s); /* else when it has left: a dead peer is found as soon */
 }
 
 static void leave_queue(choiri_request *q) {
@@ -273,6 +274,7 @@ static void end_one(choiri_request *q, uint32_t outcome) {
     if (q->is_leaving) { /* its answer will not leave as far as anybody can tell */
         choiri_dlist_remove(&q->leaving.link);
         q->is_leaving = false;
+        choiri_session_end_work(s);
         q->outcome = outcome;
     }
     if (!q->reported) {
