@@ -405,8 +405,8 @@ Test(message, begun_calls_read_back) {
     bench_close(&b);
 }
 
-/* Whatever one byte of a call or an answer becomes: what the short way takes, the long one reads the same, and what
- * it does not take has left no trace. */
+/* Whatever one byte of a call or an answer becomes: what the short way takes, the long one reads the same,
+ * and what it does not take has left no trace. */
 Test(message, the_short_way_reads_what_the_long_one_reads) {
     static const char *const payloads[] = {
         "00050100bea487c7ceee899088010023000000206162636465666768696a6b6c6d6e6f707172737475767778797a30313233343500",

@@ -138,8 +138,7 @@ Test(promises, a_deeply_nested_type_reference_is_refused_or_compared) {
         if (status == CHOIR_OK) {
             compared++;
             cr_assert_eq(refused, 0, "%d deep is taken, less was refused", depth);
-            cr_assert_eq(test_binding(&test_lasting(p.session)->served, TRIAL_ECHO)->peer,
-                         CHOIRI_BOUND_BAD);
+            cr_assert_eq(test_binding(&test_lasting(p.session)->served, TRIAL_ECHO)->peer, CHOIRI_BOUND_BAD);
         } else {
             refused++;
             cr_assert_eq(status, CHOIR_ERR_PROTOCOL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The pre-scan of msgpack: what msgpack-c and the decoders are given has been through here.
+/* The pre-scan of msgpack: values, metadata and what is passed over go through here before anybody reads
+ * them.
  *
  * Five hostile bytes can announce four billion items. So every item that was announced and has not come yet
  * is counted over all levels, and each takes a byte at least: more of them than bytes that are left are a
