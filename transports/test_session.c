@@ -25,20 +25,25 @@ static int decide(void *ctx, choir_session *session, const choir_event *request,
     return CHOIR_VERDICT_REFUSE;
 }
 
-static void hooks_see_evidence(world *w, const char *url) {
-    doorman d = {.w = w};
-    const choir_hooks hooks = {.size = sizeof hooks, .ctx = &d, .decide = decide};
+/* A client of a server whose root connections have these options. */
+static void begin_with_root(world *w, const char *url, const choir_conn_options *root) {
     choir_session_options session;
-    choir_conn_options root;
     choir_session_options_init(&session);
-    choir_conn_options_init(&root);
-    root.hooks = &hooks;
-    session.root = &root;
+    session.root = root;
     world_begin(w);
     choir_server_options o = server_options(w);
     o.session = &session;
     cr_assert_eq(choir_listen(w->loop, url, &o, &w->server), CHOIR_OK);
     join(w, choir_server_url(w->server));
+}
+
+static void hooks_see_evidence(world *w, const char *url) {
+    doorman d = {.w = w};
+    const choir_hooks hooks = {.size = sizeof hooks, .ctx = &d, .decide = decide};
+    choir_conn_options root;
+    choir_conn_options_init(&root);
+    root.hooks = &hooks;
+    begin_with_root(w, url, &root);
     echo(w);
     until(w, w->done == 1);
     bool local = strncmp(url, "unix", 4) == 0;
@@ -196,17 +201,10 @@ Test(session, before_there_is_a_link) {
 
 /* A server calls its client, which serves nothing; without a callback nobody is told. */
 static void server_calls(world *w, const char *url) {
-    choir_session_options session;
     choir_conn_options root;
-    choir_session_options_init(&session);
     choir_conn_options_init(&root);
     root.call = &testbed_service;
-    session.root = &root;
-    world_begin(w);
-    choir_server_options o = server_options(w);
-    o.session = &session;
-    cr_assert_eq(choir_listen(w->loop, url, &o, &w->server), CHOIR_OK);
-    join(w, choir_server_url(w->server));
+    begin_with_root(w, url, &root);
     until(w, w->sessions_opened == 1);
     choir_session *s = choir_loop_session(w->loop, w->session);
     struct testbed_echo_args args = {CHOIR_STR("hello")};

@@ -480,14 +480,19 @@ static void count_wake(void *ctx, choir_session *s) {
     wakes++;
 }
 
+/* A caller whose wakes are counted. */
+static void open_counting(test_peer *p) {
+    test_peer_init(p);
+    p->initiator = true;
+    p->options.wake = count_wake;
+    p->options.wake_ctx = &wakes;
+    test_peer_open(p, TEST_STAGE_OPEN);
+}
+
 /* Work in flight shortens the time in which a dead peer must be found; more of it changes nothing. */
 Test(call, the_first_one_wakes_the_host) {
     test_peer p;
-    test_peer_init(&p);
-    p.initiator = true;
-    p.options.wake = count_wake;
-    p.options.wake_ctx = &wakes;
-    test_peer_open(&p, TEST_STAGE_OPEN);
+    open_counting(&p);
     uint32_t number = 1;
     choir_time before = choir_session_deadline(p.session);
     wakes = 0;
@@ -501,11 +506,7 @@ Test(call, the_first_one_wakes_the_host) {
 
 Test(call, deadline_fires_within_a_tick) {
     test_peer p;
-    test_peer_init(&p);
-    p.initiator = true;
-    p.options.wake = count_wake;
-    p.options.wake_ctx = &wakes;
-    test_peer_open(&p, TEST_STAGE_OPEN);
+    open_counting(&p);
     choir_call_options o;
     choir_call_options_init(&o);
     o.deadline = p.now + 123456789;
@@ -539,11 +540,7 @@ Test(call, deadline_fires_within_a_tick) {
 
 Test(call, cancel_and_expiry_wake_the_host) {
     test_peer p;
-    test_peer_init(&p);
-    p.initiator = true;
-    p.options.wake = count_wake;
-    p.options.wake_ctx = &wakes;
-    test_peer_open(&p, TEST_STAGE_OPEN);
+    open_counting(&p);
     choir_call_id id = later(&p, 1);
     wakes = 0;
     cr_assert_eq(choir_cancel(p.session, id, NULL, p.now), CHOIR_OK);
