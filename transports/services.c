@@ -116,7 +116,7 @@ typedef struct refusal {
 } refusal;
 
 /* All of it or nothing, so that no letter is cut in two. */
-static bool add(refusal *r, const char *format, ...) {
+static __attribute__((format(printf, 2, 3))) bool add(refusal *r, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     char text[NET_REFUSAL_MAX];
