@@ -7,8 +7,9 @@
  *
  * What vox 0.4.0 announces wrongly (rule: schema.extraction) is read where its meaning is certain: bytes<T>
  * is a list of T, unless T is u8. It cannot be noticed that several arrays of one payload share the length of
- * the first, or several instances of a generic type the body of the first: then decoding fails, or bytes are
- * left, in nearly all cases, and who decodes has to say that this may be why. */
+ * the first, or several instances of a generic type the body of the first. Then decoding fails or leaves
+ * bytes over, and who decodes has to say that this may be why; in rare cases the bytes fit by chance and are
+ * read wrongly. */
 #ifndef CHOIRI_DYNAMIC_H
 #define CHOIRI_DYNAMIC_H
 

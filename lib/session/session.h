@@ -3,7 +3,7 @@
  *
  * A session owns what outlives a link: connections, handles, timers, events, the ring of those who have
  * output. What dies with a link is its attachment's (session/attachment.h); neither sets a field of the
- * other. Of calls it knows nothing: connections have drivers for that. */
+ * other. Of calls it knows only their handles: connections have drivers for the rest. */
 #ifndef CHOIRI_SESSION_H
 #define CHOIRI_SESSION_H
 
