@@ -223,7 +223,7 @@ void choiri_request_finish(choiri_request *q, choir_time now) {
     stop(q);
     if (q->orphan) s->conns.orphans--;
     if (q->over) { /* its connection ended before the handler did */
-        let_go(q);
+        if (s->retired != &q->node) let_go(q);
         if (s->held == 0) choiri_session_wake(s);
         return;
     }
@@ -642,8 +642,9 @@ CHOIRI_NOINLINE bool choiri_request_report(choir_session *s, choiri_ready *node,
     event->outcome = q->outcome;
     q->over = true;
     q->rpc->hot.unreported--;
+    s->retired = node; /* a hook that finishes it leaves it to the next poll */
     tell_decider(q);
-    if (q->finished) s->retired = node;
+    if (!q->finished) s->retired = NULL;
     return true;
 }
 

@@ -515,3 +515,32 @@ Test(layers, failing_allocations) {
         if (!failed) break;
     }
 }
+
+static void finish_it(void *ctx, choir_session *s, choir_request_id request, uint32_t outcome) {
+    layer *l = ctx;
+    (void)outcome;
+    l->ended++;
+    int status = choir_request_sealed(s, request, CHOIR_VERDICT_REFUSE, l->pair->now);
+    cr_assert(status == CHOIR_ERR_CANCELLED || status == CHOIR_ERR_NOT_FOUND, "%d", status);
+}
+
+/* Its connection has ended while the sealing pends: a table that hears of the end completes it at once. */
+Test(layers, the_end_of_a_request_may_complete_its_sealing) {
+    static choir_hooks hooks;
+    test_pair *p = init_pair();
+    hooks = (choir_hooks){sizeof hooks, &the_layer, decide, seal, finish_it};
+    p->server_root.hooks = &hooks;
+    p->server.on_event = echo;
+    cr_assert(test_pair_open(p));
+    the_layer.seal_verdict = CHOIR_VERDICT_PEND;
+    call_echo(p, NULL);
+    cr_assert_eq(the_layer.sealed, 1);
+    choir_session_close(p->client.session, p->now);
+    test_pair_pump(p);
+    choir_session_close(p->server.session, p->now);
+    test_pair_pump(p);
+    choir_attachment_closed(p->server.attachment, CHOIR_ERR_LINK_LOST, CHOIR_STR("gone"), p->now);
+    test_pair_pump(p);
+    cr_assert_eq(the_layer.ended, 1);
+    close_pair();
+}
