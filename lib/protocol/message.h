@@ -72,10 +72,10 @@ static CHOIRI_INLINE const uint8_t *choiri_take_id(const uint8_t *p, uint64_t *r
  * read without looking for the end each time. false: it is something else, and what was written to *m does
  * not count. */
 static CHOIRI_INLINE bool choiri_message_read_plain(choir_bytes payload, choiri_message *m) {
-    const uint8_t *p = payload.data, *end = p + payload.len;
     choiri_clear(m, sizeof *m);
-    if (payload.len < 2 + 3 + 1 + CHOIRI_MESSAGE_REST_MIN || p[0] >= 0x80 || p[1] != CHOIRI_MSG_REQUEST)
-        return false;
+    if (payload.len < 2 + 3 + 1 + CHOIRI_MESSAGE_REST_MIN) return false; /* its data may be NULL */
+    const uint8_t *p = payload.data, *end = p + payload.len;
+    if (p[0] >= 0x80 || p[1] != CHOIRI_MSG_REQUEST) return false;
     m->conn = p[0];
     m->kind = CHOIRI_MSG_REQUEST;
     p = choiri_take_id(p + 2, &m->id);

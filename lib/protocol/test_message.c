@@ -416,6 +416,8 @@ Test(message, the_short_way_reads_what_the_long_one_reads) {
         "7f058101010001000000050000",
     };
     size_t taken = 0;
+    choiri_message none;
+    cr_assert_not(choiri_message_read_plain((choir_bytes){NULL, 0}, &none));
     for (size_t i = 0; i < sizeof payloads / sizeof payloads[0]; i++) {
         choir_bytes b = from_hex(payloads[i]);
         uint8_t *data = (uint8_t *)(uintptr_t)b.data;

@@ -36,7 +36,7 @@ static const choir_service nothing_service = {
 
 /* Charges the schemas that connections share, once. */
 static void recharge_schemas(choir_session *s) {
-    size_t held = choiri_schema_store_held(s->schemas);
+    uint64_t held = choiri_schema_store_held(s->schemas);
     s->charged += held - s->schemas->charged; /* modulo: it may be less */
     s->schemas->charged = held;
 }

@@ -22,7 +22,7 @@ typedef struct choiri_schema_store {
     choiri_map by_hash; /* hash of the bytes -> choiri_stored_schema */
     size_t bytes;       /* of all of them */
     uint32_t trackers;  /* that use it */
-    size_t charged;     /* for its owner */
+    uint64_t charged;   /* for its owner */
 } choiri_schema_store;
 
 /* One without trackers; NULL without memory. */
