@@ -143,6 +143,12 @@ static CHOIRI_NOINLINE int encode_apart(choiri_request *q, const choiri_answer *
     return status;
 }
 
+/* It was not sealed: nothing of the answer may be told, nor that there was none. */
+static void withhold(choiri_answer *a) {
+    a->encoded = (choir_bytes){NULL, 0};
+    a->outcome = CHOIR_OUTCOME_INDETERMINATE;
+}
+
 /* Shows the answer to the hook. OK: it was sent, or waits; else what failed, with nothing changed. */
 static CHOIRI_NOINLINE int seal(choiri_request *q, const choiri_answer *a, const choir_hooks *hooks,
                                 choir_time now) {
@@ -152,9 +158,8 @@ static CHOIRI_NOINLINE int seal(choiri_request *q, const choiri_answer *a, const
     q->outcome = a->outcome;
     q->sealing = true;
     choir_bytes bytes = parts_of(q, &metadata);
-    if (hooks->seal(hooks->ctx, choiri_request_session(q), q->handle, a->outcome, bytes) ==
-        CHOIR_VERDICT_PEND)
-        return CHOIR_OK;
+    int verdict = hooks->seal(hooks->ctx, choiri_request_session(q), q->handle, a->outcome, bytes);
+    if (verdict == CHOIR_VERDICT_PEND) return CHOIR_OK;
     if (!q->sealing) return CHOIR_OK; /* the hook has completed it itself */
     if (q->answered) {                /* it has ended inside the hook */
         free_sealed(q);
@@ -163,6 +168,7 @@ static CHOIRI_NOINLINE int seal(choiri_request *q, const choiri_answer *a, const
     }
     choiri_answer sealed = *a;
     sealed.encoded = bytes;
+    if (verdict != CHOIR_VERDICT_RUN) withhold(&sealed);
     status = send_final(q, &sealed, now);
     free_sealed(q);
     return status;
@@ -186,10 +192,7 @@ int choir_request_sealed(choir_session *s, choir_request_id id, int verdict, cho
     a.outcome = q->outcome;
     while (a.metadata_len < CHOIRI_REQUEST_ENTRIES && choir_metadata_next(&staged, &entries[a.metadata_len]))
         a.metadata_len++;
-    if (verdict == CHOIR_VERDICT_REFUSE) {
-        a.encoded = (choir_bytes){NULL, 0};
-        a.outcome = CHOIR_OUTCOME_INDETERMINATE;
-    }
+    if (verdict == CHOIR_VERDICT_REFUSE) withhold(&a);
     int status = send_final(q, &a, now);
     if (status == CHOIR_OK) free_sealed(q);
     return status;

@@ -159,6 +159,21 @@ Test(layers, an_answer_can_wait_for_its_seal) {
     }
 }
 
+/* A hook that refuses at once, and one that answers with a number that is not a verdict. */
+Test(layers, a_seal_can_be_refused_at_once) {
+    static const int verdicts[] = {CHOIR_VERDICT_REFUSE, 3, -1};
+    for (size_t i = 0; i < sizeof verdicts / sizeof *verdicts; i++) {
+        test_pair *p = open_pair(true);
+        the_layer.seal_verdict = verdicts[i];
+        call_echo(p, NULL);
+        cr_assert_eq(the_layer.sealed, 1);
+        cr_assert_eq(p->client.events.done, 1);
+        cr_assert_eq(p->client.events.last_outcome, CHOIR_OUTCOME_INDETERMINATE, "%d", verdicts[i]);
+        cr_assert(the_layer.ended == 1 && the_layer.outcome == CHOIR_OUTCOME_INDETERMINATE);
+        close_pair();
+    }
+}
+
 /* While somebody decides, or seals, callers give up and links go. */
 Test(layers, whoever_pends_may_be_overtaken) {
     for (int sealing = 0; sealing < 2; sealing++) {
