@@ -15,8 +15,8 @@ typedef struct net_evidence {
     char peer[NET_EVIDENCE_TEXT], local[NET_EVIDENCE_TEXT];
 } net_evidence;
 
-/* A copy with its texts in one block; NULL without memory. Returns owned (free with
- * choiri_net_evidence_free). */
+/* A copy of what this library has collected, with its texts in one block; NULL without memory. Returns owned
+ * (free with choiri_net_evidence_free). */
 choir_evidence *choiri_net_evidence_copy(choir_loop *loop, const choir_evidence *evidence);
 void choiri_net_evidence_free(choir_loop *loop, choir_evidence *evidence);
 

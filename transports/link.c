@@ -63,10 +63,13 @@ static bool is_held(const net_link *link) {
 static bool introduce(net_link *link) {
     if (link->known) return true;
     const choir_evidence *evidence = link->kind->evidence(link);
-    link->known = !evidence || choir_attachment_set_evidence(link->attachment, evidence) == CHOIR_OK;
-    if (!link->known)
+    int status = evidence ? choir_attachment_set_evidence(link->attachment, evidence) : CHOIR_OK;
+    link->known = status == CHOIR_OK;
+    if (status == CHOIR_ERR_NO_MEMORY)
         choiri_net_link_lost(link, CHOIR_ERR_OUT_OF_MEMORY,
                              CHOIR_STR("no memory for what is known about the peer"));
+    else if (!link->known) /* it comes from a stream of the host's */
+        choiri_net_link_lost(link, CHOIR_ERR_LINK_LOST, CHOIR_STR("the stream's evidence is not valid"));
     return link->known;
 }
 

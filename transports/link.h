@@ -114,7 +114,9 @@ static inline bool net_link_wants(const net_link *link) {
 
 extern const net_link_kind choiri_net_stream_links;
 
-/* Gives such a link its stream, which it takes. */
+/* Does it have all functions that it must have, in a struct that this library understands? */
+bool choiri_net_stream_is_whole(const choir_stream *stream);
+/* Gives such a link its stream, a whole one, which it takes. */
 void choiri_net_stream_link_set(net_link *link, choir_stream *stream);
 
 /* ---- memory.c ---- */

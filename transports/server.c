@@ -167,8 +167,7 @@ int choir_server_adopt(choir_server *server, int fd, const char *scheme, const v
 }
 
 int choir_server_adopt_stream(choir_server *server, choir_stream *stream, const void *bytes, size_t len) {
-    if (!server || !stream || !stream->ops || stream->ops->size < sizeof *stream->ops)
-        return CHOIR_ERR_INVALID;
+    if (!server || !stream || !choiri_net_stream_is_whole(stream)) return CHOIR_ERR_INVALID;
     int status = check_adoption(server, bytes, len);
     if (status != CHOIR_OK) return status;
     net_link *link = choiri_net_server_accept(server, &choiri_net_stream_links);

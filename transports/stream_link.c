@@ -8,6 +8,7 @@
  *
  * Rejected: bufferevents (14 system calls per call instead of 6, and reads of 4 KiB). */
 #include "link.h"
+#include "options.h"
 
 #include "choir/stream.h"
 
@@ -23,6 +24,7 @@
 typedef struct stream_link {
     net_link link;
     choir_stream *stream; /* NULL: none yet */
+    choir_stream_ops ops; /* its functions; those that its host does not know are NULL */
     /* waits: what each operation waits for, while its event is added (`armed`). */
     choir_stream_wait waits[2];
     bool armed[2];
@@ -38,7 +40,7 @@ static stream_link *stream_of(const net_link *link) {
 
 static void lost(stream_link *s, const char *what) {
     char text[160];
-    choir_str why = s->stream->ops->error(s->stream);
+    choir_str why = s->ops.error(s->stream);
     int n = snprintf(text, sizeof text, "%s: %.*s", what, (int)why.len, why.data);
     size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     choiri_net_link_lost(&s->link, CHOIR_ERR_LINK_LOST, (choir_str){text, len});
@@ -57,7 +59,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg);
 /* Waits for what the stream wants before it goes on with the operation. */
 static void arm(stream_link *s, uint32_t operation) {
     static const event_callback_fn callbacks[] = {on_readable, on_writable};
-    choir_stream_wait wait = s->stream->ops->wait(s->stream, operation);
+    choir_stream_wait wait = s->ops.wait(s->stream, operation);
     struct event *event = &s->events[operation];
     if (s->armed[operation]) {
         bool same = wait.fd == s->waits[operation].fd && wait.ready == s->waits[operation].ready;
@@ -89,7 +91,7 @@ static void stream_read(net_link *link) {
     }
     uint8_t *bytes = choir_chunk_data(block);
     size_t len = 0;
-    switch (s->stream->ops->read(s->stream, bytes, choir_chunk_len(block), &len)) {
+    switch (s->ops.read(s->stream, bytes, choir_chunk_len(block), &len)) {
     case CHOIR_OK:
         if (link->state == NET_OPEN) choiri_net_link_feed(link, block, bytes, len);
         break;
@@ -170,7 +172,7 @@ static size_t clip(choir_iov *iov, size_t n, size_t max) {
 
 /* A peer that has closed may have said why: that is read before the link is given up. */
 static void write_failed(stream_link *s) {
-    choir_str why = s->stream->ops->error(s->stream);
+    choir_str why = s->ops.error(s->stream);
     char text[160];
     snprintf(text, sizeof text, "writing failed: %.*s", (int)why.len, why.data);
     if (s->link.state == NET_OPEN) stream_read(&s->link);
@@ -194,7 +196,7 @@ static void stream_flush(net_link *link) {
             total = LARGE_HEAD;
         }
         idle = false;
-        int status = s->stream->ops->writev(s->stream, iov, n, &written);
+        int status = s->ops.writev(s->stream, iov, n, &written);
         if (status != CHOIR_OK && status != CHOIR_ERR_BLOCKED) {
             write_failed(s);
             return;
@@ -210,21 +212,35 @@ static void stream_flush(net_link *link) {
 
 /* ---- life ---- */
 
+/* Lays the stream's functions over `ret`. False: one is missing without which there is no stream. */
+static bool take_ops(const choir_stream *stream, choir_stream_ops *ret) {
+    memset(ret, 0, sizeof *ret);
+    return stream->ops && choiri_net_options_copy(ret, sizeof *ret, stream->ops) == CHOIR_OK && ret->read &&
+           ret->writev && ret->shut && ret->close && ret->wait && ret->evidence && ret->error;
+}
+
+bool choiri_net_stream_is_whole(const choir_stream *stream) {
+    choir_stream_ops ops;
+    return take_ops(stream, &ops);
+}
+
 void choiri_net_stream_link_set(net_link *link, choir_stream *stream) {
-    stream_of(link)->stream = stream;
+    stream_link *s = stream_of(link);
+    take_ops(stream, &s->ops);
+    s->stream = stream;
 }
 
 static uint64_t stream_gone(const net_link *link) {
     const stream_link *s = stream_of(link);
-    if (!s->stream->ops->unsent) return s->written;
-    size_t unsent = s->stream->ops->unsent(s->stream);
+    if (!s->ops.unsent) return s->written;
+    size_t unsent = s->ops.unsent(s->stream);
     return unsent < s->written ? s->written - unsent : 0;
 }
 
 static void stream_shut(net_link *link) {
     stream_link *s = stream_of(link);
     if (s->writing) set_writing(s, false);
-    s->stream->ops->shut(s->stream);
+    s->ops.shut(s->stream);
 }
 
 static void stream_close(net_link *link) {
@@ -236,12 +252,12 @@ static void stream_close(net_link *link) {
 
 static void stream_release(net_link *link) {
     stream_link *s = stream_of(link);
-    if (s->stream) s->stream->ops->close(s->stream);
+    if (s->stream) s->ops.close(s->stream);
 }
 
 static const choir_evidence *stream_evidence(const net_link *link) {
-    const choir_stream *stream = stream_of(link)->stream;
-    return stream->ops->evidence(stream);
+    const stream_link *s = stream_of(link);
+    return s->ops.evidence(s->stream);
 }
 
 const net_link_kind choiri_net_stream_links = {

@@ -4,6 +4,7 @@
 #include "test_relay.h"
 
 #include <fcntl.h>
+#include <stddef.h>
 #include <sys/wait.h>
 
 static void pair(int ends[2]) {
@@ -308,7 +309,7 @@ static const choir_stream_ops filter_ops = {sizeof filter_ops, filter_read,  fil
                                             filter_evidence,   filter_error, NULL};
 
 /* Strips the greetings of the filter for a client without one, both ways. */
-static void filtered(bool anonymous) {
+static void filtered(bool anonymous, const choir_stream_ops *ops) {
     static relay r;
     world w;
     int client[2], server[2];
@@ -317,7 +318,7 @@ static void filtered(bool anonymous) {
     serve(&w, urls[3]);
     pair(client);
     pair(server);
-    filter f = {.stream = {&filter_ops}, .fd = server[0], .anonymous = anonymous};
+    filter f = {.stream = {ops}, .fd = server[0], .anonymous = anonymous};
     cr_assert_eq(choir_server_adopt_stream(w.server, &f.stream, NULL, 0), CHOIR_OK);
     until(&w, recv(server[1], &greeting, 1, MSG_DONTWAIT) == 1);
     turn_for(&w, 5 * CHOIR_MILLISECOND);
@@ -349,10 +350,47 @@ static void filtered(bool anonymous) {
     cr_assert_eq(f.shut, 1);
 }
 Test(adopt, filter_that_writes_in_order_to_read) {
-    filtered(false);
+    filtered(false, &filter_ops);
 }
 Test(adopt, a_stream_that_knows_nothing_of_its_peer) {
-    filtered(true);
+    filtered(true, &filter_ops);
+}
+
+/* Of an older program, which has no `unsent`, and of a newer one, which has more than we know. */
+Test(adopt, streams_of_other_versions) {
+    const size_t sizes[] = {offsetof(choir_stream_ops, unsent), sizeof filter_ops + sizeof(void *)};
+    for (size_t i = 0; i < 2; i++) {
+        choir_stream_ops *ops = calloc(1, sizes[i]);
+        cr_assert_not_null(ops);
+        memcpy(ops, &filter_ops, i == 0 ? sizes[i] : sizeof filter_ops);
+        memcpy(ops, &sizes[i], sizeof sizes[i]);
+        filtered(false, ops);
+        free(ops);
+    }
+}
+
+Test(adopt, streams_that_are_none) {
+    struct {
+        choir_stream_ops ops;
+        uint64_t later;
+    } newer;
+    world w;
+    world_begin(&w);
+    serve(&w, urls[3]);
+    filter f = {.stream = {&newer.ops}, .fd = -1};
+    for (int i = 0; i < 3; i++) {
+        memset(&newer, 0, sizeof newer);
+        newer.ops = filter_ops;
+        if (i == 0) newer.ops.size = sizeof newer;
+        if (i == 0) newer.later = 1;
+        if (i == 1) newer.ops.size = offsetof(choir_stream_ops, error);
+        if (i == 2) newer.ops.read = NULL;
+        cr_assert_eq(choir_server_adopt_stream(w.server, &f.stream, NULL, 0), CHOIR_ERR_INVALID, "%d", i);
+    }
+    f.stream.ops = NULL;
+    cr_assert_eq(choir_server_adopt_stream(w.server, &f.stream, NULL, 0), CHOIR_ERR_INVALID);
+    world_end(&w);
+    cr_assert_eq(f.closed, 0, "it was not taken");
 }
 
 /* ---- many that wait ---- */

@@ -124,8 +124,9 @@ CHOIR_API const choir_hello *choir_attachment_hello(choir_attachment *attachment
  * still waits. Returns owned (free with choir_session_free), which from then on owns the attachment. */
 CHOIR_API int choir_attachment_accept(choir_attachment *attachment, const choir_session_options *options,
                                       choir_session **ret_session, choir_time now);
-/* Answers Sorry with the reason's text, which is for people; the attachment is finished once that is flushed.
- * OK · ERR_STATE · ERR_NO_MEMORY (finished all the same). `reason` may be NULL. */
+/* Answers Sorry with the reason's text, which is for people; metadata has no place in a Sorry and is not
+ * sent. The attachment is finished once that is flushed. `reason` may be NULL. OK · ERR_STATE · ERR_INVALID
+ * (a reason that is not UTF-8; the Hello still waits) · ERR_NO_MEMORY (finished all the same). */
 CHOIR_API int choir_attachment_refuse(choir_attachment *attachment, const choir_reason *reason,
                                       choir_time now);
 /* Acceptor, while a Hello waits for a decision: every byte that was received so far. A host that finds that

@@ -69,7 +69,7 @@ typedef struct choir_conn_options {
      * 15 KiB. */
     const choir_metadata_entry *metadata;
     size_t metadata_len;
-    /* max_concurrent_requests: announced, and handlers at a time; 64, as vox peers announce. */
+    /* max_concurrent_requests: announced, and handlers at a time; 64, as vox peers announce. Not 0. */
     uint32_t max_concurrent_requests;
     /* max_queued_requests, _bytes: requests beyond that wait undispatched, because honest vox peers do not
      * respect our number; later ones are answered SendFailed. 1,024 or 1 MiB; a single one may be larger.
@@ -88,7 +88,7 @@ typedef struct choir_conn_options {
     uint32_t glitch_burst, glitch_rate;
     uint32_t reserved; /* must be 0 */
     /* max_output: bytes of calls that wait for the link before choir_call answers BLOCKED; 4 MiB, a few large
-     * messages. */
+     * messages. Not 0. */
     uint64_t max_output;
     /* max_answers: bytes of answers that wait for the link before no more requests start; 1 MiB. */
     uint64_t max_answers;

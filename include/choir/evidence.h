@@ -20,7 +20,7 @@ extern "C" {
 #define CHOIR_EVIDENCE_CREDENTIALS 1u
 
 typedef struct choir_evidence {
-    size_t size;
+    size_t size;      /* sizeof this struct */
     choir_str scheme; /* "tcp", "unix", "mem", ... */
     /* peer, local: the two ends as text, such as 127.0.0.1:4711 or /run/example.sock; empty for an end
      * without a name. The peer's own choice, where it has one: an address, not an identity. */

@@ -52,7 +52,8 @@ CHOIR_API int choir_call(choir_session *session, choir_conn_id conn, uint32_t me
                          const choir_call_options *options, choir_call_id *ret_call, choir_time now);
 
 /* Cancels: the peer is told, with the reason if there is one, CALL_DONE with CANCELLED follows at once, a
- * late answer is ignored. `reason` may be NULL. OK · ERR_NOT_FOUND (it has ended). rule: rpc.cancel */
+ * late answer is ignored. `reason` may be NULL. OK · ERR_NOT_FOUND (it has ended) · ERR_INVALID (a reason
+ * that is not UTF-8, or has too much metadata). rule: rpc.cancel */
 CHOIR_API int choir_cancel(choir_session *session, choir_call_id call, const choir_reason *reason,
                            choir_time now);
 
@@ -92,8 +93,9 @@ CHOIR_API int choir_reply_invalid(choir_session *session, choir_request_id reque
 /* Answers UnknownMethod, for those who serve a part of a service. As choir_reply. */
 CHOIR_API int choir_reply_unknown(choir_session *session, choir_request_id request, choir_time now);
 /* Gives a request up without an answer of its own: the peer is told Cancelled, with the reason if there is
- * one (`reason` may be NULL). OK · ERR_NOT_FOUND. Without memory even for that the connection ends
- * (OUT_OF_MEMORY), the root with its session, because it owes an answer. */
+ * one (`reason` may be NULL). OK · ERR_NOT_FOUND · ERR_INVALID (a reason that is not UTF-8, or has too much
+ * metadata). Without memory even for that the connection ends (OUT_OF_MEMORY), the root with its session,
+ * because it owes an answer. */
 CHOIR_API int choir_request_drop(choir_session *session, choir_request_id request, const choir_reason *reason,
                                  choir_time now);
 
@@ -104,7 +106,7 @@ CHOIR_API int choir_request_decide(choir_session *session, choir_request_id requ
                                    const choir_reason *reason, choir_time now);
 /* Completes a sealing that pends: the answer leaves (CHOIR_VERDICT_RUN), or the caller is told that the
  * outcome is not known (CHOIR_VERDICT_REFUSE). As choir_request_decide; also ERR_CANCELLED (the peer gave it
- * up meanwhile; it is finished). */
+ * up meanwhile; it is finished), and ERR_CLOSED · ERR_TOO_LARGE · ERR_NO_MEMORY: it still pends. */
 CHOIR_API int choir_request_sealed(choir_session *session, choir_request_id request, int verdict,
                                    choir_time now);
 

@@ -39,7 +39,7 @@ typedef struct choir_stream_wait {
 #define CHOIR_STREAM_WRITE 1u
 
 typedef struct choir_stream_ops {
-    size_t size; /* sizeof this struct */
+    size_t size; /* sizeof this struct; all functions but `unsent` have to be there */
     /* read: takes at most `size` bytes; one attempt is enough. OK (at least one byte) · ERR_BLOCKED (none
      * yet) · ERR_CLOSED (the peer will send no more) · ERR_IO. */
     int (*read)(choir_stream *stream, void *ret_bytes, size_t size, size_t *ret_len);

@@ -2,6 +2,7 @@
 /* Where sessions get their driver: the public constructors. They are here and not in lib/session because that
  * layer does not know of calls. */
 #include "base/log.h"
+#include "base/options.h"
 #include "rpc/driver.h"
 #include "session/attachment.h"
 
@@ -51,8 +52,8 @@ static int prepare(choir_env *env, const choir_conn_options *o, choiri_conn_init
     ret->user_data = o->user_data;
     ret->metadata = o->metadata;
     ret->metadata_len = o->metadata_len;
-    if (o->hooks && o->hooks->size != sizeof *o->hooks) return CHOIR_ERR_INVALID;
-    if (o->hooks) ret->like.hooks = *o->hooks;
+    choir_hooks *hooks = &ret->like.hooks;
+    if (o->hooks && choiri_options_copy(hooks, sizeof *hooks, o->hooks) != CHOIR_OK) return CHOIR_ERR_INVALID;
     int status = choiri_prepare_logged(env, o->serve, &ret->like.serve);
     if (status == CHOIR_OK) status = check_served(env, ret->like.serve);
     if (status == CHOIR_OK) status = choiri_prepare_logged(env, o->call, &ret->like.call);

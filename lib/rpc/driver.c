@@ -4,7 +4,6 @@
 
 #include "base/assert.h"
 #include "rpc/request.h"
-#include "wire/utf8.h"
 
 /* ---- hot part ---- */
 
@@ -138,18 +137,16 @@ const choiri_upper choiri_rpc_upper = {
 
 int choiri_reason_entries(const choir_reason *reason, choir_metadata_entry *entries, size_t *ret_count) {
     size_t count = 0;
+    choir_reason r;
     *ret_count = 0;
     if (!reason) return CHOIR_OK;
-    if (reason->size < sizeof *reason || (reason->metadata_len > 0 && !reason->metadata) ||
-        reason->metadata_len >= CHOIRI_REQUEST_ENTRIES ||
-        !choiri_utf8_is_valid((const uint8_t *)reason->text.data, reason->text.len))
+    if (choiri_reason_check(reason, &r) != CHOIR_OK || r.metadata_len >= CHOIRI_REQUEST_ENTRIES)
         return CHOIR_ERR_INVALID;
-    if (reason->text.len > 0)
-        entries[count++] =
-            (choir_metadata_entry){.key = CHOIR_STR("choir-reason"),
-                                   .type = CHOIR_METADATA_STRING,
-                                   .bytes = {(const uint8_t *)reason->text.data, reason->text.len}};
-    for (size_t i = 0; i < reason->metadata_len; i++) entries[count++] = reason->metadata[i];
+    if (r.text.len > 0)
+        entries[count++] = (choir_metadata_entry){.key = CHOIR_STR("choir-reason"),
+                                                  .type = CHOIR_METADATA_STRING,
+                                                  .bytes = {(const uint8_t *)r.text.data, r.text.len}};
+    for (size_t i = 0; i < r.metadata_len; i++) entries[count++] = r.metadata[i];
     *ret_count = count;
     return CHOIR_OK;
 }

@@ -6,6 +6,8 @@
 #include "testing/trial.h"
 
 #include <criterion/criterion.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What a layer saw, and what it is told to answer. */
@@ -114,6 +116,48 @@ Test(layers, a_refused_request_never_runs) {
     cr_assert(the_layer.decided == 1 && the_layer.sealed == 0 && the_layer.ended == 1);
     cr_assert_str_eq(p->client.events.last_text, "not for you");
     close_pair();
+}
+
+/* A copy with `size` bytes and no more, whose bytes behind `known` are `rest`. Freed by the caller. */
+static void *grown(const void *from, size_t known, size_t size, int rest) {
+    uint8_t *copy = malloc(size);
+    cr_assert_not_null(copy);
+    memset(copy, rest, size);
+    memcpy(copy, from, size < known ? size : known);
+    memcpy(copy, &size, sizeof size);
+    return copy;
+}
+
+/* Of an older program, which has no `ended`, and of a newer one, which has more than we know. */
+Test(layers, hooks_of_other_versions) {
+    const choir_hooks ours = {sizeof ours, &the_layer, decide, seal, ended};
+    const size_t sizes[] = {offsetof(choir_hooks, ended), sizeof ours + sizeof(void *)};
+    for (size_t i = 0; i < 2; i++) {
+        test_pair *p = init_pair();
+        choir_hooks *hooks = grown(&ours, sizeof ours, sizes[i], 0);
+        p->server_root.hooks = hooks;
+        p->server.on_event = echo;
+        cr_assert(test_pair_open(p));
+        free(hooks);
+        call_echo(p, NULL);
+        cr_assert_eq(p->client.events.last_outcome, CHOIR_OUTCOME_OK);
+        cr_assert(the_layer.decided == 1 && the_layer.sealed == 1 && the_layer.ended == i);
+        close_pair();
+    }
+    test_alloc alloc = {0};
+    choir_env *env = test_env(&alloc);
+    choir_session_options o;
+    choir_conn_options root;
+    choir_session *s;
+    choir_session_options_init(&o);
+    choir_conn_options_init(&root);
+    choir_hooks *unknown = grown(&ours, sizeof ours, sizes[1], 1);
+    root.hooks = unknown;
+    o.root = &root;
+    cr_assert_eq(choir_session_new(env, &o, &s, 1), CHOIR_ERR_INVALID);
+    free(unknown);
+    choir_env_free(env);
+    cr_assert_eq(alloc.bytes, 0);
 }
 
 /* As an authorisation that asks a database. */
@@ -465,6 +509,52 @@ Test(layers, a_reason_travels_with_its_metadata) {
     cr_assert_eq(p->client.events.last_outcome, CHOIR_OUTCOME_CANCELLED);
     cr_assert_str_eq(p->client.events.last_text, "busy");
     cr_assert_eq(code, 7);
+    close_pair();
+}
+
+Test(layers, reasons_of_other_versions) {
+    const choir_reason ours = choir_reason_of(CHOIR_STR("enough"));
+    const struct {
+        size_t size;
+        int rest, status;
+    } rows[] = {{offsetof(choir_reason, metadata), 0, CHOIR_OK},
+                {offsetof(choir_reason, metadata_len), 0, CHOIR_OK},
+                {sizeof ours + 8, 0, CHOIR_OK},
+                {sizeof ours + 8, 1, CHOIR_ERR_INVALID}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        test_pair *p = open_pair(true);
+        choir_call_id call;
+        the_layer.verdict = CHOIR_VERDICT_PEND;
+        call_echo(p, &call);
+        choir_reason *reason = grown(&ours, sizeof ours, rows[i].size, rows[i].rest);
+        cr_assert_eq(choir_cancel(p->client.session, call, reason, p->now), rows[i].status, "%zu", i);
+        free(reason);
+        test_pair_pump(p);
+        close_pair();
+    }
+}
+
+Test(layers, reasons_that_cannot_be_told) {
+    test_pair *p = open_pair(true);
+    choir_call_id call;
+    the_layer.verdict = CHOIR_VERDICT_PEND;
+    call_echo(p, &call);
+    const choir_reason nowhere = choir_reason_of((choir_str){NULL, 3});
+    choir_reason many = choir_reason_of(CHOIR_STR("no"));
+    static choir_metadata_entry entries[64];
+    many.metadata = entries;
+    many.metadata_len = 64;
+    cr_assert_eq(choir_cancel(p->client.session, call, &nowhere, p->now), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_cancel(p->client.session, call, &many, p->now), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_request_decide(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, NULL, p->now),
+                 CHOIR_OK);
+    p->server.on_event = NULL;
+    test_pair_pump(p);
+    cr_assert_eq(choir_request_drop(p->server.session, the_layer.last, &nowhere, p->now), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_request_drop(p->server.session, the_layer.last, &many, p->now), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_request_drop(p->server.session, the_layer.last, NULL, p->now), CHOIR_OK);
+    test_pair_pump(p);
+    cr_assert_eq(p->client.events.last_outcome, CHOIR_OUTCOME_CANCELLED);
     close_pair();
 }
 

@@ -485,9 +485,10 @@ static int new_attachment(choir_env *env, const choir_attachment_options *option
     choir_attachment *a = choiri_alloc(env, sizeof *a); /* long-lived: not rounded up to a pool class */
     if (!a) return CHOIR_ERR_NO_MEMORY;
     memset(a, 0, sizeof *a);
-    if (o.evidence && !choiri_evidence_copy(env, o.evidence, &a->evidence)) {
+    int status = o.evidence ? choiri_evidence_copy(env, o.evidence, &a->evidence) : CHOIR_OK;
+    if (status != CHOIR_OK) {
         choiri_free(env, a, sizeof *a);
-        return CHOIR_ERR_NO_MEMORY;
+        return status;
     }
     a->env = env;
     a->initiator = initiator;
@@ -548,7 +549,7 @@ int choir_attachment_new_initiator(choir_env *env, const choir_attachment_option
 int choir_attachment_set_evidence(choir_attachment *a, const choir_evidence *evidence) {
     if (!a || !evidence) return CHOIR_ERR_INVALID;
     if (a->evidence || a->stage != CHOIRI_STAGE_PROLOGUE) return CHOIR_ERR_STATE;
-    return choiri_evidence_copy(a->env, evidence, &a->evidence) ? CHOIR_OK : CHOIR_ERR_NO_MEMORY;
+    return choiri_evidence_copy(a->env, evidence, &a->evidence);
 }
 
 const choir_hello *choir_attachment_hello(choir_attachment *a) {
@@ -564,11 +565,12 @@ choir_bytes choir_attachment_received(const choir_attachment *a) {
 
 int choir_attachment_refuse(choir_attachment *a, const choir_reason *reason, choir_time now) {
     if (!a || a->stage != CHOIRI_STAGE_DECIDE) return CHOIR_ERR_STATE;
-    choir_str why = reason ? reason->text : CHOIR_STR("");
-    int status = choiri_greeting_sorry(a, why, now);
+    choir_reason r;
+    if (choiri_reason_check(reason, &r) != CHOIR_OK) return CHOIR_ERR_INVALID;
+    int status = choiri_greeting_sorry(a, r.text, now);
     choiri_text text;
     choiri_text_init(&text);
-    choiri_text_str(choiri_text_add(&text, "refused: "), why);
+    choiri_text_str(choiri_text_add(&text, "refused: "), r.text);
     choiri_attachment_finish(a, CHOIR_ERR_SHUTDOWN, &text);
     return status;
 }

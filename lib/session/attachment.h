@@ -131,8 +131,8 @@ int choiri_greeting_sorry(choir_attachment *a, choir_str reason, choir_time now)
 bool choiri_greeting_remember(choir_attachment *a, choir_bytes input);
 void choiri_greeting_forget(choir_attachment *a);
 
-/* evidence.c: one block with the texts behind the struct. false without memory. */
-bool choiri_evidence_copy(choir_env *env, const choir_evidence *from, choir_evidence **ret);
+/* evidence.c: one block with the texts behind the struct. OK · ERR_INVALID · ERR_NO_MEMORY. */
+int choiri_evidence_copy(choir_env *env, const choir_evidence *from, choir_evidence **ret);
 /* NULL is fine. */
 void choiri_evidence_free(choir_env *env, choir_evidence *evidence);
 

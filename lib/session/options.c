@@ -6,6 +6,7 @@
 
 #include "session/handshake.h"
 #include "session/session.h"
+#include "wire/utf8.h"
 
 static const choir_conn_options conn_defaults = {
     .size = sizeof conn_defaults,
@@ -55,6 +56,16 @@ int choiri_session_options_check(const choir_session_options *in, choir_session_
     if (o.codec >= CHOIRI_CODECS || o.memory_quota == 0) return CHOIR_ERR_INVALID;
     *ret = o;
     return check_conn(o.root, ret_root);
+}
+
+int choiri_reason_check(const choir_reason *in, choir_reason *ret) {
+    *ret = choir_reason_of(CHOIR_STR(""));
+    if (!in) return CHOIR_OK;
+    if (choiri_options_copy(ret, sizeof *ret, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
+    if ((ret->metadata_len > 0 && !ret->metadata) || (ret->text.len > 0 && !ret->text.data))
+        return CHOIR_ERR_INVALID;
+    bool said = ret->text.len == 0 || choiri_utf8_is_valid((const uint8_t *)ret->text.data, ret->text.len);
+    return said ? CHOIR_OK : CHOIR_ERR_INVALID;
 }
 
 choiri_limits choiri_limits_of(const choir_conn_options *o) {

@@ -119,6 +119,9 @@ enum { /* bits of state_node */
 int choiri_session_make(choir_env *env, const choir_session_options *options, const choiri_conn_init *root,
                         const choiri_upper *upper, bool initiator, const choiri_codec *codec,
                         choir_session **ret_session, choir_time now);
+/* What is told as a reason: `in`, or an empty one for NULL. OK · ERR_INVALID (its size, a text that is not
+ * UTF-8, NULL with a length). */
+int choiri_reason_check(const choir_reason *in, choir_reason *ret);
 /* OK · ERR_INVALID. */
 int choiri_session_options_check(const choir_session_options *in, choir_session_options *ret,
                                  choir_conn_options *ret_root);

@@ -8,6 +8,7 @@
 #include "wire/msgpack.h"
 
 #include <criterion/criterion.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,6 +214,13 @@ Test(attachment, acceptor_goes_through_its_stages) {
     bad.root = &bad_root;
     cr_assert_eq(choir_attachment_accept(a, &bad, &p.session, p.now), CHOIR_ERR_INVALID);
     cr_assert_not_null(choir_attachment_hello(a), "it still waits");
+    choir_reason reason = choir_reason_of((choir_str){"\xff", 1});
+    cr_assert_eq(choir_attachment_refuse(a, &reason, p.now), CHOIR_ERR_INVALID);
+    reason.text = (choir_str){NULL, 1};
+    cr_assert_eq(choir_attachment_refuse(a, &reason, p.now), CHOIR_ERR_INVALID);
+    reason = (choir_reason){.size = 1};
+    cr_assert_eq(choir_attachment_refuse(a, &reason, p.now), CHOIR_ERR_INVALID);
+    cr_assert_not_null(choir_attachment_hello(a), "it still waits");
     cr_assert_eq(choir_attachment_accept(a, &p.options, &p.session, p.now), CHOIR_OK);
     cr_assert_null(choir_attachment_hello(a));
     cr_assert_eq(choir_attachment_accept(a, &p.options, &p.session, p.now), CHOIR_ERR_STATE);
@@ -258,6 +266,36 @@ Test(attachment, evidence_is_told_once_and_in_time) {
         cr_assert_eq(choir_attachment_receive(a, prologue + 7, 5, NULL, &used, 1), CHOIR_OK);
         cr_assert_eq(choir_attachment_set_evidence(a, &first), CHOIR_ERR_STATE, "too late");
         choir_attachment_free(a, 1);
+        choir_env_free(env);
+        cr_assert_eq(alloc.bytes, 0);
+    }
+}
+
+/* Of an older program, which knows nothing of pids, and of a newer one, which has more than we know. */
+Test(attachment, evidence_of_other_versions) {
+    struct {
+        choir_evidence e;
+        uint64_t later;
+    } newer;
+    for (int i = 0; i < 4; i++) {
+        test_alloc alloc = {0};
+        choir_env *env = test_env(&alloc);
+        choir_attachment *a;
+        memset(&newer, 0, sizeof newer);
+        newer.e.size = i == 0 ? offsetof(choir_evidence, pid) : sizeof newer;
+        newer.e.peer = i == 3 ? (choir_str){NULL, 2} : (choir_str){"me", 2};
+        newer.e.pid = 7;
+        newer.later = i == 2;
+        int expected = i < 2 ? CHOIR_OK : CHOIR_ERR_INVALID;
+        cr_assert_eq(choir_attachment_new_acceptor(env, NULL, &a, 1), CHOIR_OK);
+        cr_assert_eq(choir_attachment_set_evidence(a, &newer.e), expected, "%d", i);
+        if (i < 2) cr_assert(a->evidence->peer.len == 2 && a->evidence->pid == (i == 0 ? 0 : 7));
+        choir_attachment_free(a, 1);
+        choir_attachment_options o;
+        choir_attachment_options_init(&o);
+        o.evidence = &newer.e;
+        cr_assert_eq(choir_attachment_new_acceptor(env, &o, &a, 1), expected, "%d", i);
+        if (expected == CHOIR_OK) choir_attachment_free(a, 1);
         choir_env_free(env);
         cr_assert_eq(alloc.bytes, 0);
     }
