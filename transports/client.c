@@ -286,7 +286,7 @@ static void on_waited(void *ctx, const choir_event *done) {
     loop->held->held = true;
 }
 
-int choir_client_call_wait(choir_client *client, uint32_t method, const void *args, choir_duration timeout,
+int choir_client_wait_call(choir_client *client, uint32_t method, const void *args, choir_duration timeout,
                            const choir_event **ret_done) {
     if (!client) return CHOIR_ERR_INVALID;
     choir_loop *loop = client->loop;

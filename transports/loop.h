@@ -81,14 +81,14 @@ struct choir_loop {
     struct net_dns *dns;       /* made with the first name */
     choir_poster *poster;      /* while somebody may post */
     net_node host_timers;
-    /* What choir_client_call_wait and _wait_open wait for. */
+    /* What choir_client_wait_call and _wait_open wait for. */
     struct {
         bool active;
         choir_client *client; /* NULL once it was freed */
         choir_call_id call;
         const choir_event *done;
     } wait;
-    net_session *held;       /* its last event is in the hands of choir_client_call_wait's caller */
+    net_session *held;       /* its last event is in the hands of choir_client_wait_call's caller */
     choir_chunk *held_chunk; /* what that event may point into */
     net_text error;
 };
@@ -145,7 +145,7 @@ bool choiri_net_is_reentrant(const choir_loop *loop);
 /* One pass of event_base_loop. OK · ERR_REENTRANT (the host's base runs already) · ERR_IO. *ret_idle: nothing
  * is left that could happen. */
 int choiri_net_pass(choir_loop *loop, int flags, bool *ret_idle);
-/* Lets go of the event that the last choir_client_call_wait returned. */
+/* Lets go of the event that the last choir_client_wait_call returned. */
 void choiri_net_unhold(choir_loop *loop);
 
 static inline choir_time net_earlier(choir_time a, choir_time b) {

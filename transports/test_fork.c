@@ -60,7 +60,7 @@ static void freed_in_a_child(world *w, const char *url) {
     const choir_event *done;
     struct testbed_echo_args args = {CHOIR_STR("hello")};
     w->keep = true;
-    cr_assert_eq(choir_client_call_wait(other, TESTBED_ECHO, &args, 20 * CHOIR_MILLISECOND, &done), CHOIR_OK);
+    cr_assert_eq(choir_client_wait_call(other, TESTBED_ECHO, &args, 20 * CHOIR_MILLISECOND, &done), CHOIR_OK);
     cr_assert_eq(done->outcome, CHOIR_OUTCOME_TIMED_OUT);
     choir_poster_release(poster);
     world_end(w);
@@ -95,7 +95,7 @@ static int refused(world *w) {
     check(choir_client_conn(w->client).v == 0);
     check(choir_client_ping(w->client, NULL, NULL) == CHOIR_ERR_STATE);
     check(choir_client_wait_open(w->client) == CHOIR_ERR_STATE);
-    check(choir_client_call_wait(w->client, TESTBED_ECHO, &args, 0, &done) == CHOIR_ERR_STATE);
+    check(choir_client_wait_call(w->client, TESTBED_ECHO, &args, 0, &done) == CHOIR_ERR_STATE);
     check(choir_respond(w->kept[0], &args.message) == CHOIR_ERR_STATE);
     check(choir_respond_drop(w->kept[0]) == CHOIR_ERR_STATE);
     check(choir_responder_session(w->kept[0]) == NULL);
@@ -146,7 +146,7 @@ static int calls_parent(world *w) {
     const choir_event *done;
     check(choir_loop_new(NULL, &loop) == CHOIR_OK);
     check(choir_connect(loop, url, &o, &client) == CHOIR_OK);
-    check(choir_client_call_wait(client, TESTBED_ECHO, &args, PATIENCE, &done) == CHOIR_OK);
+    check(choir_client_wait_call(client, TESTBED_ECHO, &args, PATIENCE, &done) == CHOIR_OK);
     check(done->outcome == CHOIR_OUTCOME_OK);
     choir_loop_free(loop);
     return 0;

@@ -856,7 +856,7 @@ static void run_inside(world *w) {
     cr_assert_eq(choir_loop_run(w->loop), CHOIR_ERR_REENTRANT);
     cr_assert_eq(choir_loop_turn(w->loop, 0), CHOIR_ERR_REENTRANT);
     cr_assert_eq(choir_client_wait_open(w->client), CHOIR_ERR_REENTRANT);
-    w->result = choir_client_call_wait(w->client, TESTBED_ECHO, &args, CHOIR_SECOND, &done);
+    w->result = choir_client_wait_call(w->client, TESTBED_ECHO, &args, CHOIR_SECOND, &done);
     cr_assert_null(done);
     choir_loop_free(w->loop); /* does nothing */
 }
@@ -912,7 +912,7 @@ Test(net, turn_waits_no_longer_than_allowed) {
     world_end(&w);
 }
 
-static void call_wait(world *w, const char *url) {
+static void wait_call(world *w, const char *url) {
     world_open(w, url);
     struct testbed_echo_args args = {CHOIR_STR("hello")};
     w->blob = make_blob(300000);
@@ -920,13 +920,13 @@ static void call_wait(world *w, const char *url) {
     const choir_event *done;
     for (int i = 0; i < 50; i++) {
         echo(w); /* traffic beside it */
-        cr_assert_eq(choir_client_call_wait(w->client, TESTBED_ECHO, &args, PATIENCE, &done), CHOIR_OK);
+        cr_assert_eq(choir_client_wait_call(w->client, TESTBED_ECHO, &args, PATIENCE, &done), CHOIR_OK);
         echo(w);
         const choir_str *s = done->value;
         cr_assert_eq(done->outcome, CHOIR_OUTCOME_OK);
         cr_assert_eq(s->len, 5);
         cr_assert_eq(memcmp(s->data, "hello", 5), 0);
-        cr_assert_eq(choir_client_call_wait(w->client, TESTBED_ECHO_BYTES, &large_args, PATIENCE, &done),
+        cr_assert_eq(choir_client_wait_call(w->client, TESTBED_ECHO_BYTES, &large_args, PATIENCE, &done),
                      CHOIR_OK);
         const choir_bytes *b = done->value;
         cr_assert_eq(memcmp(b->data, w->blob, b->len), 0);
@@ -934,21 +934,21 @@ static void call_wait(world *w, const char *url) {
     until(w, w->done == 100);
     w->keep = true;
     choir_time begin = clock_now();
-    cr_assert_eq(choir_client_call_wait(w->client, TESTBED_ECHO, &args, 50 * CHOIR_MILLISECOND, &done),
+    cr_assert_eq(choir_client_wait_call(w->client, TESTBED_ECHO, &args, 50 * CHOIR_MILLISECOND, &done),
                  CHOIR_OK);
     cr_assert_eq(done->outcome, CHOIR_OUTCOME_TIMED_OUT);
     choir_duration took = clock_now() - begin;
     cr_assert_geq(took, 49 * CHOIR_MILLISECOND);
     choir_client_close(w->client);
-    cr_assert_eq(choir_client_call_wait(w->client, TESTBED_ECHO, &args, PATIENCE, &done), CHOIR_ERR_CLOSED);
+    cr_assert_eq(choir_client_wait_call(w->client, TESTBED_ECHO, &args, PATIENCE, &done), CHOIR_ERR_CLOSED);
     world_end(w);
 }
-Test(net, call_wait) {
-    on_each(call_wait);
+Test(net, wait_call) {
+    on_each(wait_call);
 }
 
 /* Two clients of one loop: what one wait returned must survive what the other link read in the same turn. */
-Test(net, call_wait_is_not_overwritten) {
+Test(net, wait_call_is_not_overwritten) {
     world w;
     world_open(&w, urls[0]);
     choir_client *first = w.client;
@@ -959,7 +959,7 @@ Test(net, call_wait_is_not_overwritten) {
     for (int i = 0; i < 200; i++) {
         for (int k = 0; k < 3; k++) echo(&w);
         const choir_event *done;
-        cr_assert_eq(choir_client_call_wait(first, TESTBED_ECHO, &ours, PATIENCE, &done), CHOIR_OK);
+        cr_assert_eq(choir_client_wait_call(first, TESTBED_ECHO, &ours, PATIENCE, &done), CHOIR_OK);
         const choir_str *s = done->value;
         cr_assert_eq(s->len, ours.message.len);
         cr_assert_eq(memcmp(s->data, ours.message.data, s->len), 0);
@@ -982,7 +982,7 @@ static void freed_in_wait(world *w, const char *url) {
     struct testbed_echo_args args = {CHOIR_STR("hello")};
     cr_assert_eq(choir_client_call(w->client, TESTBED_ECHO, &args, &options, on_echoed, w, NULL), CHOIR_OK);
     const choir_event *done = NULL;
-    cr_assert_eq(choir_client_call_wait(w->client, TESTBED_ECHO, &args, PATIENCE, &done), CHOIR_ERR_CLOSED);
+    cr_assert_eq(choir_client_wait_call(w->client, TESTBED_ECHO, &args, PATIENCE, &done), CHOIR_ERR_CLOSED);
     cr_assert_null(done);
     cr_assert_eq(w->outcomes[CHOIR_OUTCOME_TIMED_OUT], 1);
     cr_assert_eq(w->closed, 1);

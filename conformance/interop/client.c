@@ -21,21 +21,21 @@
 /* Calls and waits; what came back in Rust's words, owned by the caller. */
 static char *call(choir_client *client, const choir_service *service, uint32_t method, const void *args) {
     const choir_event *done = NULL;
-    int status = choir_client_call_wait(client, method, args, LIMIT, &done);
+    int status = choir_client_wait_call(client, method, args, LIMIT, &done);
     return outcome_text(service, method, status, done);
 }
 
 static void check(choir_client *client, const char *name, uint32_t method, const void *args,
                   const char *expected) {
     const choir_event *done = NULL;
-    int status = choir_client_call_wait(client, method, args, LIMIT, &done);
+    int status = choir_client_wait_call(client, method, args, LIMIT, &done);
     ends_with(name, method, status, done, expected);
 }
 
 /* The answer must be the argument. */
 static void check_echo(choir_client *client, const char *name, uint32_t method, const void *args) {
     const choir_event *done = NULL;
-    int status = choir_client_call_wait(client, method, args, LIMIT, &done);
+    int status = choir_client_wait_call(client, method, args, LIMIT, &done);
     ends_with_value(name, method, status, done, args);
 }
 

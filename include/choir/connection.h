@@ -52,7 +52,7 @@ typedef struct choir_hooks {
     int (*decide)(void *ctx, choir_session *session, const choir_event *request, choir_reason *ret_reason);
     /* seal: the handler has answered; `answer` is what will be sent, encoded, borrowed for this call. RUN
      * sends it; REFUSE, and any number that is no verdict, tells the caller that the outcome is not known;
-     * PEND keeps it until choir_request_sealed. NULL: RUN. */
+     * PEND keeps it until choir_request_seal. NULL: RUN. */
     int (*seal)(void *ctx, choir_session *session, choir_request_id request, uint32_t outcome,
                 choir_bytes answer);
     /* ended: a request that was decided upon is over, however it ended; called in poll, once. May be NULL. */

@@ -317,7 +317,7 @@ CHOIR_API int choir_client_wait_open(choir_client *client);
  * is the CALL_DONE event: it and what it points to are borrowed until the loop runs again, for whatever
  * reason, or the client is freed. OK (whatever the outcome was) · ERR_REENTRANT · ERR_IO · ERR_CLOSED (a
  * callback freed the client) · statuses of choir_call. */
-CHOIR_API int choir_client_call_wait(choir_client *client, uint32_t method, const void *args,
+CHOIR_API int choir_client_wait_call(choir_client *client, uint32_t method, const void *args,
                                      choir_duration timeout, const choir_event **ret_done);
 
 /* Status and text of the client's end, OK and empty before; those of its session, unless there never was a

@@ -107,8 +107,8 @@ CHOIR_API int choir_request_decide(choir_session *session, choir_request_id requ
 /* Completes a sealing that pends: the answer leaves (CHOIR_VERDICT_RUN), or the caller is told that the
  * outcome is not known (CHOIR_VERDICT_REFUSE). As choir_request_decide; also ERR_CANCELLED (the peer gave it
  * up meanwhile; it is finished), and ERR_CLOSED · ERR_TOO_LARGE · ERR_NO_MEMORY: it still pends. */
-CHOIR_API int choir_request_sealed(choir_session *session, choir_request_id request, int verdict,
-                                   choir_time now);
+CHOIR_API int choir_request_seal(choir_session *session, choir_request_id request, int verdict,
+                                 choir_time now);
 
 /* user_data of a request: comes with its later events. OK · ERR_NOT_FOUND. */
 CHOIR_API int choir_request_set_user_data(choir_session *session, choir_request_id request, void *user_data);

@@ -2,7 +2,7 @@
 /* Answers: encode, seal, send; and the host's side of a request.
  *
  * Without a seal hook an answer is encoded straight into the output. With one it is encoded apart, shown to
- * the hook, and sent when the hook, or later choir_request_sealed, says so. */
+ * the hook, and sent when the hook, or later choir_request_seal, says so. */
 #include "base/assert.h"
 #include "base/clear.h"
 #include "base/options.h"
@@ -174,7 +174,7 @@ static CHOIRI_NOINLINE int seal(choiri_request *q, const choiri_answer *a, const
     return status;
 }
 
-int choir_request_sealed(choir_session *s, choir_request_id id, int verdict, choir_time now) {
+int choir_request_seal(choir_session *s, choir_request_id id, int verdict, choir_time now) {
     choir_metadata_entry entries[CHOIRI_REQUEST_ENTRIES];
     if (!s || (verdict != CHOIR_VERDICT_RUN && verdict != CHOIR_VERDICT_REFUSE)) return CHOIR_ERR_INVALID;
     choiri_request *q = choiri_request_find(s, id);

@@ -168,7 +168,7 @@ Test(layers, a_decision_can_come_later) {
         call_echo(p, NULL);
         choir_session *s = p->server.session;
         cr_assert(the_layer.decided == 1 && p->client.events.done == 0 && p->server.events.started == 0);
-        cr_assert_eq(choir_request_sealed(s, the_layer.last, CHOIR_VERDICT_RUN, p->now), CHOIR_ERR_STATE);
+        cr_assert_eq(choir_request_seal(s, the_layer.last, CHOIR_VERDICT_RUN, p->now), CHOIR_ERR_STATE);
         cr_assert_eq(choir_request_decide(s, the_layer.last, CHOIR_VERDICT_PEND, NULL, p->now),
                      CHOIR_ERR_INVALID);
         const choir_reason why = choir_reason_of(CHOIR_STR("later, no"));
@@ -194,7 +194,7 @@ Test(layers, an_answer_can_wait_for_its_seal) {
         cr_assert(the_layer.sealed == 1 && p->client.events.done == 0 && p->server.events.started == 1);
         cr_assert_eq(choir_reply(p->server.session, the_layer.last, &hello, NULL, p->now),
                      CHOIR_ERR_NOT_FOUND, "it was answered");
-        cr_assert_eq(choir_request_sealed(p->server.session, the_layer.last, verdict, p->now), CHOIR_OK);
+        cr_assert_eq(choir_request_seal(p->server.session, the_layer.last, verdict, p->now), CHOIR_OK);
         test_pair_pump(p);
         cr_assert_eq(p->client.events.last_outcome,
                      verdict == CHOIR_VERDICT_RUN ? CHOIR_OUTCOME_OK : CHOIR_OUTCOME_INDETERMINATE);
@@ -233,7 +233,7 @@ Test(layers, whoever_pends_may_be_overtaken) {
             test_pair_pump(p);
             cr_assert_eq(p->client.events.done, 1);
             int status =
-                sealing ? choir_request_sealed(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, p->now)
+                sealing ? choir_request_seal(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, p->now)
                         : choir_request_decide(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, NULL,
                                                p->now);
             cr_assert(status == CHOIR_ERR_NOT_FOUND || (sealing && status == CHOIR_ERR_CANCELLED),
@@ -577,8 +577,7 @@ Test(layers, metadata_waits_with_its_answer) {
     the_layer.seal_verdict = CHOIR_VERDICT_PEND;
     call_echo(p, NULL);
     cr_assert_eq(code, 0);
-    cr_assert_eq(choir_request_sealed(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, p->now),
-                 CHOIR_OK);
+    cr_assert_eq(choir_request_seal(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, p->now), CHOIR_OK);
     test_pair_pump(p);
     cr_assert_eq(p->client.events.last_outcome, CHOIR_OUTCOME_OK);
     cr_assert_eq(code, 7);
@@ -612,7 +611,7 @@ Test(layers, failing_allocations) {
                                            p->now);
             test_pair_pump(p);
             if (the_layer.sealed > 0)
-                (void)choir_request_sealed(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, p->now);
+                (void)choir_request_seal(p->server.session, the_layer.last, CHOIR_VERDICT_RUN, p->now);
             test_pair_pump(p);
         }
         bool failed = p->alloc.failed > 0;
@@ -625,7 +624,7 @@ static void finish_it(void *ctx, choir_session *s, choir_request_id request, uin
     layer *l = ctx;
     (void)outcome;
     l->ended++;
-    int status = choir_request_sealed(s, request, CHOIR_VERDICT_REFUSE, l->pair->now);
+    int status = choir_request_seal(s, request, CHOIR_VERDICT_REFUSE, l->pair->now);
     cr_assert(status == CHOIR_ERR_CANCELLED || status == CHOIR_ERR_NOT_FOUND, "%d", status);
 }
 

@@ -96,7 +96,7 @@ static void add_calls(const method *x) {
         "choir_client_service(client)", "choir_client_call", "client", "\noptions\ndone\nctx\nret_call");
     add_function(x, gen_format(g, "%s_wait_%s", x->prefix, x->name), "choir_client *client",
                  "\nchoir_duration timeout\nconst choir_event **ret_done", "choir_client_service(client)",
-                 "choir_client_call_wait", "client", "\ntimeout\nret_done");
+                 "choir_client_wait_call", "client", "\ntimeout\nret_done");
     add_function(
         x, gen_format(g, "%s_call_%s", x->prefix, x->name), "choir_session *session\nchoir_conn_id conn",
         "\nconst choir_call_options *options\nchoir_call_id *ret_call\nchoir_time now",
@@ -189,7 +189,7 @@ void gen_add_service(gen *g, uint32_t service) {
         h,
         "\n/* ---- calls ----\n *\n"
         " * client_NAME calls and goes on; `done` gets the end of the call, `options` and `ret_call` may be NULL:\n"
-        " * choir_client_call. wait_NAME waits for the end: choir_client_call_wait. call_NAME is for sessions without\n"
+        " * choir_client_call. wait_NAME waits for the end: choir_client_wait_call. call_NAME is for sessions without\n"
         " * libchoir-net: choir_call. Arguments are borrowed for the call. All answer ERR_INVALID when the client or session\n"
         " * was made for another service. */\n");
     each_method(g, service, add_calls);

@@ -371,7 +371,7 @@ static pid_t start_peer(const char *url) {
     struct testbed_echo_args args = {CHOIR_STR("hello")};
     const choir_event *done;
     if (choir_loop_new(NULL, &loop) == CHOIR_OK && choir_connect(loop, url, &o, &client) == CHOIR_OK)
-        choir_client_call_wait(client, TESTBED_ECHO, &args, CHOIR_TIME_NEVER, &done);
+        choir_client_wait_call(client, TESTBED_ECHO, &args, CHOIR_TIME_NEVER, &done);
     _exit(1);
 }
 

@@ -57,7 +57,7 @@ int main(int argc, char **argv) {
     }
     /* The service has one method, number 0. */
     if (choir_connect(loop, argv[1], &options, &client) ||
-        choir_client_call_wait(client, 0, &args, 5 * CHOIR_SECOND, &done)) {
+        choir_client_wait_call(client, 0, &args, 5 * CHOIR_SECOND, &done)) {
         choir_str text = choir_loop_error(loop);
         fprintf(stderr, "%.*s\n", (int)text.len, text.data);
         choir_loop_free(loop);
