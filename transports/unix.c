@@ -6,11 +6,9 @@
  * not a socket is left alone. When we close, the files go, if they are still the ones that we made.
  *
  * Rejected: taking a refused connection for proof that nobody listens. A listener that has not called listen
- *           yet refuses,
- * too; the lock is what decides, and the connection only protects listeners that do not know of the lock.
- * Umask for the
- * mode: it is the whole process's. The socket is given its mode before it listens, so nobody can get in
- *       early. */
+ * yet refuses, too; the lock is what decides, and the connection only protects listeners that do not know of
+ * the lock. Umask for the mode: it is the whole process's. The socket is given its mode before it listens, so
+ * nobody can get in early. */
 #include "connect.h"
 #include "evidence.h"
 #include "listener.h"

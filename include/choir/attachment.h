@@ -69,7 +69,7 @@ typedef struct choir_attachment_options {
     const choir_evidence *evidence;
 } choir_attachment_options;
 
-/* Fills in the defaults, at most `size` bytes (env.h says why). */
+/* Fills in the defaults and writes exactly `size` bytes (env.h says why). */
 CHOIR_API void choir_attachment_options_init_sized(choir_attachment_options *options, size_t size);
 static inline void choir_attachment_options_init(choir_attachment_options *options) {
     choir_attachment_options_init_sized(options, sizeof *options);

@@ -5,8 +5,9 @@
  * Owner:   shared. Whoever retains must release. The last release frees the bytes (or calls the host's
  *          function).
  * Life:    the bytes neither move nor change while anybody holds a reference.
- * Threads: the count is atomic, so retain and release may run on any thread. Chunks are the only objects of
- *          the library that may cross threads. Their allocator is called on the thread that releases last.
+ * Threads: the count is atomic, so retain and release may run on any thread. Chunks and posters
+ *          (net.h) are the only objects that may be used on several threads. A chunk's allocator is called on
+ *          the thread that releases last.
  * Errors:  ERR_NO_MEMORY, ERR_INVALID.
  */
 #ifndef CHOIR_CHUNK_H

@@ -99,7 +99,7 @@ typedef struct choir_conn_options {
     void (*destroy)(void *user_data);
 } choir_conn_options;
 
-/* Fills in the defaults, at most `size` bytes (env.h says why). */
+/* Fills in the defaults and writes exactly `size` bytes (env.h says why). */
 CHOIR_API void choir_conn_options_init_sized(choir_conn_options *options, size_t size);
 static inline void choir_conn_options_init(choir_conn_options *options) {
     choir_conn_options_init_sized(options, sizeof *options);
@@ -112,7 +112,7 @@ CHOIR_API const choir_service *choir_conn_service(const choir_session *session, 
  * handle. */
 CHOIR_API uint32_t choir_conn_peer_requests(const choir_session *session, choir_conn_id conn);
 CHOIR_API void *choir_conn_user_data(const choir_session *session, choir_conn_id conn);
-/* OK · ERR_NOT_FOUND. */
+/* What was set before is not destroyed. OK · ERR_NOT_FOUND. */
 CHOIR_API int choir_conn_set_user_data(choir_session *session, choir_conn_id conn, void *user_data);
 
 /* ---- keyed slots: what layers above hang on an object ---- */

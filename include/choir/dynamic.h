@@ -7,7 +7,7 @@
  *          methods of which the program has no descriptors; the CALL_DONE event then brings the unit made
  *          from the peer's announcement.
  * Owner:   the arena that units and values were made in. Those of events belong to the connection.
- * Life:    until the arena is reset or freed. Units of events live until the session is freed.
+ * Life:    until the arena is reset or freed. Units of events live as long as their connection.
  * Threads: those of the env. Views only read.
  * Errors:  listed at each function. A view of something that is not there is empty, and so is everything that
  *          is taken from it, so only the last step needs a check.

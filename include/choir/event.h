@@ -7,7 +7,7 @@
  * Owner:   the library. The struct only ever grows at the end, so an old program reads events of a newer
  *          library. Ignore kinds you do not know.
  * Life:    the event and what it points to live until the next poll, receive or free of the session,
- *          except what a request holds: its args, value and metadata live until the request was answered
+ *          except what a request holds: its value, payload and metadata live until the request was answered
  *          or dropped *and* its REQUEST_DONE was polled.
  * Threads: the session's.
  * Errors:  how something ended is data here, not a status of a function.

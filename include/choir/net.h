@@ -8,8 +8,8 @@
  *          latest.
  * Life:    everything is legal in a callback, freeing the object it is about included: its memory and its
  *          remaining callbacks go at the end of the turn.
- * Threads: a loop and all that belongs to it is one thread's. Many loops may exist. Other threads have
- *          functions run on a loop with a poster.
+ * Threads: a loop and all that belongs to it is one thread's. Many loops may exist. Other threads use
+ *          a poster to run functions on a loop.
  * Errors:  a function that failed never calls back; no callback runs inside the call that registers it.
  *
  * Addresses:
@@ -56,7 +56,7 @@ typedef struct choir_loop_options {
     const choir_env_options *env;
 } choir_loop_options;
 
-/* Fills in the defaults, at most `size` bytes (env.h says why). */
+/* Fills in the defaults and writes exactly `size` bytes (env.h says why). */
 CHOIR_API void choir_loop_options_init_sized(choir_loop_options *options, size_t size);
 static inline void choir_loop_options_init(choir_loop_options *options) {
     choir_loop_options_init_sized(options, sizeof *options);
@@ -66,9 +66,9 @@ static inline void choir_loop_options_init(choir_loop_options *options) {
 CHOIR_API int choir_loop_new(const choir_loop_options *options, choir_loop **ret_loop);
 /* Frees the loop with its servers and clients; their remaining callbacks run first, and can make nothing new.
  * Not from a callback of this loop, where it does nothing. What handlers on other threads hold goes as well:
- * wait for them first. In another process than the one that made the loop
- * it closes and frees, without a callback and without a word to any peer (with the host's base: after the
- * event_reinit that libevent asks for), and all other functions there answer ERR_STATE or do nothing. */
+ * wait for them first. In another process than the one that made the loop it closes and frees, without a
+ * callback and without a word to any peer (with the host's base: after the event_reinit that libevent asks
+ * for), and all other functions there answer ERR_STATE or do nothing. */
 CHOIR_API void choir_loop_free(choir_loop *loop);
 /* Runs until choir_loop_stop, or until nothing is left that could happen. OK · ERR_REENTRANT · ERR_IO. */
 CHOIR_API int choir_loop_run(choir_loop *loop);
@@ -87,8 +87,7 @@ CHOIR_API choir_env *choir_loop_env(choir_loop *loop);
  * choir/session.h, choir/connection.h. What it has to send leaves, and what becomes of it is reported, with
  * this turn of the loop; `now` is choir_loop_now. Three are the loop's own: choir_session_poll, _advance and
  * _free. The same goes for the session's attachment. A call made with choir_call calls back if its options
- * have a callback; who wants other events than those that callbacks exist for observes them
- * (choir_session_observe). */
+ * have a callback. Whoever wants events that have no callback observes them (choir_session_observe). */
 
 /* A server's session by its handle. NULL when it is gone. Returns borrowed (valid until it is freed: after
  * `closed`, when no handler holds a request of it any more). */
@@ -112,7 +111,7 @@ CHOIR_API void choir_loop_timer_free(choir_loop_timer *timer);
 
 /* ---- other threads ---- */
 
-/* Has functions run on a loop, from any thread. The one object of this library that all threads may use. */
+/* Has functions run on a loop, from any thread. */
 typedef struct choir_poster choir_poster;
 /* `loop`: the loop on whose thread it runs; NULL: the loop is being freed, and nothing of it may be used. */
 typedef void choir_post_fn(void *ctx, choir_loop *loop);
@@ -125,13 +124,12 @@ CHOIR_API choir_poster *choir_poster_retain(choir_poster *poster);
 /* Drops a reference (releases). NULL is fine. Any thread; the poster may outlive its loop. */
 CHOIR_API void choir_poster_release(choir_poster *poster);
 /* Has fn(ctx, loop) run on the loop's thread, in a turn of its own, in the order of posts. After OK it runs
- * exactly
- * once: at the latest in choir_loop_free, with NULL for the loop. Any thread.
+ * exactly once: at the latest in choir_loop_free, with NULL for the loop. Any thread.
  * OK · ERR_INVALID · ERR_CLOSED (the loop is gone) · ERR_STATE (another process's) · ERR_NO_MEMORY. */
 CHOIR_API int choir_poster_post(choir_poster *poster, choir_post_fn *fn, void *ctx);
 
 /* The scheme that an address begins with ("unix" for local://), or NULL when that is none: for programs that
- * take other texts than URLs, too. Returns borrowed (valid for ever). */
+ * also take texts that are not URLs. Returns borrowed (valid for ever). */
 CHOIR_API const char *choir_address_scheme(const char *address);
 
 /* ---- server ---- */
@@ -202,12 +200,13 @@ typedef struct choir_server_options {
     uint32_t max_handshakes;
     /* session, attachment: options for each, borrowed for the call and copied. NULL: the defaults. What is
      * served, framing, evidence and wakes are the server's to set. What the root's metadata points to is
-     * borrowed as long as the server lives. */
+     * borrowed as long as the server lives. Each session gets user_data and destroy of both the session's
+     * options and the root's, and destroy runs for each session: leave it NULL when they share user_data. */
     const choir_session_options *session;
     const choir_attachment_options *attachment;
 } choir_server_options;
 
-/* Fills in the defaults, at most `size` bytes (env.h says why). */
+/* Fills in the defaults and writes exactly `size` bytes (env.h says why). */
 CHOIR_API void choir_server_options_init_sized(choir_server_options *options, size_t size);
 static inline void choir_server_options_init(choir_server_options *options) {
     choir_server_options_init_sized(options, sizeof *options);
@@ -215,9 +214,9 @@ static inline void choir_server_options_init(choir_server_options *options) {
 /* Adds a service with generated handlers. One too many is not added, and choir_listen says so. */
 CHOIR_API void choir_server_options_serve(choir_server_options *options, const choir_service *service,
                                           choir_dispatch *dispatch, const void *dispatch_to, void *ctx);
-/* Listens. OK · ERR_INVALID · ERR_ABI · ERR_ADDRESS · ERR_LISTEN (the text says why: choir_loop_error) ·
- * ERR_NO_MEMORY · ERR_STATE (the loop is being freed). Returns borrowed (valid until choir_server_free or the
- * loop is freed). */
+/* Listens. OK · ERR_INVALID (also without a service, as with NULL for options) · ERR_ABI · ERR_ADDRESS ·
+ * ERR_LISTEN (the text says why: choir_loop_error) · ERR_NO_MEMORY · ERR_STATE (the loop is being freed).
+ * Returns borrowed (valid until choir_server_free or the loop is freed). */
 CHOIR_API int choir_listen(choir_loop *loop, const char *url, const choir_server_options *options,
                            choir_server **ret_server);
 /* The address with the port in use, such as tcp://127.0.0.1:41234. Returns borrowed (valid until free). */
@@ -275,7 +274,7 @@ typedef struct choir_client_options {
     const choir_attachment_options *attachment;
 } choir_client_options;
 
-/* Fills in the defaults, at most `size` bytes (env.h says why). */
+/* Fills in the defaults and writes exactly `size` bytes (env.h says why). */
 CHOIR_API void choir_client_options_init_sized(choir_client_options *options, size_t size);
 static inline void choir_client_options_init(choir_client_options *options) {
     choir_client_options_init_sized(options, sizeof *options);

@@ -36,14 +36,14 @@ typedef struct choir_call_options {
     choir_bytes encoded_args;
 } choir_call_options;
 
-/* Fills in the defaults, at most `size` bytes (env.h says why). */
+/* Fills in the defaults and writes exactly `size` bytes (env.h says why). */
 CHOIR_API void choir_call_options_init_sized(choir_call_options *options, size_t size);
 static inline void choir_call_options_init(choir_call_options *options) {
     choir_call_options_init_sized(options, sizeof *options);
 }
 
 /* Calls method number `method` of the service given as `call` in the connection's options. `args` is the C
- * struct of its arguments (NULL for none), borrowed. `options` may be NULL. Beyond the peer's
+ * struct of its arguments (NULL for none), borrowed. `options` and `ret_call` may be NULL. Beyond the peer's
  * max_concurrent_requests, or before the connection is open, the call waits its turn. OK · ERR_INVALID (no
  * such method, a value that cannot be encoded, bad metadata) · ERR_NOT_FOUND (connection) · ERR_CLOSED ·
  * ERR_UNSUPPORTED (a method with channels, not yet) · ERR_BLOCKED (budgets; CONN_WRITABLE follows) ·
@@ -70,7 +70,7 @@ typedef struct choir_reply_options {
     choir_bytes encoded;
 } choir_reply_options;
 
-/* Fills in the defaults, at most `size` bytes (env.h says why). */
+/* Fills in the defaults and writes exactly `size` bytes (env.h says why). */
 CHOIR_API void choir_reply_options_init_sized(choir_reply_options *options, size_t size);
 static inline void choir_reply_options_init(choir_reply_options *options) {
     choir_reply_options_init_sized(options, sizeof *options);
@@ -110,10 +110,11 @@ CHOIR_API int choir_request_decide(choir_session *session, choir_request_id requ
 CHOIR_API int choir_request_seal(choir_session *session, choir_request_id request, int verdict,
                                  choir_time now);
 
-/* user_data of a request: comes with its later events. OK · ERR_NOT_FOUND. */
+/* user_data of a request: comes with its later events; what was set before is not destroyed. OK ·
+ * ERR_NOT_FOUND. */
 CHOIR_API int choir_request_set_user_data(choir_session *session, choir_request_id request, void *user_data);
 /* Memory that lives as long as the request, for building its answer; NULL when memory or the session's quota
- * is out, or when the request is not found. Returns owned by the request. */
+ * is out, or when the request is not found. Returns borrowed (valid until the request is over). */
 CHOIR_API void *choir_request_alloc(choir_session *session, choir_request_id request, size_t size,
                                     size_t align);
 

@@ -60,7 +60,7 @@ typedef struct choir_session_options {
     void (*destroy)(void *user_data);
 } choir_session_options;
 
-/* Fills in the defaults, at most `size` bytes (env.h says why). */
+/* Fills in the defaults and writes exactly `size` bytes (env.h says why). */
 CHOIR_API void choir_session_options_init_sized(choir_session_options *options, size_t size);
 static inline void choir_session_options_init(choir_session_options *options) {
     choir_session_options_init_sized(options, sizeof *options);
@@ -125,6 +125,7 @@ CHOIR_API const choir_evidence *choir_session_evidence(const choir_session *sess
  * is 0. */
 CHOIR_API uint32_t choir_session_held_requests(const choir_session *session);
 CHOIR_API void *choir_session_user_data(const choir_session *session);
+/* What was set before is not destroyed. */
 CHOIR_API void choir_session_set_user_data(choir_session *session, void *user_data);
 
 /* ---- observers ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* choir/status.h: what a choir function returns.
  *
- * Role:    0 is success, errors are negative. Codes below CHOIR_ERR_FATAL are fatal: they stick to the
+ * Role:    0 is success, errors are negative. Codes at or below CHOIR_ERR_FATAL are fatal: they stick to the
  *          object, which accepts nothing but queries, poll and free from then on (choir_status_is_fatal).
  * Owner:   the texts are static.
  * Life:    codes are never renumbered or removed, only added.
@@ -29,7 +29,7 @@ extern "C" {
     X(ERR_NO_MEMORY, -7, "the allocator returned nothing, or the quota is full")                             \
     X(ERR_ID_EXHAUSTED, -8, "no request id is left on this connection")                                      \
     X(ERR_CANCELLED, -9, "the peer cancelled this request; nothing was sent")                                \
-    X(ERR_CLOSED, -10, "the session is closed")                                                              \
+    X(ERR_CLOSED, -10, "the session is closed, or has no link")                                              \
     X(ERR_TRUNCATED, -11, "the input ends in the middle of a value")                                         \
     X(ERR_MALFORMED, -12, "the input is not well-formed")                                                    \
     X(ERR_DEPTH, -13, "nested more than 64 deep")                                                            \

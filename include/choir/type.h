@@ -5,7 +5,7 @@
  *          printing each have one interpreter that works from it. There is no code per type.
  * Owner:   the program. Descriptors are usually const data, generated or written by hand; the library only
  *          reads them.
- * Life:    they must outlive every env that has seen them.
+ * Life:    they must outlive every env that has seen them, or be freed there first (choir_service_free).
  * Threads: any; they are read-only.
  * Errors:  every function that is given a unit of another version returns ERR_ABI.
  *

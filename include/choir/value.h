@@ -32,8 +32,8 @@ typedef struct choir_arena choir_arena;
 CHOIR_API int choir_arena_new(choir_env *env, size_t limit, choir_arena **ret_arena);
 CHOIR_API void choir_arena_free(choir_arena *arena);
 CHOIR_API void choir_arena_reset(choir_arena *arena);
-/* NULL when the limit is reached or memory is out. Returns owned by the arena. `align` is a power of two up
- * to 16. */
+/* NULL when the limit is reached or memory is out. `align` is a power of two up to 16. Returns borrowed
+ * (valid until the arena is reset or freed). */
 CHOIR_API void *choir_arena_alloc(choir_arena *arena, size_t size, size_t align);
 
 /* Reads one JSON text into `ret_value`, memory of the type's size. Strings are copied into the arena.

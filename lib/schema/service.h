@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Prepared services: what a service's descriptors mean on the wire, computed once per env: method ids, a
  * lookup table from id to index, and for both directions of each method its announcement (the unit's own, if
- * it has one; else it is computed), that is the wire schemas with
- * their content hashes exactly as vox 0.4.0's extraction makes them (its defects included, rule:
- * schema.extraction; peers compare against the distorted form). */
+ * it has one; else it is computed), that is the wire schemas with their content hashes exactly as vox 0.4.0's
+ * extraction makes them (its defects included, rule: schema.extraction; peers compare against the distorted
+ * form). */
 #ifndef CHOIRI_SERVICE_H
 #define CHOIRI_SERVICE_H
 
