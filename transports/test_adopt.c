@@ -109,6 +109,36 @@ Test(adopt, listening_descriptor) {
     cr_assert_eq(open_fds(), w.fds);
 }
 
+/* One peer and no other can come over a pair of sockets; somebody always may where we listen. */
+Test(adopt, a_server_is_done_when_nobody_is_left) {
+    world w;
+    char url[32];
+    int ends[2];
+    cr_assert(choir_server_is_done(NULL));
+    world_begin(&w);
+    pair(ends);
+    snprintf(url, sizeof url, "fd:%d", ends[0]);
+    serve(&w, url);
+    cr_assert_not(choir_server_is_done(w.server));
+    join_fd(&w, ends[1]);
+    until(&w, w.opened == 1);
+    cr_assert_not(choir_server_is_done(w.server));
+    choir_client_close(w.client);
+    until(&w, choir_server_is_done(w.server));
+    world_end(&w);
+
+    world_begin(&w);
+    serve(&w, urls[3]);
+    join(&w, choir_server_url(w.server));
+    until(&w, w.opened == 1);
+    choir_client_close(w.client);
+    until(&w, choir_server_sessions(w.server) == 0);
+    cr_assert_not(choir_server_is_done(w.server));
+    choir_server_close(w.server);
+    until(&w, choir_server_is_done(w.server));
+    world_end(&w);
+}
+
 Test(adopt, bad_descriptors) {
     world w;
     world_begin(&w);

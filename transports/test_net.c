@@ -541,6 +541,9 @@ static void expect_failure(const char *url, choir_duration timeout, int status, 
     cr_assert_eq(w.outcomes[CHOIR_OUTCOME_SEND_FAILED], 1, "a call that was never sent");
     cr_assert_eq(try_echo(&w, NULL), CHOIR_ERR_CLOSED);
     cr_assert_eq(choir_client_status(w.client), status);
+    choir_str end = choir_client_text(w.client);
+    cr_assert(end.len == strlen(w.text) && memcmp(end.data, w.text, end.len) == 0, "%.*s", (int)end.len,
+              end.data);
     world_end(&w);
 }
 

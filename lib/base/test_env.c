@@ -81,6 +81,28 @@ Test(env, new_refuses_what_is_missing) {
     choir_env_free(NULL);
 }
 
+static uint64_t ticking(void *ctx) {
+    return ++*(uint64_t *)ctx;
+}
+
+Test(env, wall_clock) {
+    test_alloc alloc = {0};
+    uint64_t wall = 1700000000000000000;
+    choir_env *env;
+    choir_env_options o = good_options(&alloc);
+    cr_assert_eq(choir_env_new(&o, &env), CHOIR_OK);
+    cr_assert_eq(choir_env_wall(env), 0, "the host gave none");
+    cr_assert_eq(choir_env_wall(NULL), 0);
+    choir_env_free(env);
+    o.wall = ticking;
+    o.wall_ctx = &wall;
+    cr_assert_eq(choir_env_new(&o, &env), CHOIR_OK);
+    cr_assert_eq(wall, 1700000000000000000, "nobody but layers above asks");
+    cr_assert_eq(choir_env_wall(env), 1700000000000000001);
+    cr_assert_eq(choir_env_wall(env), 1700000000000000002);
+    choir_env_free(env);
+}
+
 Test(env, options_of_other_versions) {
     test_alloc alloc = {0};
     struct {

@@ -452,6 +452,71 @@ Test(layers, slots) {
     cr_assert_eq(destroyed, 7, "all others with their objects");
 }
 
+/* ---- user data ---- */
+
+static void *last_destroyed;
+static void remember(void *user_data) {
+    destroyed++;
+    last_destroyed = user_data;
+}
+
+/* What is replaced stays the host's; what is there at the end is destroyed, once. */
+Test(layers, user_data_of_sessions_and_connections) {
+    test_pair *p = init_pair();
+    p->server_options.user_data = &values[0];
+    p->server_options.destroy = remember;
+    p->client_root.user_data = &values[2];
+    p->client_root.destroy = remember;
+    cr_assert(test_pair_open(p));
+    choir_session *server = p->server.session, *client = p->client.session;
+    choir_conn_id root = choir_session_root(client), none = {1};
+    destroyed = 0;
+    cr_assert_eq(choir_session_user_data(server), &values[0]);
+    choir_session_set_user_data(server, &values[1]);
+    cr_assert_eq(choir_session_user_data(server), &values[1]);
+    choir_session_set_user_data(NULL, &values[1]);
+    cr_assert_null(choir_session_user_data(NULL));
+    cr_assert_eq(choir_conn_user_data(client, root), &values[2]);
+    cr_assert_eq(choir_conn_set_user_data(client, root, &values[3]), CHOIR_OK);
+    cr_assert_eq(choir_conn_user_data(client, root), &values[3]);
+    cr_assert_eq(choir_conn_set_user_data(client, none, &values[2]), CHOIR_ERR_NOT_FOUND);
+    cr_assert_eq(choir_conn_set_user_data(NULL, root, &values[2]), CHOIR_ERR_NOT_FOUND);
+    cr_assert_null(choir_conn_user_data(client, none));
+    cr_assert_null(choir_conn_user_data(server, choir_session_root(server)));
+    cr_assert_eq(destroyed, 0);
+    choir_session_free(client);
+    p->client.session = NULL;
+    p->client.attachment = NULL;
+    cr_assert(destroyed == 1 && last_destroyed == &values[3]);
+    close_pair();
+    cr_assert(destroyed == 2 && last_destroyed == &values[1]);
+}
+
+/* ---- descriptors ---- */
+
+Test(layers, services_are_checked) {
+    test_alloc alloc = {0};
+    choir_env *env = test_env(&alloc);
+    choir_unit unit = *trial_service.unit;
+    choir_service service = trial_service;
+    char text[128] = "untouched", cut[6];
+    service.unit = &unit;
+    cr_assert_eq(choir_service_check(NULL, &service, NULL, 0), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_service_check(env, NULL, NULL, 0), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_service_check(env, &trial_service, text, sizeof text), CHOIR_OK);
+    cr_assert_str_eq(text, "untouched");
+    unit.abi = 77;
+    cr_assert_eq(choir_service_check(env, &service, text, sizeof text), CHOIR_ERR_ABI);
+    cr_assert_neq(strlen(text), 0);
+    cr_assert_neq(strcmp(text, "untouched"), 0);
+    cr_assert_eq(choir_service_check(env, &service, cut, sizeof cut), CHOIR_ERR_ABI);
+    cr_assert(strlen(cut) == 5 && strncmp(cut, text, 5) == 0, "cut: %s", cut);
+    cr_assert_eq(choir_service_check(env, &service, NULL, 100), CHOIR_ERR_ABI);
+    cr_assert_eq(choir_service_check(env, &service, cut, 0), CHOIR_ERR_ABI);
+    choir_env_free(env);
+    cr_assert_eq(alloc.bytes, 0);
+}
+
 /* ---- observers ---- */
 
 static uint32_t seen[2], order;
