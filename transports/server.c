@@ -262,6 +262,7 @@ static void on_event(net_session *session, const choir_event *event) {
     choir_server *s = server_of(session);
     const choir_server_options *o = &s->options;
     const choir_served *served = event->request.v != 0 ? choiri_net_services_of(o, event->service) : NULL;
+    void *ctx = served ? served->ctx : NULL;
     switch (event->kind) {
     case CHOIR_EVENT_CALL_DONE: net_session_done(event); return;
     case CHOIR_EVENT_REQUEST:
@@ -269,10 +270,10 @@ static void on_event(net_session *session, const choir_event *event) {
             unknown_method(session, event);
         return;
     case CHOIR_EVENT_REQUEST_CANCELLED:
-        if (o->cancelled) o->cancelled(served->ctx, responder_of(session, event), event);
+        if (o->cancelled) o->cancelled(ctx, responder_of(session, event), event);
         return;
     case CHOIR_EVENT_REQUEST_DONE:
-        if (o->ended) o->ended(served->ctx, responder_of(session, event), event);
+        if (o->ended) o->ended(ctx, responder_of(session, event), event);
         return;
     case CHOIR_EVENT_SESSION_ESTABLISHED:
         end_handshake(s, session->link);

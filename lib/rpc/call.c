@@ -485,16 +485,6 @@ static bool is_late(choir_session *s, choiri_conn *c, const choiri_message *msg,
     return false;
 }
 
-/* One that nobody waits for, or that brings schemas. true: a call has it. When taking the schemas fails, the
- * connection has; the call was out of the map and ended with the others. */
-static bool is_odd_answer(choir_session *s, choiri_conn *c, const call *k, const choiri_message *msg,
-                          choir_time now) {
-    if (!k && !is_late(s, c, msg, now)) return false;
-    if (msg->schemas.len == 0) return k != NULL;
-    uint32_t method = k ? k->method : late_method(c->lasting, msg->id);
-    return choiri_types_bind(s, c, method, true, msg->schemas, now) && k;
-}
-
 static CHOIRI_INLINE void take_answer(call *k, const choiri_message *msg) {
     k->answered = true;
     k->ret = msg->payload;
@@ -505,10 +495,17 @@ static CHOIRI_INLINE void take_answer(call *k, const choiri_message *msg) {
     end_call(k, CHOIR_OUTCOME_OK, CHOIR_OK);
 }
 
+/* One that nobody waits for, or that brings schemas. When taking those fails, the connection has; the call was
+ * out of the map and ended with the others. */
 static CHOIRI_NOINLINE void take_odd_answer(choir_session *s, choiri_conn *c, call *k,
                                             const choiri_message *msg, choir_time now) {
     if (!k && c->hot) k = choiri_idmap_remove(&choiri_rpc_peek(c)->calls.ids, msg->id);
-    if (!is_odd_answer(s, c, k, msg, now)) return;
+    if (!k && !is_late(s, c, msg, now)) return;
+    if (msg->schemas.len > 0) {
+        uint32_t method = k ? k->method : late_method(c->lasting, msg->id);
+        if (!choiri_types_bind(s, c, method, true, msg->schemas, now)) return;
+    }
+    if (!k) return;
     take_answer(k, msg);
     choiri_calls_pump(k->rpc, now);
 }

@@ -69,7 +69,7 @@ static void carry(lane *l) {
     take(l);
     choir_attachment *to = l->to->attachment;
     if (l->len == 0 || !to || !(choir_attachment_interest(to) & (CHOIR_WANTS_INPUT | CHOIR_FINISHED))) return;
-    size_t len = l->rate / (CHOIR_SECOND / STEP);
+    size_t len = (size_t)(l->rate / (CHOIR_SECOND / STEP));
     if (len > l->len) len = l->len;
     test_side_feed(l->to, l->bytes + l->at, len);
     drop_front(l, len);
