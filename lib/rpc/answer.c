@@ -146,6 +146,7 @@ static CHOIRI_NOINLINE int encode_apart(choiri_request *q, const choiri_answer *
 /* It was not sealed: nothing of the answer may be told, nor that there was none. */
 static void withhold(choiri_answer *a) {
     a->encoded = (choir_bytes){NULL, 0};
+    a->metadata_len = 0;
     a->outcome = CHOIR_OUTCOME_INDETERMINATE;
 }
 

@@ -495,8 +495,8 @@ static CHOIRI_INLINE void take_answer(call *k, const choiri_message *msg) {
     end_call(k, CHOIR_OUTCOME_OK, CHOIR_OK);
 }
 
-/* One that nobody waits for, or that brings schemas. When taking those fails, the connection has; the call was
- * out of the map and ended with the others. */
+/* One that nobody waits for, or that brings schemas. When taking those fails, the connection has; the call
+ * was out of the map and ended with the others. */
 static CHOIRI_NOINLINE void take_odd_answer(choir_session *s, choiri_conn *c, call *k,
                                             const choiri_message *msg, choir_time now) {
     if (!k && c->hot) k = choiri_idmap_remove(&choiri_rpc_peek(c)->calls.ids, msg->id);
