@@ -73,9 +73,9 @@ int choiri_net_services_check(choir_loop *loop, const choir_server_options *opti
 
 const choir_served *choiri_net_services_of(const choir_server_options *options,
                                            const choir_service *service) {
-    const choir_served *s = options->services;
-    while (s->service != service) s++;
-    return s;
+    for (uint32_t i = 0; i < options->services_len; i++)
+        if (options->services[i].service == service) return &options->services[i];
+    return NULL;
 }
 
 static bool call(const choir_served *s, uint32_t method, choir_responder to, const choir_event *request) {
@@ -87,7 +87,7 @@ static bool call(const choir_served *s, uint32_t method, choir_responder to, con
 }
 
 bool choiri_net_services_handle(const choir_served *served, choir_responder to, const choir_event *request) {
-    return call(served, request->method, to, request);
+    return served && call(served, request->method, to, request);
 }
 
 void choiri_net_services_warn(choir_loop *loop, const char *url, const choir_server_options *options) {

@@ -18,9 +18,9 @@ void choiri_net_services_warn(choir_loop *loop, const char *url, const choir_ser
 bool choiri_net_services_choose(const choir_server_options *options, choir_str name,
                                 const choir_service **ret_service, char *ret_why);
 
-/* The entry of a service that was chosen. */
+/* The entry of a service; NULL: the server has no such one. */
 const choir_served *choiri_net_services_of(const choir_server_options *options, const choir_service *service);
-/* Calls the handler for a request; false: there is none. */
+/* Calls the handler for a request; false: there is none. `served` may be NULL. */
 bool choiri_net_services_handle(const choir_served *served, choir_responder to, const choir_event *request);
 
 #endif

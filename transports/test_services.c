@@ -221,7 +221,10 @@ Test(services, as_many_as_there_may_be) {
         snprintf(name, sizeof name, "s%u", i);
         cr_assert(choiri_net_services_choose(&o, (choir_str){name, strlen(name)}, &chosen, why));
         cr_assert_eq(chosen, &r.services[i]);
+        cr_assert_eq(choiri_net_services_of(&o, chosen), &o.services[i]);
     }
+    cr_assert_null(choiri_net_services_of(&o, &testbed_service));
+    cr_assert(!choiri_net_services_handle(NULL, (choir_responder){0}, NULL));
     cr_assert(!choiri_net_services_choose(&o, CHOIR_STR("s16"), &chosen, why));
     cr_assert_str_eq(why, "no service \"s16\" here; offered: s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, "
                           "s11, s12, s13, s14, s15");
