@@ -27,10 +27,10 @@
 #define NUISANCE_RATE  10000u
 /* All connections of a session together may start as much for nothing as so many of them. */
 #define SESSION_SHARE 4u
-/* Handlers that were left behind by connections that have ended. */
-#define ORPHANS_MAX 1024u
-#define ORPHANS_WAIT                                                                                         \
-    (100 * CHOIR_MILLISECOND) /* with so many of them nothing starts; until it is tried again */
+/* Handlers that were left behind by connections that have ended. With so many of them nothing starts, and it
+ * is tried again later. */
+#define ORPHANS_MAX  1024u
+#define ORPHANS_WAIT (100 * CHOIR_MILLISECOND)
 
 /* ---- profiles ---- */
 
@@ -163,11 +163,11 @@ void choiri_conn_cool(choir_session *s, choiri_hot *hot) {
 
 /* ---- charges ---- */
 
-/* One connection may have half of the quota while others are there to be harmed. */
 static CHOIRI_NOINLINE bool has_room(const choir_session *s, size_t bytes) {
     return choiri_session_held(s) + bytes <= s->quota;
 }
 
+/* One connection may have half of the quota while others are there to be harmed. */
 bool choiri_charge(choiri_hot *hot, size_t bytes) {
     choir_session *s = hot->session;
     const choir_attachment *a = s->attachment;
