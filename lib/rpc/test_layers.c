@@ -218,6 +218,47 @@ Test(layers, a_seal_can_be_refused_at_once) {
     }
 }
 
+static void echo_with_note(test_side *side, const choir_event *e) {
+    const choir_metadata_entry note = {
+        .key = CHOIR_STR("note"), .type = CHOIR_METADATA_STRING, .bytes = {(const uint8_t *)"done", 4}};
+    if (e->kind != CHOIR_EVENT_REQUEST) return;
+    choir_reply_options o;
+    choir_reply_options_init(&o);
+    o.metadata = &note;
+    o.metadata_len = 1;
+    cr_assert_eq(choir_reply(side->session, e->request, e->value, &o, side->pair->now), CHOIR_OK);
+}
+
+static size_t notes;
+
+static void count_notes(test_side *side, const choir_event *e) {
+    (void)side;
+    if (e->kind == CHOIR_EVENT_CALL_DONE) notes += e->metadata.count;
+}
+
+/* Metadata tells of the answer as much as its value does, and goes with it. */
+Test(layers, what_is_not_sealed_has_no_metadata) {
+    for (int late = 0; late < 2; late++) {
+        for (int verdict = CHOIR_VERDICT_RUN; verdict <= CHOIR_VERDICT_REFUSE; verdict++) {
+            test_pair *p = open_pair(true);
+            p->server.on_event = echo_with_note;
+            p->client.on_event = count_notes;
+            notes = 0;
+            the_layer.seal_verdict = late ? CHOIR_VERDICT_PEND : verdict;
+            call_echo(p, NULL);
+            if (late) {
+                cr_assert_eq(choir_request_seal(p->server.session, the_layer.last, verdict, p->now),
+                             CHOIR_OK);
+                test_pair_pump(p);
+            }
+            cr_assert_eq(p->client.events.done, 1);
+            cr_assert_eq(notes, verdict == CHOIR_VERDICT_RUN ? 1 : 0, "late %d, verdict %d: %zu", late,
+                         verdict, notes);
+            close_pair();
+        }
+    }
+}
+
 /* While somebody decides, or seals, callers give up and links go. */
 Test(layers, whoever_pends_may_be_overtaken) {
     for (int sealing = 0; sealing < 2; sealing++) {
