@@ -14,8 +14,8 @@
  *
  * What vox 0.4.0 peers announce about arrays and generic types is not always true. All arrays in one payload
  * are announced with the length of the first, and all instances of a generic type with the body of the first.
- * Decoding such values fails as malformed or leaves bytes over; in rare cases they are read wrongly. Compiled
- * types and types from an interface file do not depend on announcements.
+ * So a type with arrays at several places, or with several instances of a generic type, is ERR_UNSUPPORTED
+ * (rule: schema.dynamic). Compiled types and types from an interface file do not depend on announcements.
  */
 #ifndef CHOIR_DYNAMIC_H
 #define CHOIR_DYNAMIC_H
@@ -32,8 +32,8 @@ extern "C" {
  * announced earlier. *ret_type is its root. At most 4,096 types, 16 MiB per value, 64 levels, and as much
  * work as takes some milliseconds.
  * OK · ERR_MALFORMED (CBOR, or a reference to something that is not there) · ERR_PROTOCOL (one id for two
- * types) · ERR_UNSUPPORTED (a type whose layout is not announced) · ERR_DEPTH · ERR_TOO_LARGE · ERR_NO_MEMORY
- * · ERR_RANDOM. *ret_error (may be NULL) is a text in the arena. */
+ * types) · ERR_UNSUPPORTED (a layout that is not announced, or not certain) · ERR_DEPTH · ERR_TOO_LARGE ·
+ * ERR_NO_MEMORY · ERR_RANDOM. *ret_error (may be NULL) is a text in the arena. */
 CHOIR_API int choir_unit_from_schemas(choir_bytes schemas, choir_arena *arena, const choir_unit **ret_unit,
                                       uint32_t *ret_type, choir_str *ret_error);
 

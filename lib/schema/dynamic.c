@@ -39,6 +39,7 @@ typedef struct info {
 typedef struct instance {
     struct instance *next; /* of the same hash */
     uint64_t id;
+    const void *place; /* of the first reference to it */
     uint32_t type, args_len;
     uint32_t args[];
 } instance;
@@ -71,6 +72,7 @@ typedef struct builder {
     choir_env *env;
     choiri_arena scratch;
     choiri_map instances; /* hash of id and arguments -> instance */
+    choiri_map firsts;    /* id -> its first instance */
     array types, infos, fields, variants, strings;
     uint32_t steps;
     int status;
@@ -230,8 +232,8 @@ static bool enter(builder *b, frame *next) {
     return fail(b, NULL, CHOIR_ERR_DEPTH, "the peer's types are nested more than 64 deep");
 }
 
-static bool instantiate(builder *b, const frame *f, uint64_t id, const uint32_t *args, uint32_t args_len,
-                        uint32_t *ret);
+static bool instantiate(builder *b, const frame *f, const choiri_wire_object *ref, const uint32_t *args,
+                        uint32_t args_len, uint32_t *ret);
 
 static bool find_param(builder *b, const frame *f, const scope *s, choir_bytes name, uint32_t *ret) {
     choiri_reader r = choiri_reader_of(s->params);
@@ -263,7 +265,7 @@ static bool resolve(builder *b, const frame *f, const choiri_wire_object *ref, c
         sure(choiri_wire_read_ref(&w, &arg));
         if (!resolve(b, &inner, &arg, s, &args[i])) return false;
     }
-    return instantiate(b, f, ref->members[0].number, args, (uint32_t)count, ret);
+    return instantiate(b, f, ref, args, (uint32_t)count, ret);
 }
 
 static bool is_known(builder *b, const frame *f, uint32_t type) {
@@ -303,6 +305,11 @@ static bool next_inside(builder *b, frame *f, choiri_wire_reader *w, const scope
  * does the same for plans). */
 static bool has_params(const scope *s, const char *first, const char *second) {
     return s->params_len == 2 && s->args_len == 2 && choiri_wire_are(s->params, first, second);
+}
+
+static bool is_result(const choiri_wire_object *kind, const scope *s) {
+    return choiri_wire_is(kind->members[0].span, "Result") && kind->members[1].number == 2 &&
+           has_params(s, "T", "E");
 }
 
 static bool argument_inside(builder *b, const frame *f, uint32_t type, uint32_t *ret) {
@@ -424,8 +431,7 @@ static bool make_enum(builder *b, const frame *f, const choiri_wire_object *kind
     choir_variant *variants = take(b, (size_t)list->number, sizeof *variants);
     layout l = {sizeof(uint32_t), _Alignof(uint32_t)};
     uint32_t name;
-    bool is_result =
-        choiri_wire_is(kind->members[0].span, "Result") && list->number == 2 && has_params(s, "T", "E");
+    bool by_argument = is_result(kind, s);
     if (!variants || !add_name(b, f, kind->members[0].span, &name)) return false;
     for (uint64_t i = 0; i < list->number; i++) {
         choiri_wire_object variant;
@@ -433,7 +439,7 @@ static bool make_enum(builder *b, const frame *f, const choiri_wire_object *kind
         if (variant.members[1].number != i)
             return fail(b, f, CHOIR_ERR_UNSUPPORTED,
                         "the peer's enum has its variants numbered out of order");
-        if (!make_variant(b, f, &variant, s, is_result ? &s->args[i] : NULL, index, &l, &variants[i]))
+        if (!make_variant(b, f, &variant, s, by_argument ? &s->args[i] : NULL, index, &l, &variants[i]))
             return false;
         info_at(b, index)->empty_parts = 0; /* a value is one variant: each was seen to be within the limit */
     }
@@ -588,13 +594,14 @@ static bool is_instance(const instance *i, uint64_t id, const uint32_t *args, ui
            (args_len == 0 || memcmp(i->args, args, args_len * sizeof *args) == 0);
 }
 
-static bool add_instance(builder *b, const frame *f, uint64_t id, const uint32_t *args, uint32_t args_len,
-                         uint32_t *ret) {
-    uint64_t hash = hash_of(id, args, args_len);
+static bool add_instance(builder *b, const frame *f, const choiri_wire_object *ref, const uint32_t *args,
+                         uint32_t args_len, uint32_t *ret) {
+    uint64_t id = ref->members[0].number, hash = hash_of(id, args, args_len);
     instance *i = take(b, 1, sizeof *i + args_len * sizeof *args), *first;
     if (!i || !new_type(b, f, CHOIR_KIND_UNIT, ret)) return false;
-    *i = (instance){NULL, id, *ret, args_len};
+    *i = (instance){NULL, id, ref->members[1].span.data, *ret, args_len};
     if (args_len > 0) memcpy(i->args, args, args_len * sizeof *args);
+    if (!choiri_map_get(&b->firsts, id) && choiri_map_put(&b->firsts, id, i) != CHOIR_OK) return no_memory(b);
     first = choiri_map_get(&b->instances, hash);
     if (first) {
         i->next = first->next;
@@ -604,8 +611,114 @@ static bool add_instance(builder *b, const frame *f, uint64_t id, const uint32_t
     return choiri_map_put(&b->instances, hash, i) == CHOIR_OK || no_memory(b);
 }
 
-static bool instantiate(builder *b, const frame *f, uint64_t id, const uint32_t *args, uint32_t args_len,
-                        uint32_t *ret) {
+/* Which parameters the components of a body are, one bit each; `left` is how many may still come. */
+typedef struct once {
+    const scope *s;
+    uint32_t seen;
+    uint64_t left;
+} once;
+
+#define PARAMS_MAX 16u /* that are looked at */
+
+static bool is_once(once *o, const choiri_wire_object *ref) {
+    choiri_reader params = choiri_reader_of(o->s->params);
+    if (ref->form != CHOIRI_WIRE_VAR || o->left == 0) return false;
+    o->left--;
+    for (uint32_t i = 0; i < o->s->params_len; i++) {
+        choir_str param;
+        sure(choiri_cbor_read_text(&params, &param));
+        if (!choiri_wire_equal(ref->members[0].span, (choir_bytes){(const uint8_t *)param.data, param.len}))
+            continue;
+        bool again = o->seen & 1u << i;
+        o->seen |= 1u << i;
+        return !again;
+    }
+    return false;
+}
+
+static bool are_once(once *o, const choiri_wire_member *refs) {
+    choiri_wire_reader w = choiri_wire_reader_of(refs->span);
+    choiri_wire_object ref;
+    for (uint64_t i = 0; i < refs->number; i++) {
+        sure(choiri_wire_read_ref(&w, &ref));
+        if (!is_once(o, &ref)) return false;
+    }
+    return true;
+}
+
+static bool fields_are_once(once *o, const choiri_wire_member *fields) {
+    choiri_wire_reader w = choiri_wire_reader_of(fields->span);
+    choiri_wire_object field, ref;
+    for (uint64_t i = 0; i < fields->number; i++) {
+        sure(choiri_wire_read_field(&w, &field));
+        choiri_wire_reader type = choiri_wire_reader_of(field.members[1].span);
+        sure(choiri_wire_read_ref(&type, &ref));
+        if (!is_once(o, &ref)) return false;
+    }
+    return true;
+}
+
+static bool variants_are_once(once *o, const choiri_wire_member *variants) {
+    choiri_wire_reader w = choiri_wire_reader_of(variants->span);
+    choiri_wire_object variant, shape, ref;
+    for (uint64_t i = 0; i < variants->number; i++) {
+        sure(choiri_wire_read_variant(&w, &variant));
+        choiri_wire_reader payload = choiri_wire_reader_of(variant.members[2].span);
+        sure(choiri_wire_read_shape(&payload, &shape));
+        choiri_wire_reader only = choiri_wire_reader_of(shape.members[0].span);
+        bool fits = true;
+        switch (shape.form) {
+        case CHOIR_VARIANT_UNIT: break;
+        case CHOIR_VARIANT_NEWTYPE:
+            sure(choiri_wire_read_ref(&only, &ref));
+            fits = is_once(o, &ref);
+            break;
+        case CHOIR_VARIANT_TUPLE: fits = are_once(o, &shape.members[0]); break;
+        default: fits = fields_are_once(o, &shape.members[0]); break;
+        }
+        if (!fits) return false;
+    }
+    return true;
+}
+
+/* Does the body hold for every instance, though it may be announced as that of another one? Rust has no
+ * parameter that is not used. So when each of them is a component once, and there is no other component, none
+ * of them can stand for a type that only happened to be equal in the instance that was announced. */
+static bool is_common_body(const choiri_wire_object *kind, const scope *s) {
+    once o = {s, 0, s->params_len};
+    bool fits = s->params_len <= PARAMS_MAX;
+    switch (kind->form) {
+    case CHOIRI_WIRE_STRUCT: fits = fits && fields_are_once(&o, &kind->members[1]); break;
+    case CHOIRI_WIRE_TUPLE: fits = fits && are_once(&o, &kind->members[0]); break;
+    case CHOIRI_WIRE_ENUM:
+        if (is_result(kind, s)) return true;
+        fits = fits && variants_are_once(&o, &kind->members[1]);
+        break;
+    case CHOIRI_WIRE_ARRAY: return false; /* its length is no parameter */
+    default: return true;
+    }
+    return fits && o.left == 0;
+}
+
+static bool refuse_array(builder *b, const frame *f) {
+    return fail(
+        b, f, CHOIR_ERR_UNSUPPORTED,
+        "the peer's type has several arrays, and vox announces all of them with the length of the first");
+}
+
+/* A schema without parameters has one body, and needs no instance to tell it from others. */
+static bool check_first(builder *b, const frame *f, uint64_t id, const choiri_wire_object *kind,
+                        const scope *s) {
+    if (s->params_len == 0 || !choiri_map_get(&b->firsts, id) || is_common_body(kind, s)) return true;
+    if (kind->form == CHOIRI_WIRE_ARRAY) return refuse_array(b, f);
+    return fail(b, f, CHOIR_ERR_UNSUPPORTED,
+                "the peer's type has several instances of a generic type, and vox announces all of them with "
+                "the body of the first");
+}
+
+/* `ref`: concrete, with these arguments. */
+static bool instantiate(builder *b, const frame *f, const choiri_wire_object *ref, const uint32_t *args,
+                        uint32_t args_len, uint32_t *ret) {
     static const uint32_t kinds[] = {
         [CHOIRI_WIRE_STRUCT] = CHOIR_KIND_STRUCT,  [CHOIRI_WIRE_ENUM] = CHOIR_KIND_ENUM,
         [CHOIRI_WIRE_TUPLE] = CHOIR_KIND_TUPLE,    [CHOIRI_WIRE_LIST] = CHOIR_KIND_LIST,
@@ -613,11 +726,14 @@ static bool instantiate(builder *b, const frame *f, uint64_t id, const uint32_t 
         [CHOIRI_WIRE_ARRAY] = CHOIR_KIND_ARRAY,    [CHOIRI_WIRE_CHANNEL] = CHOIR_KIND_TX,
         [CHOIRI_WIRE_PRIMITIVE] = CHOIR_KIND_UNIT,
     };
+    uint64_t id = ref->members[0].number;
     for (instance *i = choiri_map_get(&b->instances, hash_of(id, args, args_len)); i; i = i->next) {
         if (!charge(b, args_len * sizeof *args)) return false;
         if (!is_instance(i, id, args, args_len)) continue;
         *ret = i->type;
-        return true;
+        /* args_len: only an array of vox's has an argument, and only those share a length. */
+        return type_at(b, i->type)->kind != CHOIR_KIND_ARRAY || args_len == 0 ||
+               i->place == ref->members[1].span.data || refuse_array(b, f);
     }
     choir_bytes cbor = choiri_recv_tracker_find(b->tracker, id);
     if (!cbor.data) {
@@ -627,12 +743,13 @@ static bool instantiate(builder *b, const frame *f, uint64_t id, const uint32_t 
     }
     choiri_wire_object schema, kind;
     choiri_wire_reader w = choiri_wire_reader_of(cbor);
-    if (!charge(b, cbor.len) || !add_instance(b, f, id, args, args_len, ret)) return false;
+    if (!charge(b, cbor.len)) return false;
     sure(choiri_wire_read_schema(&w, &schema));
     w = choiri_wire_reader_of(schema.members[2].span);
     sure(choiri_wire_read_kind(&w, &kind));
-    type_at(b, *ret)->kind = kinds[kind.form];
     const scope s = {schema.members[1].span, schema.members[1].number, args, args_len};
+    if (!check_first(b, f, id, &kind, &s) || !add_instance(b, f, ref, args, args_len, ret)) return false;
+    type_at(b, *ret)->kind = kinds[kind.form];
     return make_body(b, f, &kind, &s, *ret);
 }
 
@@ -674,6 +791,7 @@ static void free_builder(builder *b) {
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         choiri_free(b->env, arrays[i]->data, (size_t)arrays[i]->cap * arrays[i]->size);
     choiri_map_deinit(&b->instances);
+    choiri_map_deinit(&b->firsts);
     choiri_arena_reset(&b->scratch);
 }
 
@@ -703,6 +821,7 @@ int choiri_dynamic_make(choiri_arena *out, const choiri_recv_tracker *t, choir_b
     choiri_text_init(ret_text);
     choiri_arena_init(&b.scratch, out->env, NULL, 0, SCRATCH_MAX);
     choiri_map_init(&b.instances, out->env, t->schemas.seed);
+    choiri_map_init(&b.firsts, out->env, t->schemas.seed);
     if (make_root(&b, root, &type)) unit = make_unit(&b, out);
     free_builder(&b);
     if (!unit) return b.status;

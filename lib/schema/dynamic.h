@@ -6,10 +6,8 @@
  * where the cycle closes; lists are indirect already. The result passes choiri_unit_check by construction.
  *
  * What vox 0.4.0 announces wrongly (rule: schema.extraction) is read where its meaning is certain: bytes<T>
- * is a list of T, unless T is u8. It cannot be noticed that several arrays of one payload share the length of
- * the first, or several instances of a generic type the body of the first. Then decoding fails or leaves
- * bytes over, and who decodes has to say that this may be why; in rare cases the bytes fit by chance and are
- * read wrongly. */
+ * is a list of T, unless T is u8. Arrays of one payload share the length of the first, and instances of a
+ * generic type the body of the first; a root in which that can make a difference is refused. */
 #ifndef CHOIRI_DYNAMIC_H
 #define CHOIRI_DYNAMIC_H
 
@@ -27,8 +25,8 @@
 
 /* The unit of a root (CBOR of a TypeRef), and the root's type in it, made in `out`.
  * OK · ERR_MALFORMED (a reference to a type or parameter that is not there, a bad name) · ERR_UNSUPPORTED (a
- * type whose layout is not announced) · ERR_DEPTH · ERR_TOO_LARGE (limits above, or the arena's) ·
- * ERR_NO_MEMORY; ret_text says what and where. */
+ * type whose layout is not announced, or not certain) · ERR_DEPTH · ERR_TOO_LARGE (limits above, or the
+ * arena's) · ERR_NO_MEMORY; ret_text says what and where. */
 int choiri_dynamic_make(choiri_arena *out, const choiri_recv_tracker *t, choir_bytes root,
                         const choir_unit **ret_unit, uint32_t *ret_type, choiri_text *ret_text);
 
