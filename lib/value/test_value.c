@@ -562,6 +562,37 @@ Test(value, what_a_peer_would_choke_on_is_not_sent) {
     values_free(v);
 }
 
+static void expect_why(values *v, const char *type, const void *value, const char *expected) {
+    choiri_text text;
+    choiri_text_init(&text);
+    choiri_text_add(&text, "put ");
+    cr_assert_eq(choiri_value_why(&v->ts->unit, values_type(v, type), value, &text), expected != NULL);
+    cr_expect_str_eq(text.data + 4, expected ? expected : "", "%s", type);
+}
+
+Test(value, what_cannot_be_sent_is_said) {
+    values *v = setup();
+    const choir_str names[] = {CHOIR_STR("x"), CHOIR_STR("y"), {"a\xff", 2}};
+    struct {
+        uint32_t number;
+        choir_list list;
+    } args = {7, {names, 3}};
+    expect_why(v, "(u32, Vec<String>)", &args, "args.1[2]: string is not UTF-8");
+    args.list.len = 2;
+    expect_why(v, "(u32, Vec<String>)", &args, NULL);
+    expect_why(v, "(u32, Vec<String>)", NULL, "tuple is missing (NULL)");
+    expect_why(v, "()", NULL, NULL);
+    expect_why(v, "String", &names[2], "string is not UTF-8");
+    expect_why(v, "(String,)", &names[2], "args.0: string is not UTF-8");
+    expect_why(v, "bool", &(uint8_t){2}, "bool is neither 0 nor 1 but 2");
+    expect_why(v, "char", &(uint32_t){0xd800}, "char is not a character: 55296");
+    expect_why(v, "Duration", &(choir_timespan){1, 1000000000},
+               "duration has a second or more of nanoseconds: 1000000000");
+    expect_why(v, "Box<u32>", &(void *){NULL}, "box is NULL");
+    expect_why(v, "!", "", "never has no values");
+    values_free(v);
+}
+
 /* --- the writer's way with large spans --- */
 
 Test(value, large_bytes_are_retained) {

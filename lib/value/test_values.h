@@ -70,6 +70,16 @@ static inline choir_bytes values_take(values *v, const choiri_outq *q) {
     return (choir_bytes){data, len};
 }
 
+/* Whatever a codec refuses can be explained, and nothing else. */
+static inline void values_check_why(values *v, uint32_t type, const void *value, int rc) {
+    choiri_text text;
+    choiri_text_init(&text);
+    bool why = choiri_value_why(&v->ts->unit, type, value, &text);
+    bool refused = rc == CHOIR_ERR_INVALID || rc == CHOIR_ERR_DEPTH;
+    cr_assert(rc == CHOIR_ERR_NO_MEMORY || why == refused, "%d, and: \"%s\"", rc, text.data);
+    cr_assert_eq(text.len > 0, why);
+}
+
 static inline int values_encode(values *v, uint32_t type, const void *value, choir_bytes *ret) {
     choiri_outq q;
     choiri_writer w;
@@ -80,6 +90,7 @@ static inline int values_encode(values *v, uint32_t type, const void *value, cho
     int rc = choiri_writer_finish(&w);
     if (rc == CHOIR_OK) *ret = values_take(v, &q);
     choiri_outq_deinit(&q);
+    values_check_why(v, type, value, rc);
     return rc;
 }
 

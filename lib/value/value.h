@@ -29,6 +29,10 @@ static inline size_t choiri_value_arena_limit(size_t payload) {
  * ERR_DEPTH, ERR_NO_MEMORY. */
 void choiri_value_encode(choiri_writer *w, const choir_unit *u, uint32_t type, const void *value);
 
+/* After ERR_INVALID or ERR_DEPTH: appends what is wrong with the value and where, such as
+ * "args.1[3].kind: Kind has no variant 7". False: the value is not to blame. */
+bool choiri_value_why(const choir_unit *u, uint32_t type, const void *value, choiri_text *text);
+
 /* OK · ERR_TRUNCATED · ERR_MALFORMED · ERR_DEPTH · ERR_TOO_LARGE (arena limit) · ERR_NO_MEMORY. `ret_value`
  * has the type's size and is undefined after a failure. ret_text (may be NULL) says where and what, e.g.
  * "args.1: truncated i64". Bytes behind the value are left in the reader. */
