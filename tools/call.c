@@ -267,9 +267,9 @@ static void on_done(void *ctx, const choir_event *done) {
     if (r->verbose)
         tool_say("%s: %s after %.3f ms", r->operands[1], choir_outcome_text(done->outcome),
                  tool_ms(choir_loop_now(c->tool.loop) - c->start));
-    bool ended = done->status != CHOIR_OK && done->outcome != CHOIR_OUTCOME_INVALID_PAYLOAD;
-    if (ended) { /* with its session */
-        tool_say("%s: %s; it may or may not have run", r->operands[1], choir_outcome_text(done->outcome));
+    if (choir_status_is_fatal(done->status)) { /* with its session */
+        tool_say("%s: %s; it %s", r->operands[1], choir_outcome_text(done->outcome),
+                 done->ran == CHOIR_RAN_NO ? "never ran" : "may have run");
         c->exit_status = tool_client_failed(r->url, done->status, choir_client_text(c->client));
     } else if (done->outcome == CHOIR_OUTCOME_OK) {
         c->exit_status = print_value(c, done, stdout, "");

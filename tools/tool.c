@@ -31,11 +31,12 @@ void tool_hint(const char *format, ...) {
 /* What one can do about a status; NULL when there is nothing to say. */
 static const char *hint_of(int status) {
     switch (status) {
-    case CHOIR_ERR_ADDRESS: return "check the name, or use an IP address";
+    case CHOIR_ERR_ADDRESS:
+    case CHOIR_ERR_RESOLVE: return "check the name, or use an IP address";
     case CHOIR_ERR_CONNECT: return "check that a server listens there; choir serve HOST:PORT starts one";
     case CHOIR_ERR_LISTEN:
         return "choose an address of this machine and a free port; port 0 lets the system choose one";
-    case CHOIR_ERR_TIMED_OUT: return "check host and port, and that no firewall is in between";
+    case CHOIR_ERR_CONNECT_TIMEOUT: return "check host and port, and that no firewall is in between";
     case CHOIR_ERR_HANDSHAKE_TIMEOUT:
         return "check that a vox peer uses this port, and that it does not hang";
     case CHOIR_ERR_PROLOGUE: return "something else than a vox peer uses this port; check the address";
@@ -65,7 +66,8 @@ int tool_client_failed(const char *url, int status, choir_str text) {
     char line[800];
     const char *what = choir_status_text(status);
     /* What happened before there was a link is told with the address in it. */
-    bool before = status == CHOIR_ERR_ADDRESS || status == CHOIR_ERR_CONNECT || status == CHOIR_ERR_TIMED_OUT;
+    bool before = status == CHOIR_ERR_ADDRESS || status == CHOIR_ERR_RESOLVE || status == CHOIR_ERR_CONNECT ||
+                  status == CHOIR_ERR_CONNECT_TIMEOUT;
     if (before && text.len > 0) return tool_failed(status, text);
     bool more = text.len > 0 && (text.len != strlen(what) || memcmp(text.data, what, text.len) != 0);
     snprintf(line, sizeof line, "%s: %s%s%.*s", url, what, more ? ": " : "", more ? (int)text.len : 0,

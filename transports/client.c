@@ -42,16 +42,6 @@ static void end_ping(choir_client *c, choir_duration round_trip) {
     if (done) done(c->ping.ctx, round_trip);
 }
 
-/* The event of the core, with what it does not know: why there never was a link. */
-static void report_closed(choir_client *c, const choir_event *event) {
-    choir_event closed = {.size = 0};
-    memcpy(&closed, event, event->size < sizeof closed ? event->size : sizeof closed);
-    if (closed.size > sizeof closed) closed.size = sizeof closed;
-    closed.status = choir_client_status(c);
-    closed.text = choir_client_text(c);
-    c->options.closed(c->options.ctx, c, &closed);
-}
-
 static void on_event(net_session *session, const choir_event *event) {
     choir_client *c = client_of(session);
     const choir_client_options *o = &c->options;
@@ -68,7 +58,7 @@ static void on_event(net_session *session, const choir_event *event) {
     case CHOIR_EVENT_SESSION_CLOSED:
         end_ping(c, CHOIR_TIME_NEVER);
         c->over = true;
-        if (o->closed) report_closed(c, event);
+        if (o->closed) o->closed(o->ctx, c, event);
         return;
     default: return;
     }
@@ -192,11 +182,11 @@ void choir_client_free(choir_client *client) {
 }
 
 int choir_client_status(const choir_client *client) {
-    return client ? choiri_net_session_status(client->session) : CHOIR_ERR_INVALID;
+    return client ? choir_session_status(client->session->session) : CHOIR_ERR_INVALID;
 }
 
 choir_str choir_client_text(const choir_client *client) {
-    return client ? choiri_net_session_text(client->session) : (choir_str){"", 0};
+    return client ? choir_session_text(client->session->session) : (choir_str){"", 0};
 }
 
 choir_session *choir_client_session(const choir_client *client) {
@@ -226,7 +216,7 @@ int choir_client_call(choir_client *client, uint32_t method, const void *args,
     choir_call_id call;
     int status = choir_call(session->session, session->root, method, args, &o, &call, choiri_net_now(loop));
     if (status == CHOIR_OK && ret_call) *ret_call = call;
-    return choiri_net_result(loop, status);
+    return choiri_net_session_result(loop, session->session, status);
 }
 
 int choir_client_ping(choir_client *client, void (*done)(void *ctx, choir_duration round_trip), void *ctx) {
@@ -277,6 +267,15 @@ int choir_client_wait_open(choir_client *client) {
     return choiri_net_fail(loop, choir_client_status(client), "%.*s", (int)text.len, text.data);
 }
 
+/* May the loop run? Asked before a call is made, because one that was made may run. Callbacks that the host
+ * has on its own base are known to libevent alone: it refuses to run. */
+static int may_wait(choir_loop *loop) {
+    bool idle;
+    if (loop->own_base) return CHOIR_OK;
+    int status = choiri_net_pass(loop, EVLOOP_NONBLOCK, &idle);
+    return status == CHOIR_OK && !loop->wait.client ? CHOIR_ERR_CLOSED : status;
+}
+
 static void on_waited(void *ctx, const choir_event *done) {
     choir_loop *loop = ctx;
     /* The call of a wait that gave up is nobody's any more. */
@@ -294,11 +293,18 @@ int choir_client_wait_call(choir_client *client, uint32_t method, const void *ar
     if (!ret_done) return choiri_net_result(loop, CHOIR_ERR_INVALID);
     if (choiri_net_is_reentrant(loop)) return choiri_net_result(loop, CHOIR_ERR_REENTRANT);
     begin_wait(client);
-    choir_call_options o;
-    choir_call_options_init(&o);
-    choir_time now = choiri_net_now(loop);
-    o.deadline = timeout > CHOIR_TIME_NEVER - now ? CHOIR_TIME_NEVER : now + timeout;
-    int status = choir_client_call(client, method, args, &o, on_waited, loop, &loop->wait.call);
+    int status = may_wait(loop);
+    if (status == CHOIR_OK) {
+        choir_call_options o;
+        choir_call_options_init(&o);
+        choir_time now = choiri_net_now(loop);
+        o.deadline = timeout > CHOIR_TIME_NEVER - now ? CHOIR_TIME_NEVER : now + timeout;
+        status = choir_client_call(client, method, args, &o, on_waited, loop, &loop->wait.call);
+        if (status != CHOIR_OK) {
+            loop->wait.active = false;
+            return status; /* with its text */
+        }
+    }
     while (status == CHOIR_OK && !loop->wait.done) status = wait_more(loop);
     loop->wait.active = false;
     if (status != CHOIR_OK) {

@@ -89,11 +89,11 @@ void choiri_net_connect_failed(net_link *link, int status, const char *format, .
     vsnprintf(buffer, sizeof buffer, format, arguments);
     va_end(arguments);
     choir_str text = {buffer, strlen(buffer)};
-    choiri_net_session_fail(link->session, status, text);
-    /* For the session, and so for the calls that wait in it, this is a link that ended before its first
-     * byte. */
-    if (!link->attachment && attach(link) != CHOIR_OK)
-        choir_session_close(link->session->session, link->loop->now);
+    choir_session *session = link->session->session;
+    choir_time now = link->loop->now;
+    if (!choir_status_is_fatal(status)) status = CHOIR_ERR_CONNECT; /* of memory, or of the system */
+    if (choir_session_fail(session, status, text, now) != CHOIR_OK) /* a name that is not UTF-8 */
+        (void)choir_session_fail(session, status, CHOIR_STR(""), now);
     choiri_net_link_lost(link, CHOIR_ERR_LINK_LOST, text);
 }
 
@@ -233,7 +233,7 @@ static void timed_out(net_link *link) {
     else
         choiri_net_text_add(&c->tried, "%s%s", c->tried.len > 0 ? "; " : "",
                             c->waits_for ? c->waits_for : "nothing was tried");
-    choiri_net_connect_failed(link, CHOIR_ERR_TIMED_OUT, "connecting to %s took too long: %s", c->url,
+    choiri_net_connect_failed(link, CHOIR_ERR_CONNECT_TIMEOUT, "connecting to %s took too long: %s", c->url,
                               c->tried.data);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Responders: answers to one request, by the handle of its session. */
-#include "loop.h"
+#include "session.h"
 
 choir_session *choir_responder_session(choir_responder to) {
     return choir_loop_session(to.loop, to.session);
@@ -10,7 +10,7 @@ choir_session *choir_responder_session(choir_responder to) {
 static int answered(choir_responder to, int status) {
     if (!to.loop) return status;
     if (net_is_forked(to.loop)) return choiri_net_check_process(to.loop);
-    return choiri_net_result(to.loop, status);
+    return choiri_net_session_result(to.loop, choir_responder_session(to), status);
 }
 
 int choir_respond(choir_responder to, const void *value) {

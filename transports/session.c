@@ -153,7 +153,6 @@ void choiri_net_session_free(net_session *session) {
     if (session->owner) session->owner->gone(session);
     free_handle(loop, session->handle);
     choir_session_free(session->session);
-    choiri_net_release(loop, session->failure_text, session->failure_len);
     choiri_net_timer_deinit(loop, &session->timer);
     net_node_remove(&session->task.node);
     net_node_remove(&session->sibling);
@@ -193,21 +192,11 @@ void choiri_net_session_let_go(net_session *session) {
     choiri_net_session_mark(session);
 }
 
-/* ---- why it ended ---- */
+/* ---- results ---- */
 
-void choiri_net_session_fail(net_session *session, int status, choir_str text) {
-    session->failure = status;
-    session->failure_text = choiri_net_alloc(session->loop, text.len);
-    if (!session->failure_text) return;
-    memcpy(session->failure_text, text.data, text.len);
-    session->failure_len = text.len;
-}
-
-int choiri_net_session_status(const net_session *session) {
-    return session->failure != CHOIR_OK ? session->failure : choir_session_status(session->session);
-}
-
-choir_str choiri_net_session_text(const net_session *session) {
-    if (session->failure_text) return (choir_str){session->failure_text, session->failure_len};
-    return choir_session_text(session->session);
+int choiri_net_session_result(choir_loop *loop, const choir_session *core, int status) {
+    if (status == CHOIR_OK) return choiri_net_result(loop, CHOIR_OK);
+    choir_str why = choir_session_is_closed(core) ? choir_session_text(core) : choir_session_error(core);
+    if (why.len == 0) return choiri_net_result(loop, status);
+    return choiri_net_fail(loop, status, "%.*s", (int)why.len, why.data);
 }

@@ -31,10 +31,6 @@ struct net_session {
     bool held;        /* an event is out (loop->held): no poll, no receive */
     bool established; /* it has been */
     bool over;        /* it has reported its end */
-    /* Why there never was a link: OK, or a status and a text of failure_len bytes. */
-    int failure;
-    char *failure_text;
-    size_t failure_len;
 };
 
 /* Without a choir_session, which the caller gives it (choiri_net_session_set) or frees it. NULL without
@@ -62,11 +58,10 @@ void choiri_net_session_settle(net_session *session);
 /* The owner goes: every event is reported now, and the session is on its own for the little that it still has
  * to say, and for requests that handlers hold. */
 void choiri_net_session_let_go(net_session *session);
-/* There will never be a link; the text is for people. */
-void choiri_net_session_fail(net_session *session, int status, choir_str text);
-/* Status and text of its end, of the session or of connecting. */
-int choiri_net_session_status(const net_session *session);
-choir_str choiri_net_session_text(const net_session *session);
+
+/* Notes what became of a function of the core, as choiri_net_result does, in the core's words where it has
+ * some. Returns `status`. */
+int choiri_net_session_result(choir_loop *loop, const choir_session *core, int status);
 
 /* NULL when there is none of that handle. */
 net_session *choiri_net_session_find(choir_loop *loop, uint64_t handle);

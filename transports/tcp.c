@@ -188,7 +188,7 @@ static bool search(net_link *link) {
     c->found_len = choiri_net_resolve_found(c->resolve, c->found);
     c->searched = true;
     if (c->found_len > 0) return true;
-    choiri_net_connect_failed(link, CHOIR_ERR_ADDRESS, "cannot resolve \"%s\" of %s: %s", c->address.host,
+    choiri_net_connect_failed(link, CHOIR_ERR_RESOLVE, "cannot resolve \"%s\" of %s: %s", c->address.host,
                               c->url, choiri_net_resolve_error(c->resolve));
     return false;
 }

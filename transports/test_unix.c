@@ -189,7 +189,7 @@ Test(unix, full_backlog) {
     choir_client_options o = client_options(&w);
     o.connect_timeout = 100 * CHOIR_MILLISECOND;
     cr_assert_eq(choir_connect(w.loop, f.url, &o, &w.client), CHOIR_OK);
-    cr_assert_eq(choir_client_wait_open(w.client), CHOIR_ERR_TIMED_OUT);
+    cr_assert_eq(choir_client_wait_open(w.client), CHOIR_ERR_CONNECT_TIMEOUT);
     cr_assert(strstr(w.text, "the server does not accept"), "%s", w.text);
     for (int i = 0; i < 3; i++) close(fill[i]);
     close(fd);

@@ -51,6 +51,8 @@ typedef struct world {
     bool writable;
     /* calls, by outcome */
     uint32_t done, outcomes[16];
+    int call_status; /* of the last one, */
+    char call_text[512];
     uint64_t bytes; /* echoed */
     /* server */
     uint32_t sessions_opened, sessions_closed, requests, cancelled, ended;
@@ -268,6 +270,10 @@ static inline void count_done(world *w, const choir_event *done) {
     cr_assert_eq(done->kind, CHOIR_EVENT_CALL_DONE);
     cr_assert_lt(done->outcome, 16);
     snprintf(w->text, sizeof w->text, "%.*s", (int)done->text.len, done->text.data);
+    snprintf(w->call_text, sizeof w->call_text, "%s", w->text);
+    w->call_status = done->status;
+    if (done->status != CHOIR_OK && done->status != CHOIR_ERR_SHUTDOWN && w->memory.failed == 0)
+        cr_assert_gt(done->text.len, 0, "nothing is said about %s", choir_status_name(done->status));
     cr_assert_eq(w->closed, 0, "a call ended after the client");
     w->done++;
     w->outcomes[done->outcome]++;
@@ -348,11 +354,17 @@ static inline void loop_options(world *w, choir_loop_options *o) {
     o->env = &w->env;
 }
 
-static inline void world_begin(world *w) {
+/* `base`: the host's, NULL for one of the loop's own. */
+static inline void world_begin_on(world *w, struct event_base *base) {
     *w = (world){.fds = open_fds()};
     choir_loop_options o;
     loop_options(w, &o);
+    o.base = base;
     cr_assert_eq(choir_loop_new(&o, &w->loop), CHOIR_OK);
+}
+
+static inline void world_begin(world *w) {
+    world_begin_on(w, NULL);
 }
 
 static inline void world_end(world *w) {

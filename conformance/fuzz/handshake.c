@@ -9,8 +9,9 @@ static void write_again(choiri_writer *w, const choiri_handshake *h, const choir
     switch (h->kind) {
     case CHOIRI_HELLO:
     case CHOIRI_HELLO_YOURSELF:
-        choiri_handshake_write_hello(w, h->kind == CHOIRI_HELLO_YOURSELF, codec, h->settings, h->metadata,
-                                     h->service);
+        choiri_handshake_write_hello(
+            w, h->kind == CHOIRI_HELLO_YOURSELF, codec,
+            &(choiri_greeting){.settings = h->settings, .metadata = h->metadata, .service = h->service});
         break;
     case CHOIRI_LETS_GO: choiri_handshake_write_lets_go(w); break;
     case CHOIRI_SORRY: choiri_handshake_write_sorry(w, h->reason); break;
@@ -26,6 +27,7 @@ static void check_same(const choiri_handshake *a, const choiri_handshake *b) {
     FUZZ_CHECK(a->settings.parity == b->settings.parity, "another parity");
     FUZZ_CHECK(a->settings.max_concurrent_requests == b->settings.max_concurrent_requests, "another number");
     FUZZ_CHECK(fuzz_same(fuzz_bytes(a->service), fuzz_bytes(b->service)), "another service");
+    FUZZ_CHECK(a->max_payload == b->max_payload, "another largest payload");
     FUZZ_CHECK(b->metadata.count == a->metadata.count + 1, "other metadata");
     choir_bytes start = {b->metadata.entries.data, a->metadata.entries.len};
     FUZZ_CHECK(start.len < b->metadata.entries.len && fuzz_same(start, a->metadata.entries),

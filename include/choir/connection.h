@@ -65,7 +65,7 @@ typedef struct choir_conn_options {
     const choir_service *serve;
     /* call: what we call on it; its name travels as vox-service. NULL: we only serve. */
     const choir_service *call;
-    /* metadata: sent with Hello or HelloYourself (root), before vox-service. Copied. At most 63 entries and
+    /* metadata: sent with Hello or HelloYourself (root), before vox-service. Copied. At most 62 entries and
      * 15 KiB. */
     const choir_metadata_entry *metadata;
     size_t metadata_len;

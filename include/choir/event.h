@@ -18,6 +18,7 @@
 #include "choir/chunk.h"
 #include "choir/evidence.h"
 #include "choir/metadata.h"
+#include "choir/status.h"
 #include "choir/type.h"
 
 #ifdef __cplusplus
@@ -51,21 +52,30 @@ extern "C" {
 /* A detached session has another link and goes on: calls and connections are as they were. */
 #define CHOIR_EVENT_SESSION_RESUMED 11u
 
-/* How a call ended. 0..8 are what the peer can say. */
+/* How a call ended. 0..8 are what the peer can say; 3 to 9 are also how it ends on our side. Whether it ran
+ * is told apart. */
 #define CHOIR_OUTCOME_OK             0u
 #define CHOIR_OUTCOME_USER_ERROR     1u
 #define CHOIR_OUTCOME_UNKNOWN_METHOD 2u
-/* The peer could not read our arguments, or we its answer: `status` tells which, `text` says what. */
+/* The peer could not read our arguments, or we its answer: `status` tells which. */
 #define CHOIR_OUTCOME_INVALID_PAYLOAD   3u
 #define CHOIR_OUTCOME_CANCELLED         4u
-#define CHOIR_OUTCOME_CONNECTION_CLOSED 5u /* may or may not have run; status says why the link ended */
+#define CHOIR_OUTCOME_CONNECTION_CLOSED 5u
 #define CHOIR_OUTCOME_SESSION_SHUTDOWN  6u
 #define CHOIR_OUTCOME_SEND_FAILED       7u /* surely never ran */
 #define CHOIR_OUTCOME_INDETERMINATE     8u
-#define CHOIR_OUTCOME_TIMED_OUT         9u
+#define CHOIR_OUTCOME_TIMED_OUT         9u /* it was sent, and no answer came before its deadline */
 
 /* Name of an outcome in words, such as "user error". Returns borrowed (valid for ever). */
 CHOIR_API const char *choir_outcome_text(uint32_t outcome);
+/* Could the same call succeed later, on this session or another one? As vox has it: after CONNECTION_CLOSED,
+ * SESSION_SHUTDOWN and SEND_FAILED. Of a call of ours choir_event_is_retryable knows more. */
+CHOIR_API bool choir_outcome_is_retryable(uint32_t outcome);
+
+/* Did the method of a call run? As far as it is known here: a peer that says it did not is believed. */
+#define CHOIR_RAN_NO    0u /* surely not: calling again does no harm */
+#define CHOIR_RAN_MAYBE 1u
+#define CHOIR_RAN_YES   2u
 
 #define CHOIR_METHOD_NONE UINT32_MAX
 
@@ -76,9 +86,9 @@ typedef void choir_call_fn(void *ctx, const struct choir_event *done);
 typedef struct choir_event {
     size_t size;   /* of this struct in the library: members behind it are not there */
     uint32_t kind; /* CHOIR_EVENT_* */
-    /* status: a choir_status. DETACHED, CLOSED, CONN_CLOSED: why. CALL_DONE: why the link ended, or, with
-     * outcome INVALID_PAYLOAD, why the answer could not be read (the call ran); CHOIR_OK with that outcome
-     * means that the peer refused the arguments (the call did not run). */
+    /* status: a choir_status. DETACHED, CLOSED, CONN_CLOSED: why. CALL_DONE: OK when the outcome is the
+     * peer's answer, else why our side ended the call: its connection's end, ERR_TIMED_OUT, ERR_CANCELLED, or
+     * with INVALID_PAYLOAD why the answer could not be read. */
     int32_t status;
     choir_conn_id conn;           /* every event except DETACHED, RESUMED, CLOSED and PONG of the session */
     choir_call_id call;           /* CALL_DONE */
@@ -93,14 +103,17 @@ typedef struct choir_event {
     /* payload: the bytes value was decoded from. */
     choir_bytes payload;
     choir_metadata metadata;
-    choir_str text;          /* reason, for people */
+    /* text: what exactly, for people; may be empty. Of a CALL_DONE or REQUEST_CANCELLED with status OK these
+     * are the peer's words as they came: of any length, and not to be shown on a terminal as they are
+     * (choir_explain of libchoir-net quotes them). All other texts are ours and one line. */
+    choir_str text;
     choir_call_fn *callback; /* CALL_DONE: what was given with the call */
     /* unit, type: what describes value: the service's unit, or for a method that is CHOIR_METHOD_DYNAMIC one
      * made from the peer's announcement, which lives as long as the connection. NULL when there is no
      * value. */
     const choir_unit *unit;
     uint32_t type;
-    uint32_t reserved; /* 0 */
+    uint32_t ran; /* CALL_DONE: CHOIR_RAN_* */
     /* method_id: REQUEST: on the wire; also of a method that `service` does not have. */
     uint64_t method_id;
     /* channel: which one an event is about; 0 is none. There are none yet. */
@@ -109,6 +122,13 @@ typedef struct choir_event {
     choir_time deadline;
     const choir_evidence *evidence; /* REQUEST, ESTABLISHED: about the peer; NULL when there is none */
 } choir_event;
+
+/* Could the same call succeed later? By the status when our side ended it, else by the outcome. Whether that
+ * is safe is another question: `ran`. */
+static inline bool choir_event_is_retryable(const choir_event *done) {
+    return done->status != CHOIR_OK ? choir_status_is_retryable(done->status)
+                                    : choir_outcome_is_retryable(done->outcome);
+}
 
 /* Is this the end of a call of that method, with that outcome? For generated code, which then knows the type
  * of `value`. */

@@ -262,8 +262,9 @@ typedef struct choir_client_options {
     choir_duration connect_timeout;
     void *ctx; /* given to the callbacks */
     /* opened: calls leave from now on (SESSION_ESTABLISHED: the peer's metadata, its evidence). closed: the
-     * end (SESSION_CLOSED: status and text), also when connecting failed (the text lists the addresses
-     * tried); exactly once, after every call has had its callback. May be NULL. */
+     * end (SESSION_CLOSED: status and text), also when connecting failed (ERR_CONNECT, ERR_RESOLVE,
+     * ERR_CONNECT_TIMEOUT; the text lists the addresses tried); exactly once, after every call has had its
+     * callback. May be NULL. */
     void (*opened)(void *ctx, choir_client *client, const choir_event *event);
     void (*closed)(void *ctx, choir_client *client, const choir_event *event);
     /* writable: a call that was answered CHOIR_ERR_BLOCKED would be taken now. May be NULL. */
@@ -319,8 +320,8 @@ CHOIR_API int choir_client_wait_open(choir_client *client);
 CHOIR_API int choir_client_wait_call(choir_client *client, uint32_t method, const void *args,
                                      choir_duration timeout, const choir_event **ret_done);
 
-/* Status and text of the client's end, OK and empty before; those of its session, unless there never was a
- * link: then why not. Text returns borrowed (valid until free). */
+/* Status and text of the client's end, OK and empty before: those of its session. Text returns borrowed
+ * (valid until free). */
 CHOIR_API int choir_client_status(const choir_client *client);
 CHOIR_API choir_str choir_client_text(const choir_client *client);
 /* Why the last function of this loop failed, for people; empty when it did not. Returns borrowed (until the

@@ -78,9 +78,11 @@ static inline void choir_reply_options_init(choir_reply_options *options) {
 
 /* Answers a request with Ok(value): the C value of the method's ok type (NULL for unit), borrowed. `options`
  * may be NULL. OK · ERR_NOT_FOUND (it has ended or was answered) · ERR_CANCELLED (the peer cancelled it; the
- * request is finished with this) · ERR_CLOSED (there is no link just now) · ERR_INVALID (a value that cannot
- * be encoded, bad options) · ERR_DEPTH · ERR_TOO_LARGE · ERR_NO_MEMORY. After the last five the request still
- * waits for an answer. */
+ * request is finished with this) · ERR_TOO_LARGE (more than the peer takes: its caller is told that the
+ * outcome is not known, and why; the request is finished with this) · ERR_CLOSED (there is no link just
+ * now) · ERR_INVALID (a value that cannot be encoded, bad options) · ERR_DEPTH · ERR_NO_MEMORY. After the
+ * last four the request still waits for an answer. choir_session_error says more, and so does a warning in
+ * the log. */
 CHOIR_API int choir_reply(choir_session *session, choir_request_id request, const void *value,
                           const choir_reply_options *options, choir_time now);
 /* Answers with Err(User(error)): the C value of the method's err type. Also ERR_INVALID for a method that

@@ -91,6 +91,12 @@ CHOIR_API void choir_session_free(choir_session *session);
  * session.shutdown */
 CHOIR_API void choir_session_close(choir_session *session, choir_time now);
 
+/* Ends the session because of something that only the host knows: no address could be connected, a policy.
+ * Nothing more is said to the peer; what was written may still leave. Events carry `status`, which is fatal,
+ * and `text`, for people (copied, cut at 1,000 bytes). Harmless when already closed. OK · ERR_INVALID (a
+ * status that is not fatal, a text that is not UTF-8). */
+CHOIR_API int choir_session_fail(choir_session *session, int status, choir_str text, choir_time now);
+
 /* Next event, or NULL. Returns borrowed (valid until the next poll, receive or free). */
 CHOIR_API const choir_event *choir_session_poll(choir_session *session);
 
@@ -112,6 +118,12 @@ CHOIR_API bool choir_session_is_closed(const choir_session *session);
  * borrowed (valid until free). */
 CHOIR_API int choir_session_status(const choir_session *session);
 CHOIR_API choir_str choir_session_text(const choir_session *session);
+
+/* What the status of the newest choir_call, choir_reply or the like of this session that failed does not say,
+ * such as "Kv.put: args.1[3].kind: Kind has no variant 7", or a size beside its limit. Empty when there is
+ * nothing to add, and when the session is closed. Returns borrowed (valid until the next function of the
+ * session). */
+CHOIR_API choir_str choir_session_error(const choir_session *session);
 
 /* The root connection; a handle even before ESTABLISHED. */
 CHOIR_API choir_conn_id choir_session_root(const choir_session *session);

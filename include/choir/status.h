@@ -38,8 +38,7 @@ extern "C" {
     X(ERR_UNSUPPORTED, -16, "this build or peer cannot do that")                                             \
     X(ERR_TIMED_OUT, -17, "took longer than allowed")                                                        \
     X(ERR_REENTRANT, -18, "would wait inside a callback of the same loop")                                   \
-    X(ERR_ADDRESS, -19, "the address cannot be understood or resolved")                                      \
-    X(ERR_CONNECT, -20, "no address of the name could be connected")                                         \
+    X(ERR_ADDRESS, -19, "the address cannot be understood")                                                  \
     X(ERR_LISTEN, -21, "the address cannot be listened on")                                                  \
     X(ERR_IO, -22, "the operating system reported an error")                                                 \
     X(ERR_RANDOM, -23, "the random source failed")                                                           \
@@ -59,7 +58,10 @@ extern "C" {
     X(ERR_OUT_OF_MEMORY, -1013, "memory ran out in the middle of a message")                                 \
     X(ERR_SHUTDOWN, -1014, "we closed the session")                                                          \
     X(ERR_NEWER_PEER, -1015, "the peer speaks vox 0.9 or later, which this protocol is not")                 \
-    X(ERR_PEER_CLOSED, -1016, "the peer closed the connection")
+    X(ERR_PEER_CLOSED, -1016, "the peer closed the connection")                                              \
+    X(ERR_CONNECT, -1017, "no address of the name could be connected")                                       \
+    X(ERR_RESOLVE, -1018, "the name of the address cannot be resolved")                                      \
+    X(ERR_CONNECT_TIMEOUT, -1019, "connecting took longer than allowed")
 
 typedef enum choir_status {
 #define CHOIR_STATUS_ENUM(name, value, text) CHOIR_##name = (value),
@@ -82,6 +84,10 @@ static inline int choir_status_layer(int status) {
 static inline bool choir_status_is_fatal(int status) {
     return status % CHOIR_STATUS_RANGE <= CHOIR_ERR_FATAL;
 }
+
+/* Could the same thing succeed later? What failed for want of an answer, a peer or room may: connecting,
+ * resolving, time-outs, a lost link, a full budget. What was refused, or is wrong, will not. */
+CHOIR_API bool choir_status_is_retryable(int status);
 
 /* The name of a status, such as "ERR_BLOCKED", or "ERR_UNKNOWN". Returns borrowed (valid for ever). */
 CHOIR_API const char *choir_status_name(int status);

@@ -12,6 +12,30 @@ const char *choir_status_name(int status) {
     }
 }
 
+bool choir_status_is_retryable(int status) {
+    switch (status) {
+    case CHOIR_ERR_BUSY:
+    case CHOIR_ERR_BLOCKED:
+    case CHOIR_ERR_NO_MEMORY:
+    case CHOIR_ERR_CLOSED: /* on another session */
+    case CHOIR_ERR_TIMED_OUT:
+    case CHOIR_ERR_CONNECT:
+    case CHOIR_ERR_IO:
+    case CHOIR_ERR_RESOLVE:
+    case CHOIR_ERR_CONNECT_TIMEOUT:
+    case CHOIR_ERR_ID_EXHAUSTED: /* on another connection */
+    case CHOIR_ERR_FRAME_TIMEOUT:
+    case CHOIR_ERR_HANDSHAKE_TIMEOUT:
+    case CHOIR_ERR_PEER_UNRESPONSIVE:
+    case CHOIR_ERR_WRITE_STALLED:
+    case CHOIR_ERR_LINK_LOST:
+    case CHOIR_ERR_OUT_OF_MEMORY:
+    case CHOIR_ERR_SHUTDOWN:
+    case CHOIR_ERR_PEER_CLOSED: return true;
+    default: return false;
+    }
+}
+
 const char *choir_status_text(int status) {
     switch (status) {
 #define STATUS_TEXT(name, value, text)                                                                       \

@@ -57,6 +57,7 @@ int choiri_answer_send(choiri_rpc *r, const choiri_answer *a, choiri_leaving *le
     if (status != CHOIR_OK) choiri_writer_fail(&m.writer, status);
     status = choiri_egress_end(&m, CHOIRI_FRAME_ANSWER, leaving, now);
     if (status == CHOIR_OK) choiri_types_announced(s, l, b, root);
+    if (CHOIRI_UNLIKELY(status == CHOIR_ERR_TOO_LARGE && leaving)) leaving->end = m.end; /* its size */
     return status;
 }
 
@@ -78,8 +79,21 @@ void choiri_answer_must(choiri_rpc *r, const choiri_answer *a, choir_time now) {
         bare.metadata_len = 0;
         status = choiri_answer_send(r, &bare, NULL, now);
     }
-    if (status != CHOIR_OK && status != CHOIR_ERR_CLOSED) /* closed: there is nobody to tell */
-        choiri_conn_fail(r->hot.session, r->hot.conn, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
+    choiri_answer_owed(r, status, now);
+}
+
+void choiri_answer_owed(choiri_rpc *r, int status, choir_time now) {
+    choiri_text text;
+    if (status == CHOIR_OK || status == CHOIR_ERR_CLOSED) return; /* closed: there is nobody to tell */
+    choiri_text_init(&text);
+    if (status == CHOIR_ERR_TOO_LARGE) {
+        choiri_text_u64(choiri_text_add(&text, "the peer takes at most "), choiri_egress_max(r->hot.session));
+        choiri_text_add(&text, " bytes, too few for an answer that it is owed");
+        status = CHOIR_ERR_PROTOCOL;
+    } else {
+        status = CHOIR_ERR_OUT_OF_MEMORY;
+    }
+    choiri_conn_fail(r->hot.session, r->hot.conn, status, &text, now);
 }
 
 void choiri_answer_left(choir_session *s, choiri_leaving *leaving, bool taken) {
@@ -90,9 +104,58 @@ void choiri_answer_left(choir_session *s, choiri_leaving *leaving, bool taken) {
     choiri_ready_add(s, &q->node, CHOIRI_REQUEST_DONE);
 }
 
+/* Does it bring what the handler made? Else only a text of it can be too large. */
+static bool has_result(const choiri_answer *a) {
+    return a->encoded.data || a->outcome <= CHOIR_OUTCOME_USER_ERROR;
+}
+
+/* What is known about an answer that was not sent. */
+static choiri_unsent unsent_of(const choiri_request *q, const choiri_answer *a) {
+    const choir_method *m = q->m->desc;
+    return (choiri_unsent){.service = choiri_request_profile(q)->serve,
+                           .method = q->method,
+                           .type = a->outcome == CHOIR_OUTCOME_OK ? m->ok : m->err,
+                           .value = a->value,
+                           .has_value = !a->encoded.data && a->outcome <= CHOIR_OUTCOME_USER_ERROR,
+                           .is_answer = true,
+                           .size = q->leaving.end,
+                           .b = q->b};
+}
+
+/* The answer is larger than the peer takes, which its handler cannot know beforehand and may not look at. So
+ * the caller is told that there was one, and the request is over. Returns ERR_TOO_LARGE. */
+static CHOIRI_COLD int send_instead(choiri_request *q, const choiri_answer *a, choir_time now) {
+    choir_session *s = choiri_request_session(q);
+    const choiri_unsent u = unsent_of(q, a);
+    choiri_unsent_note(s, &u, CHOIR_ERR_TOO_LARGE);
+    choir_str why = choir_session_error(s);
+    const choir_metadata_entry reason = {.key = CHOIR_STR("choir-reason"),
+                                         .type = CHOIR_METADATA_STRING,
+                                         .bytes = {(const uint8_t *)why.data, why.len}};
+    choiri_answer instead = {.wire_id = a->wire_id,
+                             .m = a->m,
+                             .b = a->b,
+                             .outcome = CHOIR_OUTCOME_INDETERMINATE,
+                             .metadata = &reason,
+                             .metadata_len = why.len > 0};
+    int status = choiri_answer_send(q->rpc, &instead, &q->leaving, now);
+    if (status == CHOIR_ERR_TOO_LARGE && instead.metadata_len > 0) {
+        instead.metadata_len = 0;
+        status = choiri_answer_send(q->rpc, &instead, &q->leaving, now);
+    }
+    q->is_leaving = status == CHOIR_OK;
+    if (status == CHOIR_OK)
+        choiri_request_set_answered(q, CHOIR_OUTCOME_INDETERMINATE);
+    else
+        choiri_answer_owed(q->rpc, status, now);
+    choiri_request_finish(q, now);
+    return CHOIR_ERR_TOO_LARGE;
+}
+
 /* The answer of a handler leaves now. */
 static CHOIRI_INLINE int send_final(choiri_request *q, const choiri_answer *a, choir_time now) {
     int status = choiri_answer_send(q->rpc, a, &q->leaving, now);
+    if (CHOIRI_UNLIKELY(status == CHOIR_ERR_TOO_LARGE && has_result(a))) return send_instead(q, a, now);
     if (status != CHOIR_OK) return status;
     q->is_leaving = true;
     choiri_request_set_answered(q, a->outcome);
@@ -195,7 +258,7 @@ int choir_request_seal(choir_session *s, choir_request_id id, int verdict, choir
         a.metadata_len++;
     if (verdict == CHOIR_VERDICT_REFUSE) withhold(&a);
     int status = send_final(q, &a, now);
-    if (status == CHOIR_OK) free_sealed(q);
+    if (status == CHOIR_OK || status == CHOIR_ERR_TOO_LARGE) free_sealed(q); /* it is over */
     return status;
 }
 
@@ -230,14 +293,29 @@ static CHOIRI_INLINE int answer(choir_session *s, choir_request_id id, choiri_an
     return hooks->seal ? seal(q, a, hooks, now) : send_final(q, a, now);
 }
 
+/* Says what was wrong with an answer that is still owed. */
+static CHOIRI_COLD int unsent(choir_session *s, choir_request_id id, const choiri_answer *a, int status) {
+    const choiri_request *q = choiri_request_find(s, id);
+    if (status == CHOIR_ERR_TOO_LARGE) return status; /* it was said, and is over */
+    if (!q || !q->m || (status != CHOIR_ERR_INVALID && status != CHOIR_ERR_DEPTH)) {
+        choiri_session_note(s, NULL);
+        return status;
+    }
+    const choiri_unsent u = unsent_of(q, a);
+    return choiri_unsent_note(s, &u, status);
+}
+
 static int reply(choir_session *s, choir_request_id id, uint32_t outcome, const void *value,
                  const choir_reply_options *options, choir_time now) {
     choiri_answer a;
     choiri_clear(&a, sizeof a);
     a.outcome = outcome;
     a.value = value;
-    if (options && take_options(options, &a) != CHOIR_OK) return CHOIR_ERR_INVALID;
-    return answer(s, id, &a, now);
+    if (!s) return CHOIR_ERR_NOT_FOUND;
+    if (options && take_options(options, &a) != CHOIR_OK)
+        return choiri_wrong_note(s, CHOIR_ERR_INVALID, "the options of the answer are not valid");
+    int status = answer(s, id, &a, now);
+    return CHOIRI_LIKELY(status == CHOIR_OK) ? status : unsent(s, id, &a, status);
 }
 
 int choir_reply(choir_session *s, choir_request_id id, const void *value, const choir_reply_options *options,
@@ -258,6 +336,9 @@ int choir_reply_invalid(choir_session *s, choir_request_id id, choir_str text, c
     if (!text.data && text.len > 0) return CHOIR_ERR_INVALID;
     if (text.len > 0 && !choiri_utf8_is_valid((const uint8_t *)text.data, text.len)) return CHOIR_ERR_INVALID;
     choiri_answer a = {.outcome = CHOIR_OUTCOME_INVALID_PAYLOAD, .text = text};
+    int status = answer(s, id, &a, now);
+    if (status != CHOIR_ERR_TOO_LARGE) return status;
+    a.text = CHOIR_STR(""); /* more than the peer takes */
     return answer(s, id, &a, now);
 }
 
@@ -280,8 +361,8 @@ int choir_request_drop(choir_session *s, choir_request_id id, const choir_reason
     if (!q || q->sealing || status == CHOIR_ERR_INVALID) return status;
     if (status == CHOIR_ERR_CLOSED) /* there is nobody to tell */
         choiri_request_set_answered(q, CHOIR_OUTCOME_CANCELLED);
-    else /* no memory for five bytes: the connection cannot keep its promise of one answer each, so it ends */
-        choiri_conn_fail(s, q->rpc->hot.conn, CHOIR_ERR_OUT_OF_MEMORY, NULL, s->now);
+    else /* not even that can be said: the connection cannot keep its promise of one answer each */
+        choiri_answer_owed(q->rpc, status, s->now);
     choiri_request_finish(q, s->now);
     return CHOIR_OK;
 }

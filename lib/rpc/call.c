@@ -14,6 +14,19 @@
 
 typedef enum call_state { CALL_QUEUED, CALL_SENT, CALL_DONE } call_state;
 
+/* What ended a call that was not answered, where its outcome and status do not tell. While it is queued: what
+ * it waits for. */
+typedef enum call_end {
+    END_BY_CONN,   /* its connection's text says it */
+    END_BY_HOST,   /* choir_cancel */
+    END_UNREAD,    /* no answer in time */
+    END_UNOPENED,  /* until its time was over: the connection was not open, */
+    END_IN_FLIGHT, /* the peer took no more calls, */
+    END_BY_OUTPUT, /* the link had earlier ones to take */
+    END_BY_SIZE,   /* too large; `end` has its size, `wire_id` the limit */
+    END_OTHER      /* the status says it */
+} call_end;
+
 /* What a call that waits has to send. */
 typedef struct staged {
     uint8_t *flat;       /* metadata and arguments in one small piece ... */
@@ -35,14 +48,16 @@ typedef struct call {
     staged *staged; /* queued; NULL otherwise */
     uint32_t method;
     call_state state : 8;
+    call_end why : 8; /* done without an answer: what ended it, */
     bool answered;    /* done by an answer: ret holds it */
-    uint32_t outcome; /* done without one: how */
-    int status;       /* and why, when the connection ended */
+    uint8_t ran;      /* done without one: CHOIR_RAN_*, */
+    uint32_t outcome; /* how, */
+    int status;       /* and why */
     choiri_timer timer;
     /* Not cleared: set before they are read. */
     choir_call_id handle;
     uint64_t wire_id;        /* sent: its request id ... */
-    uint64_t end;            /* ... and where it ends in the session's output */
+    uint64_t end;            /* ... and where it ends in the session's output; too large: its size */
     choir_bytes ret;         /* borrowed from the payload that is being reported */
     choir_metadata metadata; /* the same */
 } call;
@@ -129,11 +144,13 @@ static CHOIRI_INLINE void end_call(call *k, uint32_t outcome, int status) {
     choiri_ready_add(s, &k->node, 1);
 }
 
-/* The one way into `done`: queues the terminal event. */
-static void finish(call *k, uint32_t outcome, int status) {
+/* The way into `done` without an answer: queues the terminal event. */
+static void finish(call *k, uint32_t outcome, int status, call_end why) {
     choiri_rpc *r = k->rpc;
     choir_session *s = session_of(r);
     CHOIRI_ASSERT(k->state != CALL_DONE);
+    k->why = why;
+    k->ran = k->state == CALL_SENT && outcome != CHOIR_OUTCOME_SEND_FAILED ? CHOIR_RAN_MAYBE : CHOIR_RAN_NO;
     if (k->state == CALL_QUEUED) {
         leave_queue(k);
         free_staged(k);
@@ -154,6 +171,14 @@ void choiri_calls_deinit(choiri_rpc *r) {
     choiri_idmap_deinit(&r->calls.ids);
 }
 
+/* Of a call that was sent. A connection's queue is emptied when its link is lost; when it is closed in order,
+ * what lies there still leaves. */
+static bool has_left(const call *k) {
+    const choiri_egress *e = &k->rpc->hot.egress;
+    return k->end == CHOIRI_EGRESS_QUEUED ? !choiri_egress_is_empty(e)
+                                          : choiri_egress_has_left(session_of(k->rpc), k->end);
+}
+
 void choiri_calls_ended(choiri_rpc *r, int status) {
     uint32_t sent =
         status == CHOIR_ERR_SHUTDOWN ? CHOIR_OUTCOME_SESSION_SHUTDOWN : CHOIR_OUTCOME_CONNECTION_CLOSED;
@@ -161,9 +186,9 @@ void choiri_calls_ended(choiri_rpc *r, int status) {
     for (choiri_dlist *n = r->calls.live.next; n != &r->calls.live; n = n->next) {
         call *k = CHOIRI_CONTAINER(n, call, live);
         if (k->state == CALL_DONE) continue;
-        bool left = k->state == CALL_SENT && choiri_egress_has_left(session_of(r), k->end);
+        bool left = k->state == CALL_SENT && has_left(k);
         if (k->state == CALL_SENT) choiri_idmap_remove(&r->calls.ids, k->wire_id);
-        finish(k, left ? sent : CHOIR_OUTCOME_SEND_FAILED, status);
+        finish(k, left ? sent : CHOIR_OUTCOME_SEND_FAILED, status, END_BY_CONN);
     }
 }
 
@@ -221,6 +246,8 @@ static CHOIRI_INLINE int end_send(call *k, choiri_sending *m, choiri_hole args, 
     if (status != CHOIR_OK) choiri_writer_fail(&m->writer, status);
     status = choiri_egress_end(m, CHOIRI_FRAME_CALL, NULL, now);
     if (status != CHOIR_OK) {
+        k->end = m->end;
+        k->wire_id = choiri_egress_max(s);
         choiri_idmap_remove(&r->calls.ids, l->next_id);
         return status;
     }
@@ -262,7 +289,21 @@ static bool queue_has_room_for(const choiri_rpc *r, uint64_t bytes) {
 static int blocked(choiri_rpc *r, uint64_t bytes) {
     if (!r->calls.want_writable || bytes < r->calls.want_bytes) r->calls.want_bytes = bytes;
     r->calls.want_writable = true;
+    choiri_session_note(session_of(r), NULL); /* the status says it all, and an older text would mislead */
     return CHOIR_ERR_BLOCKED;
+}
+
+static bool is_overdue(const call *k, choir_time now) {
+    return k->timer.deadline <= now;
+}
+
+/* What a call that is queued waits for; when that is over, what it waited for before. */
+static call_end waits_for(const call *k) {
+    const choiri_rpc *r = k->rpc;
+    if (choiri_conn_get_state(r->hot.conn) != CHOIRI_CONN_OPEN ||
+        session_of(r)->state != CHOIRI_SESSION_ESTABLISHED)
+        return END_UNOPENED;
+    return r->calls.in_flight >= profile_of(r)->limits.max_calls ? END_IN_FLIGHT : k->why;
 }
 
 /* Encodes metadata and arguments for later. */
@@ -292,6 +333,8 @@ static CHOIRI_NOINLINE int stage(call *k, const void *args, const choir_call_opt
     choiri_dlist_append(&r->calls.queue, &k->link);
     r->calls.queued++;
     r->calls.queued_bytes += g->size;
+    k->why = END_BY_OUTPUT;
+    k->why = waits_for(k);
     return CHOIR_OK;
 }
 
@@ -328,6 +371,10 @@ CHOIRI_NOINLINE void choiri_calls_pump(choiri_rpc *r, choir_time now) {
     choir_session *s = session_of(r);
     while (!choiri_dlist_is_empty(&r->calls.queue) && may_send(r)) {
         call *k = CHOIRI_CONTAINER(r->calls.queue.next, call, link);
+        if (is_overdue(k, now)) { /* whoever made it does not wait any more: it must not run for nothing */
+            finish(k, CHOIR_OUTCOME_SEND_FAILED, CHOIR_ERR_TIMED_OUT, k->why);
+            continue;
+        }
         size_t size = k->staged->size;
         int status = send_staged(k, now);
         if (status == CHOIR_OK) {
@@ -336,7 +383,8 @@ CHOIRI_NOINLINE void choiri_calls_pump(choiri_rpc *r, choir_time now) {
             r->calls.queued_bytes -= size;
             free_staged(k);
         } else {
-            finish(k, CHOIR_OUTCOME_SEND_FAILED, status);
+            finish(k, CHOIR_OUTCOME_SEND_FAILED, status,
+                   status == CHOIR_ERR_TOO_LARGE ? END_BY_SIZE : END_OTHER);
         }
     }
     if (r->calls.want_writable && s->state == CHOIRI_SESSION_ESTABLISHED &&
@@ -375,32 +423,56 @@ static int start(call *k, const void *args, const choir_call_options *o, bool no
     return status;
 }
 
+static CHOIRI_COLD int no_method(choir_session *s, const choiri_prepared *service, uint32_t method) {
+    choiri_text text;
+    if (!service)
+        return choiri_wrong_note(s, CHOIR_ERR_INVALID, "the connection calls no service (its option `call`)");
+    choiri_text_init(&text);
+    choiri_text_u64(choiri_text_add(&text, "method number "), method);
+    choiri_text_str(choiri_text_add(&text, " of "), choir_service_name(service->desc));
+    choiri_text_u64(choiri_text_add(&text, ", which has "), service->methods_len);
+    choiri_session_note(s, &text);
+    return CHOIR_ERR_INVALID;
+}
+
+/* One that was tried and could not be made. */
+static CHOIRI_COLD int unsent(call *k, const void *args, const choir_call_options *o, int status) {
+    const choiri_unsent u = {.service = profile_of(k->rpc)->call,
+                             .method = k->method,
+                             .type = k->m->desc->args,
+                             .value = args,
+                             .has_value = !o->encoded_args.data,
+                             .size = k->end};
+    choiri_unsent_note(session_of(k->rpc), &u, status);
+    free_call(k);
+    return status;
+}
+
 int choir_call(choir_session *s, choir_conn_id conn, uint32_t method, const void *args,
                const choir_call_options *options, choir_call_id *ret_call, choir_time now) {
     choir_call_options copy;
     const choir_call_options *o = check_options(options, args, &copy);
-    if (!s || !o) return CHOIR_ERR_INVALID;
+    if (!s) return CHOIR_ERR_INVALID;
+    if (!o) return choiri_wrong_note(s, CHOIR_ERR_INVALID, "the options of the call are not valid");
     choiri_conn *c = choiri_conn_find(s, conn);
-    if (!c) return CHOIR_ERR_NOT_FOUND;
+    if (!c) return choiri_wrong_note(s, CHOIR_ERR_NOT_FOUND, "the connection has ended");
     if (s->state == CHOIRI_SESSION_CLOSING || s->state == CHOIRI_SESSION_ENDED ||
         choiri_conn_get_state(c) == CHOIRI_CONN_CLOSED)
-        return CHOIR_ERR_CLOSED;
+        return choiri_wrong_note(s, CHOIR_ERR_CLOSED, "the session is closing");
     const choiri_prepared *service = c->profile ? c->profile->call : NULL;
-    if (!service || method >= service->methods_len) return CHOIR_ERR_INVALID;
+    if (!service || method >= service->methods_len) return no_method(s, service, method);
     const choiri_prepared_method *m = &service->methods[method];
-    if (m->has_channels) return CHOIR_ERR_UNSUPPORTED;
+    if (m->has_channels)
+        return choiri_wrong_note(s, CHOIR_ERR_UNSUPPORTED, "methods with channels cannot be called yet");
     now = choiri_session_time(s, now);
     choiri_rpc *r = choiri_rpc_heat(s, c);
     if (!r || !choiri_lasting_get(s, c)) return CHOIR_ERR_NO_MEMORY;
-    bool direct = may_send_next(r);
+    bool direct = may_send_next(r) && o->deadline > now;
     if (!direct && !queue_has_room(r)) return blocked(r, 0);
     call *k = new_call(r, method, m, o);
     if (!k) return CHOIR_ERR_NO_MEMORY;
     int status = start(k, args, o, direct, now);
-    if (status != CHOIR_OK) {
-        free_call(k);
-        return status;
-    }
+    if (CHOIRI_UNLIKELY(status != CHOIR_OK)) return unsent(k, args, o, status);
     if (ret_call) *ret_call = k->handle;
     return CHOIR_OK;
 }
@@ -437,8 +509,8 @@ static bool send_cancel(const call *k, const choir_metadata_entry *entries, size
 
 /* Gives a call up: the peer is told if it has it. Its answers may still come, and twice: Rust callees answer
  * a cancelled call two times (rule: rpc.cancel-twice). */
-static void give_up(call *k, uint32_t outcome, const choir_metadata_entry *entries, size_t count,
-                    choir_time now) {
+static void give_up(call *k, uint32_t outcome, int status, call_end why, const choir_metadata_entry *entries,
+                    size_t count, choir_time now) {
     choiri_rpc *r = k->rpc;
     if (k->state == CALL_SENT) {
         choiri_idmap_remove(&r->calls.ids, k->wire_id);
@@ -447,7 +519,7 @@ static void give_up(call *k, uint32_t outcome, const choir_metadata_entry *entri
         lasting_of(r)->late += 2;
         remember_late(lasting_of(r), k);
     }
-    finish(k, outcome, CHOIR_OK);
+    finish(k, outcome, status, why);
     choiri_calls_pump(r, now);
 }
 
@@ -457,14 +529,18 @@ int choir_cancel(choir_session *s, choir_call_id id, const choir_reason *reason,
     if (!s || choiri_reason_entries(reason, entries, &count) != CHOIR_OK) return CHOIR_ERR_INVALID;
     call *k = choiri_table_get(&s->calls, id.v);
     if (!k || k->state == CALL_DONE) return CHOIR_ERR_NOT_FOUND;
-    give_up(k, CHOIR_OUTCOME_CANCELLED, entries, count, choiri_session_time(s, now));
+    give_up(k, CHOIR_OUTCOME_CANCELLED, CHOIR_ERR_CANCELLED, END_BY_HOST, entries, count,
+            choiri_session_time(s, now));
     choiri_session_wake(s);
     return CHOIR_OK;
 }
 
 void choiri_calls_expired(choiri_timer *timer, choir_time now) {
     call *k = CHOIRI_CONTAINER(timer, call, timer);
-    if (k->state != CALL_DONE) give_up(k, CHOIR_OUTCOME_TIMED_OUT, NULL, 0, now);
+    if (k->state == CALL_QUEUED)
+        give_up(k, CHOIR_OUTCOME_SEND_FAILED, CHOIR_ERR_TIMED_OUT, waits_for(k), NULL, 0, now);
+    else if (k->state == CALL_SENT)
+        give_up(k, CHOIR_OUTCOME_TIMED_OUT, CHOIR_ERR_TIMED_OUT, END_UNREAD, NULL, 0, now);
 }
 
 /* rule: rpc.response. An answer nobody waits for is honest when we gave the call up, odd otherwise, and
@@ -525,6 +601,40 @@ CHOIRI_NOINLINE void choiri_calls_response(choir_session *s, choiri_conn *c, con
 
 /* ---- reporting ---- */
 
+/* A text of the event that is being reported; without memory there is none. */
+static choir_str keep_text(choir_session *s, const choiri_text *text) {
+    char *copy = choiri_arena_alloc(&s->scratch, text->len + 1, 1);
+    return copy ? (choir_str){memcpy(copy, text->data, text->len + 1), text->len} : (choir_str){"", 0};
+}
+
+/* What ended a call that was not answered. */
+static CHOIRI_NOINLINE void explain_end(const call *k, choir_event *event) {
+    choir_session *s = session_of(k->rpc);
+    choiri_text text;
+    choiri_text_init(&text);
+    event->ran = k->ran;
+    switch (k->why) {
+    case END_BY_CONN: event->text = choiri_conn_text(s, k->rpc->hot.conn); return;
+    case END_BY_HOST: event->text = CHOIR_STR("cancelled by the caller"); return;
+    case END_UNREAD: event->text = CHOIR_STR("no answer before the deadline"); return;
+    case END_UNOPENED:
+        choiri_text_add(&text, "there was no session before the deadline");
+        if (s->link_text.len > 0) choiri_text_str(choiri_text_add(&text, "; the last link: "), s->link_text);
+        break;
+    case END_BY_OUTPUT:
+        event->text = CHOIR_STR("waited until the deadline for the link to take what was sent before");
+        return;
+    case END_IN_FLIGHT:
+        choiri_text_add(&text, "waited until the deadline for one of the ");
+        choiri_text_add(choiri_text_u64(&text, profile_of(k->rpc)->limits.max_calls),
+                        " calls that the peer takes at a time");
+        break;
+    case END_BY_SIZE: choiri_sizes_text(&text, k->end, k->wire_id); break;
+    case END_OTHER: return;
+    }
+    event->text = keep_text(s, &text);
+}
+
 /* The peer's handler ran, whatever we made of its answer: the status tells this from the peer's own
  * InvalidPayload. */
 static CHOIRI_NOINLINE bool answer_is_bad(const call *k, choir_event *event, const choiri_text *why) {
@@ -532,11 +642,9 @@ static CHOIRI_NOINLINE bool answer_is_bad(const call *k, choir_event *event, con
     choiri_text_init(&text);
     choiri_method_text(profile_of(k->rpc)->call, k->method, &text);
     choiri_text_str(choiri_text_add(&text, " answer: "), choiri_text_get(why));
-    char *copy = choiri_arena_alloc(&session_of(k->rpc)->scratch, text.len + 1, 1);
-    if (copy) memcpy(copy, text.data, text.len + 1);
     event->outcome = CHOIR_OUTCOME_INVALID_PAYLOAD;
     if (event->status == CHOIR_OK) event->status = CHOIR_ERR_MALFORMED;
-    event->text = copy ? (choir_str){copy, text.len} : (choir_str){"", 0};
+    event->text = keep_text(session_of(k->rpc), &text);
     return false;
 }
 
@@ -628,6 +736,19 @@ static CHOIRI_INLINE void decode_answer(const call *k, choir_event *event) {
     }
 }
 
+/* By what the peer said. */
+static CHOIRI_INLINE uint32_t ran(const choir_event *answered) {
+    switch (answered->outcome) {
+    case CHOIR_OUTCOME_OK:
+    case CHOIR_OUTCOME_USER_ERROR: return CHOIR_RAN_YES;
+    case CHOIR_OUTCOME_UNKNOWN_METHOD:
+    case CHOIR_OUTCOME_SEND_FAILED: return CHOIR_RAN_NO;
+    case CHOIR_OUTCOME_INVALID_PAYLOAD:
+        return answered->status == CHOIR_OK ? CHOIR_RAN_NO : CHOIR_RAN_YES; /* it is we who cannot read it */
+    default: return CHOIR_RAN_MAYBE;
+    }
+}
+
 CHOIRI_NOINLINE bool choiri_call_report(choir_session *s, choiri_ready *node, choir_event *event) {
     call *k = CHOIRI_CONTAINER(node, call, node);
     node->bits = 0;
@@ -644,9 +765,13 @@ CHOIRI_NOINLINE bool choiri_call_report(choir_session *s, choiri_ready *node, ch
     event->status = k->status;
     choiri_table_remove(&s->calls, k->handle.v); /* the host is told: it is nobody's any more */
     k->handle.v = 0;
-    if (!k->answered) return true;
+    if (!k->answered) {
+        explain_end(k, event);
+        return true;
+    }
     event->metadata = k->metadata;
     decode_answer(k, event);
+    event->ran = ran(event);
     if (event->outcome > CHOIR_OUTCOME_USER_ERROR && event->text.len == 0) choiri_reason_read(event);
     return true;
 }

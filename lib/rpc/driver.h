@@ -68,6 +68,26 @@ int choiri_reason_entries(const choir_reason *reason, choir_metadata_entry *entr
 /* The other way: the event's text from its metadata, when there is a reason in it. */
 void choiri_reason_read(choir_event *event);
 
+/* why.c: a call or an answer that could not be made. */
+typedef struct choiri_unsent {
+    const choiri_prepared *service;
+    uint32_t method;
+    uint32_t type;     /* of `value`, when `has_value` */
+    const void *value; /* what could not be encoded */
+    bool has_value;
+    bool is_answer;    /* and not a call */
+    uint64_t size;     /* ERR_TOO_LARGE: of the message */
+    choiri_binding *b; /* an answer's: a method is complained of once. May be NULL */
+} choiri_unsent;
+
+/* Notes the facts behind `status` for choir_session_error, or that there are none; an answer's, whose host
+ * may not look, also go to the log. Returns `status`. */
+int choiri_unsent_note(choir_session *s, const choiri_unsent *u, int status);
+/* The same for what is wrong with a function's arguments. */
+int choiri_wrong_note(choir_session *s, int status, const char *what);
+/* "a message of 9 bytes, where at most 8 are taken" */
+void choiri_sizes_text(choiri_text *text, uint64_t size, uint64_t limit);
+
 /* call.c */
 void choiri_calls_init(choiri_rpc *r);
 void choiri_calls_deinit(choiri_rpc *r);

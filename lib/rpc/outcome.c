@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of outcomes. */
+/* What outcomes are called, and what they are good for. */
 #include "choir/event.h"
 
 const char *choir_outcome_text(uint32_t outcome) {
@@ -16,4 +16,10 @@ const char *choir_outcome_text(uint32_t outcome) {
     case CHOIR_OUTCOME_TIMED_OUT: return "timed out";
     default: return "unknown outcome";
     }
+}
+
+/* rule: rpc.retryable */
+bool choir_outcome_is_retryable(uint32_t outcome) {
+    return outcome == CHOIR_OUTCOME_CONNECTION_CLOSED || outcome == CHOIR_OUTCOME_SESSION_SHUTDOWN ||
+           outcome == CHOIR_OUTCOME_SEND_FAILED;
 }

@@ -391,9 +391,11 @@ static CHOIRI_NOINLINE void refuse_impossible(choiri_rpc *r, const choiri_messag
         refuse(r, msg, method, now);
         return;
     }
-    if (method == CHOIR_METHOD_NONE && s->codec->needs_schemas &&
-        choiri_types_announce_nothing(s, r->hot.conn, msg->method, now) != CHOIR_OK) {
-        choiri_conn_fail(s, r->hot.conn, CHOIR_ERR_OUT_OF_MEMORY, NULL, now);
+    int status = method == CHOIR_METHOD_NONE && s->codec->needs_schemas
+                     ? choiri_types_announce_nothing(s, r->hot.conn, msg->method, now)
+                     : CHOIR_OK;
+    if (status != CHOIR_OK) {
+        choiri_answer_owed(r, status, now);
         return;
     }
     choiri_answer_refuse(r, msg->id, known(r, method), outcome, text ? choiri_text_get(text) : CHOIR_STR(""),

@@ -78,6 +78,9 @@ void choiri_answer_refuse(choiri_rpc *r, uint64_t wire_id, const choiri_prepared
                           choir_str text, choir_time now);
 /* Sends it, or closes the connection: it owes an answer. */
 void choiri_answer_must(choiri_rpc *r, const choiri_answer *a, choir_time now);
+/* What became of an answer that the peer is owed: OK and ERR_CLOSED are nothing, all else ends the
+ * connection. */
+void choiri_answer_owed(choiri_rpc *r, int status, choir_time now);
 /* Memory of the answer that waits for its seal. */
 static inline size_t choiri_sealed_held(const choiri_request *q) {
     return q->sealed ? (size_t)q->sealed->held + sizeof *q->sealed : 0;

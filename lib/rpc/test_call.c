@@ -440,7 +440,7 @@ Test(call, late_answers_after_cancel_are_free) {
     expect_cancel(&p, 1);
     cr_assert_eq(test_peer_answer(&p, 1, TRIAL_LATER, "\x01\x03", 2), CHOIR_OK);
     cr_assert_eq(test_peer_answer(&p, 1, TRIAL_LATER, "\x01\x03", 2), CHOIR_OK);
-    cr_assert_str_eq(p.events.log, "established\ncall-done later cancelled\n");
+    cr_assert_str_eq(p.events.log, "established\ncall-done later cancelled ERR_CANCELLED\n");
     cr_assert_eq(test_peer_answer(&p, 1, TRIAL_LATER, "\x01\x03", 2), CHOIR_ERR_PROTOCOL, "the third is odd");
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
@@ -465,7 +465,8 @@ Test(call, calls_and_cancels_while_polling) {
     p.ctx = &other;
     p.on_event = cancel_in_handler;
     cr_assert_eq(test_peer_answer(&p, 1, TRIAL_LATER, "\x00\x01", 2), CHOIR_OK);
-    cr_assert_str_eq(p.events.log, "established\ncall-done later ok 01\ncall-done later cancelled\n");
+    cr_assert_str_eq(p.events.log,
+                     "established\ncall-done later ok 01\ncall-done later cancelled ERR_CANCELLED\n");
     cr_assert_eq(test_peer_answer(&p, 5, TRIAL_LATER, "\x00\x05", 2), CHOIR_OK);
     cr_assert_eq(p.events.done, 3);
     cr_assert_eq(test_peer_deinit(&p), 0);
@@ -520,19 +521,20 @@ Test(call, deadline_fires_within_a_tick) {
     cr_assert_eq(choir_session_deadline(p.session), o.deadline);
     choir_session_advance(p.session, o.deadline);
     test_peer_poll(&p);
-    cr_assert_str_eq(p.events.log, "established\ncall-done later timed out\n");
+    cr_assert_str_eq(p.events.log, "established\ncall-done later timed out ERR_TIMED_OUT\n");
     expect_call(&p, 1, TRIAL_LATER);
     expect_cancel(&p, 1);
-    /* One in the past is sent and given up at the next advance. */
+    /* One in the past never leaves. */
     o.deadline = 1;
     cr_assert_eq(try_call(&p, TRIAL_LATER, &number, &o, NULL), CHOIR_OK);
     choir_session_advance(p.session, p.now);
     test_peer_poll(&p);
     cr_assert_eq(p.events.done, 2);
+    cr_assert_eq(p.events.last_outcome, CHOIR_OUTCOME_SEND_FAILED);
     /* An answer in time disarms it. */
     o.deadline = p.now + CHOIR_SECOND;
     cr_assert_eq(try_call(&p, TRIAL_LATER, &number, &o, NULL), CHOIR_OK);
-    cr_assert_eq(test_peer_answer(&p, 5, TRIAL_LATER, "\x00\x01", 2), CHOIR_OK);
+    cr_assert_eq(test_peer_answer(&p, 3, TRIAL_LATER, "\x00\x01", 2), CHOIR_OK);
     cr_assert_eq(p.events.last_outcome, CHOIR_OUTCOME_OK);
     cr_assert_null(p.session->timers.first);
     cr_assert_eq(test_peer_deinit(&p), 0);
@@ -690,9 +692,10 @@ Test(call, byte_budget_of_the_queue) {
     cr_assert_eq(try_call(&p, TRIAL_ECHO_BYTES, &b, NULL, NULL), CHOIR_ERR_BLOCKED);
     cr_assert_eq(choir_cancel(p.session, third, NULL, p.now), CHOIR_OK);
     test_peer_poll(&p);
-    cr_assert_str_eq(p.events.log, "call-done echo_bytes cancelled\n", "no WRITABLE before there is a link");
+    cr_assert_str_eq(p.events.log, "call-done echo_bytes cancelled ERR_CANCELLED\n",
+                     "no WRITABLE before there is a link");
     cr_assert_eq(test_peer_hello(&p), CHOIR_OK);
-    cr_assert_str_eq(p.events.log, "call-done echo_bytes cancelled\nestablished\nwritable\n");
+    cr_assert_str_eq(p.events.log, "call-done echo_bytes cancelled ERR_CANCELLED\nestablished\nwritable\n");
     cr_assert_eq(test_peer_deinit(&p), 0);
 
     test_peer_init(&p);

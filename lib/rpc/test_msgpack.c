@@ -128,8 +128,9 @@ Test(msgpack, a_whole_session) {
     expect_said(
         &p, "81 ad'HelloYourself' 85 b3'connection_settings' 82 a6'parity' a4'Even' "
             "b7'max_concurrent_requests' 40 b6'message_payload_schema' 90 ae'supports_retry' c2 "
-            "aa'resume_key' c0 a8'metadata' 91 83 a3'key' ab'vox-service' a5'value' 81 a6'String' a5'Trial' "
-            "a5'flags' 00");
+            "aa'resume_key' c0 a8'metadata' 92 83 a3'key' b1'choir-max-payload' a5'value' 81 a3'U64' "
+            "ce01000000 a5'flags' 00 83 a3'key' ab'vox-service' a5'value' 81 a6'String' a5'Trial' a5'flags' "
+            "00");
     cr_assert_eq(say(&p, LETSGO), CHOIR_OK);
     cr_assert_eq(say_of(&p, TRIAL_ECHO, REQUEST "01 " CALL "c40491a2'hi'"), CHOIR_OK);
     expect_said(&p, REQUEST "01 " ANSWER "07 81a2'Ok' a2'hi'");

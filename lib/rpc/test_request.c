@@ -252,21 +252,33 @@ Test(request, no_error_for_a_method_that_cannot_fail) {
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 
+/* It is told to the caller, and the request is over, whether the handler looks at the status or not. */
 Test(request, answer_over_the_message_limit) {
     test_peer p;
     handlers h;
     begin(&p, &h);
-    p.link.max_payload = 1000;
+    p.link.max_payload = 3000;
     test_peer_open(&p, TEST_STAGE_OPEN);
     cr_assert_eq(test_peer_call(&p, 1, TRIAL_ECHO, "\x01x", 2), CHOIR_OK);
-    static char text[1000];
+    static char text[3000];
     memset(text, 'y', sizeof text);
     choir_str s = {text, sizeof text};
     cr_assert_eq(choir_reply(p.session, h.ids[0], &s, NULL, p.now), CHOIR_ERR_TOO_LARGE);
-    s.len = 1;
-    cr_assert_eq(choir_reply(p.session, h.ids[0], &s, NULL, p.now), CHOIR_OK);
+    static char kept[256];
+    choir_str why = choir_session_error(p.session); /* until the next function */
+    cr_assert_leq(why.len, sizeof kept);
+    why.data = memcpy(kept, why.data, why.len);
+    cr_assert(test_find(why.data, why.len, "Trial.echo cannot be answered: a message of "), "%.*s",
+              (int)why.len, why.data);
+    cr_assert(test_find(why.data, why.len, " bytes, where at most 3000 are taken"));
+    cr_assert_eq(choir_reply(p.session, h.ids[0], &s, NULL, p.now), CHOIR_ERR_NOT_FOUND);
     test_peer_poll(&p);
-    EXPECT_RESPONSE(&p, 1, "\x00\x01y");
+    choiri_message m;
+    choir_metadata_entry e;
+    cr_assert(test_peer_next(&p, &m) && m.body == CHOIRI_BODY_RESPONSE && m.id == 1);
+    cr_assert(m.payload.len == 2 && memcmp(m.payload.data, "\x01\x07", 2) == 0);
+    cr_assert(choir_metadata_find(m.metadata, CHOIR_STR("choir-reason"), CHOIR_METADATA_STRING, &e));
+    cr_assert(e.bytes.len == why.len && memcmp(e.bytes.data, why.data, why.len) == 0);
     cr_assert_eq(test_peer_deinit(&p), 0);
 }
 

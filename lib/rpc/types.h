@@ -32,6 +32,7 @@ typedef struct choiri_binding {
     choiri_plan *plan;          /* OK: how the peer's values are read; NULL: as ours */
     choiri_answer_types *types; /* OK, of a DYNAMIC method: allocated */
     bool announced;             /* ours was sent */
+    bool complained;            /* the log was told of an answer that could not be encoded */
     uint8_t peer;               /* CHOIRI_BOUND_*: the peer's */
     uint8_t tries;              /* announcements of the peer that were looked at */
 } choiri_binding;

@@ -478,9 +478,10 @@ static int new_attachment(choir_env *env, const choir_attachment_options *option
     choir_attachment_options o = defaults;
     if (!env || !ret || (options && choiri_options_copy(&o, sizeof o, options) != CHOIR_OK))
         return CHOIR_ERR_INVALID;
-    if (o.framing > CHOIR_FRAMING_NONE || o.max_payload < 64 || o.max_payload > CHOIRI_EGRESS_PAYLOAD_MAX ||
-        o.max_handshake < 64 || o.max_handshake > CHOIRI_EGRESS_PAYLOAD_MAX || o.codecs == 0 ||
-        (o.codecs & ~CODECS) || o.resumed_input > 1)
+    if (o.framing > CHOIR_FRAMING_NONE || o.max_payload < CHOIRI_PAYLOAD_MIN ||
+        o.max_payload > CHOIRI_EGRESS_PAYLOAD_MAX || o.max_handshake < CHOIRI_PAYLOAD_MIN ||
+        o.max_handshake > CHOIRI_EGRESS_PAYLOAD_MAX || o.codecs == 0 || (o.codecs & ~CODECS) ||
+        o.resumed_input > 1)
         return CHOIR_ERR_INVALID;
     choir_attachment *a = choiri_alloc(env, sizeof *a); /* long-lived: not rounded up to a pool class */
     if (!a) return CHOIR_ERR_NO_MEMORY;

@@ -30,6 +30,8 @@ typedef enum choiri_stage {
     CHOIRI_STAGE_FINISHED /* takes nothing more; output is flushed, then the link is closed */
 } choiri_stage;
 
+#define CHOIRI_PAYLOAD_MIN 64u /* the least that a link can be limited to */
+
 struct choir_attachment {
     choir_env *env;
     choir_session *session;    /* NULL until accepted */
@@ -47,7 +49,8 @@ struct choir_attachment {
     uint64_t written;     /* bytes ever consumed, those of earlier links of the session included */
     choiri_dlist leaving; /* answers in `out`, in order */
     uint32_t modes;       /* acceptor: a bit per conduit mode that it takes */
-    uint32_t max_payload, max_handshake;
+    uint32_t max_payload, max_handshake; /* that we take */
+    uint32_t max_sent;                   /* payload that both ends take; once it is open */
     uint32_t min_rate, min_output_rate;
     int status;
     choir_duration frame_timeout, stall_timeout;

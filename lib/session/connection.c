@@ -376,6 +376,8 @@ void choiri_conn_close(choir_session *s, choiri_conn *c, int status, choir_str r
                                   .bytes = {(const uint8_t *)reason.data, reason.len}};
     choiri_message msg = {.conn = c->wire_id, .kind = CHOIRI_MSG_CONNECTION_CLOSE};
     int sent = send(s, c->hot, &msg, &entry, reason.len > 0 ? 1 : 0, now);
+    if (sent == CHOIR_ERR_TOO_LARGE || sent == CHOIR_ERR_INVALID) /* a reason that cannot be said */
+        sent = send(s, c->hot, &msg, NULL, 0, now);
     choiri_text why;
     choiri_text_init(&why);
     choiri_text_str(&why, reason);
@@ -478,6 +480,11 @@ void choiri_conn_drop_all(choir_session *s) {
 
 /* ---- reports ---- */
 
+choir_str choiri_conn_text(const choir_session *s, const choiri_conn *c) {
+    if (choiri_conn_is_root(c)) return choir_session_text(s);
+    return c->hot && c->hot->why.data ? c->hot->why : (choir_str){"", 0};
+}
+
 bool choiri_conn_report(choir_session *s, choiri_ready *node, choir_event *event) {
     choiri_conn *c = CHOIRI_CONTAINER(node, choiri_conn, node);
     event->conn = choiri_conn_handle(c);
@@ -495,9 +502,7 @@ bool choiri_conn_report(choir_session *s, choiri_ready *node, choir_event *event
     node->bits = 0;
     event->kind = CHOIR_EVENT_CONN_CLOSED;
     event->status = choiri_conn_is_root(c) ? s->status : (int32_t)(int64_t)c->wire_id;
-    event->text = choiri_conn_is_root(c)       ? choir_session_text(s)
-                  : c->hot && c->hot->why.data ? c->hot->why
-                                               : (choir_str){"", 0};
+    event->text = choiri_conn_text(s, c);
     event->user_data = c->user_data;
     s->conns.live--;
     s->retired = node;

@@ -98,6 +98,7 @@ static CHOIRI_NOINLINE void enqueued(choiri_sending *m, choiri_frame_kind kind, 
 
 static CHOIRI_COLD int take_back(choiri_sending *m) {
     int status = choiri_writer_finish(&m->writer);
+    m->end = choiri_writer_offset(&m->writer) - m->mark.bytes - CHOIRI_FRAME_HEAD;
     choiri_outq_rollback(m->queue, m->mark);
     return status != CHOIR_OK ? status : CHOIR_ERR_TOO_LARGE;
 }
@@ -105,7 +106,7 @@ static CHOIRI_COLD int take_back(choiri_sending *m) {
 int choiri_egress_end(choiri_sending *m, choiri_frame_kind kind, choiri_leaving *leaving, choir_time now) {
     choir_attachment *a = m->session->attachment;
     uint64_t payload = choiri_writer_offset(&m->writer) - m->mark.bytes - CHOIRI_FRAME_HEAD;
-    if (CHOIRI_UNLIKELY(m->writer.status != CHOIR_OK || payload > a->max_payload)) return take_back(m);
+    if (CHOIRI_UNLIKELY(m->writer.status != CHOIR_OK || payload > a->max_sent)) return take_back(m);
     choiri_store_le32(m->head, (uint32_t)payload);
     choiri_outq_commit(m->queue, (size_t)(m->writer.pos - m->writer.base));
     if (CHOIRI_UNLIKELY(m->hot != NULL)) {
@@ -211,6 +212,10 @@ void choiri_egress_taken(choir_attachment *a, choir_time now) {
         choiri_dlist_remove(&hot->egress.relieved);
         choiri_conn_go_on(s, hot, now);
     }
+}
+
+uint32_t choiri_egress_max(const choir_session *s) {
+    return s->attachment ? s->attachment->max_sent : 0;
 }
 
 bool choiri_egress_has_left(const choir_session *s, uint64_t end) {

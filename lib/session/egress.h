@@ -75,7 +75,8 @@ typedef struct choiri_sending {
     choiri_outq *queue;
     choiri_outq_mark mark;
     uint8_t *head; /* of the frame: its length goes there. NULL after a failure */
-    uint64_t end;  /* after end: position in the session's output behind it, or CHOIRI_EGRESS_QUEUED */
+    uint64_t end;  /* after end: position in the session's output behind it, or CHOIRI_EGRESS_QUEUED; after
+                      ERR_TOO_LARGE: its size */
 } choiri_sending;
 
 /* hot: of the connection; NULL for the root's Ping, Pong and ProtocolError. `chunk`: see choiri_writer_init.
@@ -85,6 +86,8 @@ bool choiri_egress_begin(choir_session *s, choiri_hot *hot, choiri_sending *m, c
  * answer, NULL otherwise; it is in a list until the layer above is told. */
 int choiri_egress_end(choiri_sending *m, choiri_frame_kind kind, choiri_leaving *leaving, choir_time now);
 
+/* The largest payload that may be sent; 0 without a link. */
+uint32_t choiri_egress_max(const choir_session *s);
 /* What is before this position was taken by a link, or is still offered to it. Positions count on from link
  * to link, so what an earlier one did not take is never said to have left too early. */
 bool choiri_egress_has_left(const choir_session *s, uint64_t end);

@@ -53,19 +53,30 @@ static void write_lets_go(choiri_writer *w, const void *ctx) {
 static void write_sorry(choiri_writer *w, const void *ctx) {
     choiri_handshake_write_sorry(w, *(const choir_str *)ctx);
 }
+/* What a session says on a link. */
+typedef struct hello {
+    const choir_attachment *a;
+    const choir_session *s;
+} hello;
+
 static void write_hello(choiri_writer *w, const void *ctx) {
-    const choir_session *s = ctx;
-    choiri_settings settings = {s->parity, s->conns.root.profile->limits.max_concurrent_requests};
+    const hello *h = ctx;
+    const choir_session *s = h->s;
     const choiri_prepared *called = s->conns.root.profile->call;
-    choir_str name = called ? choir_service_name(called->desc) : CHOIR_STR("Noop");
-    choiri_handshake_write_hello(w, !s->initiator, s->codec, settings, s->metadata, name);
+    const choiri_greeting g = {
+        .settings = {s->parity, s->conns.root.profile->limits.max_concurrent_requests},
+        .max_payload = h->a->max_payload,
+        .metadata = s->metadata,
+        .service = called ? choir_service_name(called->desc) : CHOIR_STR("Noop"),
+    };
+    choiri_handshake_write_hello(w, !s->initiator, s->codec, &g);
 }
 
 int choiri_greeting_start(choir_attachment *a, choir_time now) {
     uint8_t prologue[CHOIRI_PROLOGUE_LEN];
     choiri_prologue_hello(choiri_prologue_mode_of(a->codec->id), prologue);
     int status = send_payload(a, write_prologue, prologue, now);
-    return status == CHOIR_OK ? send_handshake(a, write_hello, a->session, now) : status;
+    return status == CHOIR_OK ? send_handshake(a, write_hello, &(hello){a, a->session}, now) : status;
 }
 
 int choiri_greeting_sorry(choir_attachment *a, choir_str reason, choir_time now) {
@@ -130,7 +141,10 @@ static int on_prologue(choir_attachment *a, choir_bytes payload, choir_time now)
 
 /* ---- handshake ---- */
 
+/* rule: ours.max-payload. A number in which not even the smallest messages would fit is no number. */
 static void open_link(choir_attachment *a, choir_time now) {
+    uint64_t theirs = a->hello->max_payload;
+    a->max_sent = theirs >= CHOIRI_PAYLOAD_MIN && theirs < a->max_payload ? (uint32_t)theirs : a->max_payload;
     choiri_attachment_set_stage(a, CHOIRI_STAGE_OPEN);
     a->handshake_deadline = CHOIR_TIME_NEVER;
     a->framer.limit = a->max_payload;
@@ -236,7 +250,7 @@ int choiri_greeting_payload(choir_attachment *a, choir_bytes payload, choir_time
 
 int choiri_greeting_accept(choir_attachment *a, choir_session *s, choir_time now) {
     CHOIRI_ASSERT(a->stage == CHOIRI_STAGE_DECIDE);
-    int status = send_handshake(a, write_hello, s, now);
+    int status = send_handshake(a, write_hello, &(hello){a, s}, now);
     if (status != CHOIR_OK) return status;
     a->session = s;
     a->written += s->taken;

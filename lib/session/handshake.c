@@ -132,7 +132,8 @@ static bool read_bytes_value(decoder *d) {
     return true;
 }
 
-static bool read_value(decoder *d, choir_str *ret_string) {
+/* By its type, *ret_string is set, or *ret_number and *ret_is_number. */
+static bool read_value(decoder *d, choir_str *ret_string, uint64_t *ret_number, bool *ret_is_number) {
     size_t pairs;
     choir_str name, s;
     uint64_t n;
@@ -145,6 +146,8 @@ static bool read_value(decoder *d, choir_str *ret_string) {
     }
     if (is_key(name, "U64")) {
         if (!choiri_cbor_read_uint(&d->r, &n)) return bad(d, "a U64 metadata value is no number");
+        *ret_number = n;
+        *ret_is_number = true;
         return store_byte(d, CHOIR_METADATA_U64) && store_varint(d, n);
     }
     if (is_key(name, "Bytes"))
@@ -184,12 +187,18 @@ static bool read_entry_members(decoder *d, raw_entry *e) {
 static bool read_entry(decoder *d) {
     raw_entry e = {.flags = 0};
     choir_str string = {NULL, 0};
+    uint64_t number;
+    bool is_number = false;
     if (!read_entry_members(d, &e)) return false;
     choiri_reader behind = d->r;
     if (!store_span(d, e.key.data, e.key.len)) return false;
     d->r = choiri_reader_of(e.value);
-    if (!read_value(d, &string)) return bad(d, "a metadata value is malformed");
+    if (!read_value(d, &string, &number, &is_number)) return bad(d, "a metadata value is malformed");
     d->r = behind;
+    if (is_number && !d->h->has_max_payload && is_key(e.key, "choir-max-payload")) {
+        d->h->has_max_payload = true;
+        d->h->max_payload = number;
+    }
     if (string.data && !d->h->service.data && is_key(e.key, "vox-service")) {
         /* Kept, not borrowed: the text is the last thing that was stored. */
         d->h->service = (choir_str){(const char *)d->store - string.len, string.len};
@@ -202,6 +211,8 @@ static bool read_metadata(decoder *d) {
     const uint8_t *start = d->store;
     d->h->metadata = (choir_metadata){{NULL, 0}, 0};
     d->h->service = (choir_str){NULL, 0};
+    d->h->has_max_payload = false;
+    d->h->max_payload = 0;
     if (!choiri_cbor_read_array(&d->r, &count)) return bad(d, "metadata is not an array");
     if (count > CHOIRI_HANDSHAKE_ENTRIES) return bad(d, "handshake metadata has more than 64 entries");
     for (size_t i = 0; i < count; i++)
@@ -384,34 +395,42 @@ static void write_message_schema(choiri_writer *w, const choiri_codec *codec) {
         choiri_cbor_write_array(w, 0);
 }
 
+static void write_metadata(choiri_writer *w, const choiri_greeting *g) {
+    choir_metadata list = g->metadata;
+    choir_metadata_entry e;
+    choiri_cbor_write_key(w, "metadata");
+    choiri_cbor_write_array(w, list.count + (g->max_payload > 0) + 1);
+    while (choir_metadata_next(&list, &e)) write_entry(w, &e);
+    e = (choir_metadata_entry){
+        .key = CHOIR_STR("choir-max-payload"), .type = CHOIR_METADATA_U64, .u64 = g->max_payload};
+    if (g->max_payload > 0) write_entry(w, &e);
+    e = (choir_metadata_entry){.key = CHOIR_STR("vox-service"),
+                               .type = CHOIR_METADATA_STRING,
+                               .bytes = {(const uint8_t *)g->service.data, g->service.len}};
+    write_entry(w, &e);
+}
+
 void choiri_handshake_write_hello(choiri_writer *w, bool yourself, const choiri_codec *codec,
-                                  choiri_settings settings, choir_metadata metadata, choir_str service) {
+                                  const choiri_greeting *g) {
     choiri_cbor_write_map(w, 1);
     choiri_cbor_write_key(w, yourself ? "HelloYourself" : "Hello");
     choiri_cbor_write_map(w, yourself ? 5 : 6);
     if (!yourself) {
         choiri_cbor_write_key(w, "parity");
-        write_parity(w, codec, settings.parity);
+        write_parity(w, codec, g->settings.parity);
     }
     choiri_cbor_write_key(w, "connection_settings");
     choiri_cbor_write_map(w, 2);
     choiri_cbor_write_key(w, "parity");
-    write_parity(w, codec, settings.parity);
+    write_parity(w, codec, g->settings.parity);
     choiri_cbor_write_key(w, "max_concurrent_requests");
-    choiri_cbor_write_uint(w, settings.max_concurrent_requests);
+    choiri_cbor_write_uint(w, g->settings.max_concurrent_requests);
     write_message_schema(w, codec);
     choiri_cbor_write_key(w, "supports_retry");
     choiri_cbor_write_bool(w, false);
     choiri_cbor_write_key(w, "resume_key");
     choiri_cbor_write_null(w);
-    choiri_cbor_write_key(w, "metadata");
-    choiri_cbor_write_array(w, metadata.count + 1);
-    choir_metadata_entry e;
-    while (choir_metadata_next(&metadata, &e)) write_entry(w, &e);
-    e = (choir_metadata_entry){.key = CHOIR_STR("vox-service"),
-                               .type = CHOIR_METADATA_STRING,
-                               .bytes = {(const uint8_t *)service.data, service.len}};
-    write_entry(w, &e);
+    write_metadata(w, g);
 }
 
 void choiri_handshake_write_lets_go(choiri_writer *w) {

@@ -13,8 +13,10 @@
 #include "protocol/codec.h"
 #include "wire/writer.h"
 
-/* Limits of a handshake's metadata: what is kept of it until the host has decided. */
+/* Limits of a handshake's metadata: what is kept of it until the host has decided. Of the entries two are
+ * ours: choir-max-payload and vox-service. */
 #define CHOIRI_HANDSHAKE_ENTRIES  64u
+#define CHOIRI_HANDSHAKE_OURS     2u
 #define CHOIRI_HANDSHAKE_METADATA 16384u
 
 typedef enum choiri_handshake_kind {
@@ -34,6 +36,8 @@ typedef struct choiri_handshake {
     uint8_t key_len; /* 0: no key. Longer ones than 16 are none (rule: handshake.resume-key) */
     uint8_t key[16];
     choir_str service; /* first String vox-service */
+    bool has_max_payload;
+    uint64_t max_payload; /* first U64 choir-max-payload. rule: ours.max-payload */
     choir_metadata metadata;
     choir_str reason;  /* Sorry, cut at 200 bytes */
     choir_hello hello; /* the same for the host */
@@ -47,11 +51,18 @@ int choiri_handshake_decode(choir_env *env, choir_bytes payload, bool first, con
                             choiri_handshake **ret, choiri_text *ret_text);
 void choiri_handshake_free(choir_env *env, choiri_handshake *h);
 
+/* What a Hello says. */
+typedef struct choiri_greeting {
+    choiri_settings settings;
+    uint32_t max_payload;    /* that we take; 0: we do not say */
+    choir_metadata metadata; /* the host's */
+    choir_str service;       /* vox-service; comes last, as vox peers have it */
+} choiri_greeting;
+
 /* Writes Hello (with parity) or HelloYourself (without), with the constant Message schema (an empty one where
- * the codec needs none), supports_retry false and no resume key (there is no operation table yet).
- * vox-service comes last, as vox peers have it. */
+ * the codec needs none), supports_retry false and no resume key (there is no operation table yet). */
 void choiri_handshake_write_hello(choiri_writer *w, bool yourself, const choiri_codec *codec,
-                                  choiri_settings settings, choir_metadata metadata, choir_str service);
+                                  const choiri_greeting *g);
 void choiri_handshake_write_lets_go(choiri_writer *w);
 void choiri_handshake_write_sorry(choiri_writer *w, choir_str reason);
 

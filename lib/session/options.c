@@ -43,8 +43,8 @@ static int check_conn(const choir_conn_options *in, choir_conn_options *ret) {
     if (in && choiri_options_copy(ret, sizeof *ret, in) != CHOIR_OK) return CHOIR_ERR_INVALID;
     if (ret->max_concurrent_requests == 0 || ret->max_output == 0 || ret->reserved != 0)
         return CHOIR_ERR_INVALID;
-    /* One entry of what a peer takes is ours: vox-service. */
-    if (ret->metadata_len >= CHOIRI_HANDSHAKE_ENTRIES || (ret->metadata_len > 0 && !ret->metadata))
+    if (ret->metadata_len > CHOIRI_HANDSHAKE_ENTRIES - CHOIRI_HANDSHAKE_OURS ||
+        (ret->metadata_len > 0 && !ret->metadata))
         return CHOIR_ERR_INVALID;
     return CHOIR_OK;
 }

@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "session/attachment.h"
 #include "wire/metadata.h"
+#include "wire/utf8.h"
 
 /* Of the bytes of handshake metadata that a peer takes, these are left for the vox-service entry. */
 #define SERVICE_ROOM 1024u
@@ -366,6 +367,15 @@ static void log_end(choir_session *s) {
     choiri_log(s->env, CHOIR_LOG_INFO, "session", &line);
 }
 
+static void set_text(choir_session *s, const choiri_text *text) {
+    choiri_text_release(s->env, s->text);
+    s->text = text ? choiri_text_keep(s->env, text) : (choir_str){NULL, 0};
+}
+
+void choiri_session_note(choir_session *s, const choiri_text *text) {
+    if (s->state != CHOIRI_SESSION_ENDED) set_text(s, text); /* else it says why, and events point to it */
+}
+
 /* What is to be told of a link that ended, once. */
 static void note_link(choir_session *s, int status, const choiri_text *text) {
     choiri_text_release(s->env, s->link_text);
@@ -379,7 +389,7 @@ static void end_session(choir_session *s, int status, const choiri_text *text) {
     bool had_link = s->state == CHOIRI_SESSION_ESTABLISHED || s->state == CHOIRI_SESSION_CLOSING;
     set_state(s, CHOIRI_SESSION_ENDED);
     s->status = status;
-    if (text && text->len > 0) s->text = choiri_text_keep(s->env, text);
+    set_text(s, text);
     if (s->attachment) choiri_egress_lost(s, s->attachment);
     if (had_link) note_link(s, status, text);
     choiri_conn_end_all(s, status, text);
@@ -407,6 +417,30 @@ void choiri_session_fail(choir_session *s, int status, const choiri_text *text, 
     say_why(s, status, text, now);
     if (s->attachment) choiri_attachment_finish(s->attachment, status, text);
     end_session(s, status, text);
+}
+
+#define TEXT_MAX 1000u /* of a host's text */
+
+int choir_session_fail(choir_session *s, int status, choir_str text, choir_time now) {
+    if (!s || !choir_status_is_fatal(status) || (text.len > 0 && !text.data) ||
+        (text.len > 0 && !choiri_utf8_is_valid((const uint8_t *)text.data, text.len)))
+        return CHOIR_ERR_INVALID;
+    if (s->state == CHOIRI_SESSION_ENDED) return CHOIR_OK;
+    choiri_session_time(s, now);
+    choiri_text line;
+    choiri_text_init(&line);
+    choiri_text_str(&line, text);
+    if (s->attachment) choiri_attachment_finish(s->attachment, status, &line);
+    end_session(s, status, &line);
+    if (!line.cut) return CHOIR_OK;
+    /* Longer than texts of ours are. */
+    size_t len = text.len < TEXT_MAX ? text.len : TEXT_MAX;
+    while (len < text.len && ((uint8_t)text.data[len] & 0xc0u) == 0x80u) len--; /* not inside a character */
+    char *all = choiri_alloc(s->env, len);
+    if (!all) return CHOIR_OK; /* then only the start of it is kept */
+    choiri_text_release(s->env, s->text);
+    s->text = (choir_str){memcpy(all, text.data, len), len};
+    return CHOIR_OK;
 }
 
 void choiri_session_protocol_error(choir_session *s, const char *what, uint64_t number, choir_time now) {
@@ -520,8 +554,12 @@ bool choir_session_is_closed(const choir_session *s) {
 int choir_session_status(const choir_session *s) {
     return s ? s->status : CHOIR_ERR_INVALID;
 }
+/* The one text says why it ended, or until then what the newest error does not. */
 choir_str choir_session_text(const choir_session *s) {
-    return s && s->text.data ? s->text : (choir_str){"", 0};
+    return s && s->text.data && s->status != CHOIR_OK ? s->text : (choir_str){"", 0};
+}
+choir_str choir_session_error(const choir_session *s) {
+    return s && s->text.data && s->status == CHOIR_OK ? s->text : (choir_str){"", 0};
 }
 choir_conn_id choir_session_root(const choir_session *s) {
     return s ? choiri_conn_handle(&s->conns.root) : (choir_conn_id){0};

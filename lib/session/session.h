@@ -96,7 +96,9 @@ struct choir_session {
     choir_evidence *evidence; /* of the newest link that is gone; while there is one, its own */
 
     int status, link_status;
-    choir_str text, link_text; /* allocated; data is NULL while there is none */
+    /* Allocated; data is NULL while there is none. `text` is why it ended, and while it lives what the newest
+     * error of a function does not say. */
+    choir_str text, link_text;
 
     void (*wake)(void *ctx, choir_session *session);
     void *wake_ctx;
@@ -163,6 +165,8 @@ uint64_t choiri_session_queued(const choir_session *s);
 
 /* Ends the session. ERR_PROTOCOL and ERR_OUT_OF_MEMORY tell the peer why, if they still can. */
 void choiri_session_fail(choir_session *s, int status, const choiri_text *text, choir_time now);
+/* What the newest error does not say; NULL: nothing. Without effect once the session has ended. */
+void choiri_session_note(choir_session *s, const choiri_text *text);
 void choiri_session_protocol_error(choir_session *s, const char *what, uint64_t number, choir_time now);
 /* As choiri_conn_glitch and _nuisance, for what no connection can be blamed for. */
 bool choiri_session_glitch(choir_session *s, choir_time now);

@@ -693,14 +693,17 @@ static size_t flatten(choiri_outq *q, uint8_t *out, size_t room) {
     return len;
 }
 
-static size_t write_hello(bool yourself, choir_metadata metadata, uint8_t *out, size_t room) {
+static size_t write_hello(bool yourself, uint32_t max_payload, choir_metadata metadata, uint8_t *out,
+                          size_t room) {
     choiri_outq q;
     choiri_writer w;
     choiri_outq_init(&q, env);
     choiri_writer_init(&w, &q, NULL);
-    choiri_settings settings = {yourself ? CHOIRI_PARITY_EVEN : CHOIRI_PARITY_ODD, 64};
-    choiri_handshake_write_hello(&w, yourself, &choiri_codec_postcard, settings, metadata,
-                                 CHOIR_STR("Testbed"));
+    const choiri_greeting g = {.settings = {yourself ? CHOIRI_PARITY_EVEN : CHOIRI_PARITY_ODD, 64},
+                               .max_payload = max_payload,
+                               .metadata = metadata,
+                               .service = CHOIR_STR("Testbed")};
+    choiri_handshake_write_hello(&w, yourself, &choiri_codec_postcard, &g);
     cr_assert_eq(choiri_writer_finish(&w), CHOIR_OK);
     return flatten(&q, out, room);
 }
@@ -709,7 +712,7 @@ static size_t write_hello(bool yourself, choir_metadata metadata, uint8_t *out, 
 Test(handshake, written_hello_is_vox_hello) {
     uint8_t got[8192];
     choir_metadata none = {{NULL, 0}, 0};
-    size_t len = write_hello(false, none, got, sizeof got);
+    size_t len = write_hello(false, 0, none, got, sizeof got);
     cr_assert_eq(len, 7311, "a real Hello has this size");
     blob b;
     begin(&b, "Hello", 6);
@@ -721,7 +724,7 @@ Test(handshake, written_hello_is_vox_hello) {
     members(&b, KEY | METADATA);
     cr_assert_eq(len, b.len);
     cr_assert_eq(memcmp(got, b.data, len), 0);
-    len = write_hello(true, none, got, sizeof got);
+    len = write_hello(true, 0, none, got, sizeof got);
     cr_assert_eq(len, 7330 - 23, "a real HelloYourself, which also has a key of 23 bytes");
     result r = decode_bytes(got, len, true);
     cr_assert_eq(r.status, CHOIR_OK, "%s", r.text.data);
@@ -738,12 +741,38 @@ Test(handshake, written_metadata_is_read_back) {
                                      "\x00\x02\xac\x02\x80\x01"; /* U64 300, flags 128 */
     choir_metadata list = {{entries, sizeof entries - 1}, 3};
     uint8_t got[8192];
-    size_t len = write_hello(false, list, got, sizeof got);
+    size_t len = write_hello(false, 0, list, got, sizeof got);
     result r = decode_bytes(got, len, true);
     cr_assert_eq(r.status, CHOIR_OK, "%s", r.text.data);
     cr_assert_eq(r.h->metadata.count, 4);
     cr_assert_eq(memcmp(r.h->metadata.entries.data, entries, sizeof entries - 1), 0);
     cr_assert(str_is(r.h->service, "Testbed"), "vox-service comes last");
+    drop(&r);
+}
+
+/* rule: ours.max-payload. In front of vox-service; the first U64 counts, whatever else has the key. */
+Test(handshake, written_max_payload_is_read_back) {
+    static const uint8_t odd[] = "\x11"
+                                 "choir-max-payload\x00\x02xy\x00" /* a String: absent */
+                                 "\x11"
+                                 "choir-max-payload\x02\x00\x00" /* 0, which counts */
+                                 "\x11"
+                                 "choir-max-payload\x02\xac\x02\x00";
+    static const uint32_t sizes[] = {0, 1, 64, 16u << 20, UINT32_MAX};
+    uint8_t got[8192];
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t len = write_hello(i & 1, sizes[i], (choir_metadata){{NULL, 0}, 0}, got, sizeof got);
+        result r = decode_bytes(got, len, true);
+        cr_assert_eq(r.status, CHOIR_OK, "%s", r.text.data);
+        cr_assert_eq(r.h->max_payload, sizes[i]);
+        cr_assert_eq(r.h->metadata.count, sizes[i] > 0 ? 2 : 1);
+        cr_assert(str_is(r.h->service, "Testbed"));
+        drop(&r);
+    }
+    size_t len = write_hello(false, 500, (choir_metadata){{odd, sizeof odd - 1}, 3}, got, sizeof got);
+    result r = decode_bytes(got, len, true);
+    cr_assert_eq(r.status, CHOIR_OK, "%s", r.text.data);
+    cr_assert_eq(r.h->max_payload, 0);
     drop(&r);
 }
 

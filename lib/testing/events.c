@@ -133,6 +133,22 @@ static void add_status(test_events *t, const char *what, const choir_event *e) {
     add(t, "\n");
 }
 
+/* Whether it ran agrees with how it ended, and with who says so. */
+static bool ran_is_true(const choir_event *e) {
+    bool ours = e->status != CHOIR_OK;
+    switch (e->outcome) {
+    case CHOIR_OUTCOME_OK:
+    case CHOIR_OUTCOME_USER_ERROR: return e->ran == CHOIR_RAN_YES && !ours;
+    case CHOIR_OUTCOME_UNKNOWN_METHOD: return e->ran == CHOIR_RAN_NO && !ours;
+    case CHOIR_OUTCOME_SEND_FAILED: return e->ran == CHOIR_RAN_NO;
+    case CHOIR_OUTCOME_INVALID_PAYLOAD: return e->ran == (ours ? CHOIR_RAN_YES : CHOIR_RAN_NO);
+    case CHOIR_OUTCOME_CANCELLED:
+        return ours ? e->status == CHOIR_ERR_CANCELLED && e->ran != CHOIR_RAN_YES : e->ran == CHOIR_RAN_MAYBE;
+    case CHOIR_OUTCOME_TIMED_OUT: return e->status == CHOIR_ERR_TIMED_OUT && e->ran == CHOIR_RAN_MAYBE;
+    default: return e->ran == CHOIR_RAN_MAYBE;
+    }
+}
+
 static void call_done(test_events *t, const choir_event *e) {
     need(t, state_of(&t->calls, e->call.v) == OPEN, "CALL_DONE for a call that was not made or has ended");
     end(&t->calls, e->call.v);
@@ -145,6 +161,7 @@ static void call_done(test_events *t, const choir_event *e) {
         add(t, " ");
         add(t, choir_status_name(e->status));
     }
+    need(t, ran_is_true(e), "whether it ran follows from outcome and status");
     bool has_value = e->outcome == CHOIR_OUTCOME_OK || e->outcome == CHOIR_OUTCOME_USER_ERROR;
     need(t, (e->value != NULL) == has_value, "a value goes with ok and user error and with nothing else");
     if (has_value && !t->quiet) add_payload(t, e->payload);

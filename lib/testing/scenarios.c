@@ -522,31 +522,32 @@ const test_scenario test_scenarios[] = {
     {.name = "cancel before it was sent",
      .setup = set_one_request,
      .run = do_cancel_queued,
-     .client = EST "call-done later cancelled\ncall-done later ok 0a\n" LOST,
+     .client = EST "call-done later cancelled ERR_CANCELLED\ncall-done later ok 0a\n" LOST,
      .server = EST "request later 01\nrequest-done later ok\n" LOST},
     {.name = "cancel while it runs",
      .run = do_cancel_running,
-     .client = EST "cancel ERR_NOT_FOUND\ncall-done later cancelled\ncall-done echo ok 0178\n" LOST,
+     .client =
+         EST "cancel ERR_NOT_FOUND\ncall-done later cancelled ERR_CANCELLED\ncall-done echo ok 0178\n" LOST,
      .server = EST "request later 01\nrequest-cancelled later\nreply ERR_CANCELLED\n"
                    "request-done later cancelled\nrequest echo 0178\nrequest-done echo ok\n" LOST},
     {.name = "cancel after the answer",
      .run = do_cancel_answered,
-     .client = EST "call-done later cancelled\ncancel ERR_NOT_FOUND\n" LOST,
+     .client = EST "call-done later cancelled ERR_CANCELLED\ncancel ERR_NOT_FOUND\n" LOST,
      .server = EST "request later 01\nrequest-done later ok\n" LOST},
     {.name = "persist",
      .run = do_persist,
-     .client = EST "call-done keep cancelled\n" LOST,
+     .client = EST "call-done keep cancelled ERR_CANCELLED\n" LOST,
      .server = EST "request keep 01\nrequest-done keep ok\n" LOST},
     {.name = "deadline on a silent link",
      .run = do_deadline_silent,
-     .client = EST "call-done lookup timed out\n"
+     .client = EST "call-done lookup timed out ERR_TIMED_OUT\n"
                    "call-done lookup ok 05416c6963651e0111616c696365406578616d706c652e63...26\n" LOST,
      .server = EST "request lookup 01\nrequest-done lookup ok\nrequest lookup 01\n"
                    "request-done lookup ok\n" LOST},
     {.name = "deadline in the queue",
      .setup = set_one_request,
      .run = do_deadline_queued,
-     .client = EST "call-done later timed out\ncall-done later ok 0a\n" LOST,
+     .client = EST "call-done later send failed ERR_TIMED_OUT\ncall-done later ok 0a\n" LOST,
      .server = EST "request later 01\nrequest-done later ok\n" LOST},
     {.name = "queueing beyond the peer's number",
      .setup = set_two_requests,
@@ -618,15 +619,17 @@ const test_scenario test_scenarios[] = {
     {.name = "metadata",
      .setup = set_metadata,
      .run = do_metadata,
-     .client = EST "  from = server flags 2\n  vox-service = Noop flags 0\ncall-done echo ok 0178\n"
-                   "call-done echo ok 0178\n" LOST,
-     .server = EST "  from = client flags 1\n  n = 18446744073709551615 flags 1048576\n"
-                   "  vox-service = Trial flags 0\nrequest echo 0178\n  trace = t1 flags 3\n"
-                   "  trace =  flags 0\n   = 300 flags 18446744073709551615\nrequest-done echo ok\n"
-                   "  trace = t1 flags 3\n  trace =  flags 0\n   = 300 flags 18446744073709551615\n"
-                   "request echo 0178\n  trace = t1 flags 3\n  trace =  flags 0\n"
-                   "   = 300 flags 18446744073709551615\nrequest-done echo ok\n  trace = t1 flags 3\n"
-                   "  trace =  flags 0\n   = 300 flags 18446744073709551615\n" LOST},
+     .client = EST
+     "  from = server flags 2\n  choir-max-payload = 16777216 flags 0\n  vox-service = Noop flags 0\ncall-done echo ok 0178\n"
+     "call-done echo ok 0178\n" LOST,
+     .server = EST
+     "  from = client flags 1\n  n = 18446744073709551615 flags 1048576\n"
+     "  choir-max-payload = 16777216 flags 0\n  vox-service = Trial flags 0\nrequest echo 0178\n  trace = t1 flags 3\n"
+     "  trace =  flags 0\n   = 300 flags 18446744073709551615\nrequest-done echo ok\n"
+     "  trace = t1 flags 3\n  trace =  flags 0\n   = 300 flags 18446744073709551615\n"
+     "request echo 0178\n  trace = t1 flags 3\n  trace =  flags 0\n"
+     "   = 300 flags 18446744073709551615\nrequest-done echo ok\n  trace = t1 flags 3\n"
+     "  trace =  flags 0\n   = 300 flags 18446744073709551615\n" LOST},
     {.name = "ping",
      .run = do_ping,
      .client = EST "ping ERR_BUSY\npong\npong\n" LOST,
@@ -651,7 +654,7 @@ const test_scenario test_scenarios[] = {
                    "closed ERR_PEER_UNRESPONSIVE\n"},
     {.name = "slept, with questions on the way",
      .run = do_slept,
-     .client = EST "call-done later timed out\ncall-done echo ok 0178\n" LOST,
+     .client = EST "call-done later timed out ERR_TIMED_OUT\ncall-done echo ok 0178\n" LOST,
      .server = EST "request later 01\nrequest-cancelled later\nrequest-done later cancelled\n"
                    "request echo 0178\nrequest-done echo ok\n" LOST,
      .pongs_float = true},
