@@ -28,10 +28,10 @@ static void answered(choir_responder to, int status) {
 
 /* The echoes: the one argument is the answer, and is sent from where it lies. */
 #define ECHO(service, method, argument)                                                                      \
-    static void service##_on_##method(void *ctx, choir_responder to, const service##_##method##_args *args,  \
-                                      const choir_event *request) {                                          \
+    static void service##_on_##method(void *ctx, service##_##method##_responder to,                          \
+                                      const service##_##method##_args *args, const choir_event *request) {   \
         (void)ctx, (void)request;                                                                            \
-        answered(to, service##_reply_##method(to, argument));                                                \
+        answered(to.any, service##_reply_##method(to, argument));                                            \
     }
 ECHO(testbed, echo_point, &args->point)
 ECHO(testbed, echo_gnarly, &args->payload)
@@ -62,113 +62,113 @@ static choir_arena *arena_for(const serve_testbed *t, choir_responder to) {
     return arena;
 }
 
-static void reverse(void *ctx, choir_responder to, const testbed_reverse_args *args,
+static void reverse(void *ctx, testbed_reverse_responder to, const testbed_reverse_args *args,
                     const choir_event *request) {
-    choir_arena *arena = arena_for(ctx, to);
+    choir_arena *arena = arena_for(ctx, to.any);
     choir_str value;
     (void)request;
     if (!arena) return;
     int status = testbed_reverse(args, arena, &value);
-    answered(to, status == CHOIR_OK ? testbed_reply_reverse(to, value) : status);
+    answered(to.any, status == CHOIR_OK ? testbed_reply_reverse(to, value) : status);
     choir_arena_free(arena);
 }
 
-static void divide(void *ctx, choir_responder to, const testbed_divide_args *args,
+static void divide(void *ctx, testbed_divide_responder to, const testbed_divide_args *args,
                    const choir_event *request) {
     int64_t value;
     testbed_math_error error;
     (void)ctx, (void)request;
     int status = testbed_divide(args, &value, &error);
-    answered(to, status == CHOIR_OK ? testbed_reply_divide(to, value) : testbed_fail_divide(to, &error));
+    answered(to.any, status == CHOIR_OK ? testbed_reply_divide(to, value) : testbed_fail_divide(to, &error));
 }
 
-static void lookup(void *ctx, choir_responder to, const testbed_lookup_args *args,
+static void lookup(void *ctx, testbed_lookup_responder to, const testbed_lookup_args *args,
                    const choir_event *request) {
     testbed_person value;
     testbed_lookup_error error;
     (void)ctx, (void)request;
     int status = testbed_lookup(args, &value, &error);
-    answered(to, status == CHOIR_OK ? testbed_reply_lookup(to, &value) : testbed_fail_lookup(to, &error));
+    answered(to.any, status == CHOIR_OK ? testbed_reply_lookup(to, &value) : testbed_fail_lookup(to, &error));
 }
 
-static void create_person(void *ctx, choir_responder to, const testbed_create_person_args *args,
-                          const choir_event *request) {
+static void create_person(void *ctx, testbed_create_person_responder to,
+                          const testbed_create_person_args *args, const choir_event *request) {
     testbed_person value = testbed_create_person(args);
     (void)ctx, (void)request;
-    answered(to, testbed_reply_create_person(to, &value));
+    answered(to.any, testbed_reply_create_person(to, &value));
 }
 
-static void rectangle_area(void *ctx, choir_responder to, const testbed_rectangle_area_args *args,
-                           const choir_event *request) {
+static void rectangle_area(void *ctx, testbed_rectangle_area_responder to,
+                           const testbed_rectangle_area_args *args, const choir_event *request) {
     (void)ctx, (void)request;
-    answered(to, testbed_reply_rectangle_area(to, testbed_rectangle_area(args)));
+    answered(to.any, testbed_reply_rectangle_area(to, testbed_rectangle_area(args)));
 }
 
-static void parse_color(void *ctx, choir_responder to, const testbed_parse_color_args *args,
+static void parse_color(void *ctx, testbed_parse_color_responder to, const testbed_parse_color_args *args,
                         const choir_event *request) {
     testbed_option_color value = testbed_parse_color(args);
     (void)ctx, (void)request;
-    answered(to, testbed_reply_parse_color(to, &value));
+    answered(to.any, testbed_reply_parse_color(to, &value));
 }
 
-static void shape_area(void *ctx, choir_responder to, const testbed_shape_area_args *args,
+static void shape_area(void *ctx, testbed_shape_area_responder to, const testbed_shape_area_args *args,
                        const choir_event *request) {
     (void)ctx, (void)request;
-    answered(to, testbed_reply_shape_area(to, testbed_shape_area(args)));
+    answered(to.any, testbed_reply_shape_area(to, testbed_shape_area(args)));
 }
 
-static void create_canvas(void *ctx, choir_responder to, const testbed_create_canvas_args *args,
-                          const choir_event *request) {
+static void create_canvas(void *ctx, testbed_create_canvas_responder to,
+                          const testbed_create_canvas_args *args, const choir_event *request) {
     testbed_canvas value = testbed_create_canvas(args);
     (void)ctx, (void)request;
-    answered(to, testbed_reply_create_canvas(to, &value));
+    answered(to.any, testbed_reply_create_canvas(to, &value));
 }
 
-static void process_message(void *ctx, choir_responder to, const testbed_process_message_args *args,
-                            const choir_event *request) {
-    choir_arena *arena = arena_for(ctx, to);
+static void process_message(void *ctx, testbed_process_message_responder to,
+                            const testbed_process_message_args *args, const choir_event *request) {
+    choir_arena *arena = arena_for(ctx, to.any);
     testbed_message value;
     (void)request;
     if (!arena) return;
     int status = testbed_process_message(args, arena, &value);
-    answered(to, status == CHOIR_OK ? testbed_reply_process_message(to, &value) : status);
+    answered(to.any, status == CHOIR_OK ? testbed_reply_process_message(to, &value) : status);
     choir_arena_free(arena);
 }
 
-static void get_points(void *ctx, choir_responder to, const testbed_get_points_args *args,
+static void get_points(void *ctx, testbed_get_points_responder to, const testbed_get_points_args *args,
                        const choir_event *request) {
-    choir_arena *arena = arena_for(ctx, to);
+    choir_arena *arena = arena_for(ctx, to.any);
     choir_list value;
     (void)request;
     if (!arena) return;
     int status = testbed_get_points(args, arena, &value);
-    answered(to, status == CHOIR_OK ? testbed_reply_get_points(to, value) : status);
+    answered(to.any, status == CHOIR_OK ? testbed_reply_get_points(to, value) : status);
     choir_arena_free(arena);
 }
 
-static void swap_pair(void *ctx, choir_responder to, const testbed_swap_pair_args *args,
+static void swap_pair(void *ctx, testbed_swap_pair_responder to, const testbed_swap_pair_args *args,
                       const choir_event *request) {
     testbed_tuple_string_i32 value = testbed_swap_pair(args);
     (void)ctx, (void)request;
-    answered(to, testbed_reply_swap_pair(to, &value));
+    answered(to.any, testbed_reply_swap_pair(to, &value));
 }
 
-static void all_colors(void *ctx, choir_responder to, const choir_event *request) {
+static void all_colors(void *ctx, testbed_all_colors_responder to, const choir_event *request) {
     (void)ctx, (void)request;
-    answered(to, testbed_reply_all_colors(to, testbed_all_colors()));
+    answered(to.any, testbed_reply_all_colors(to, testbed_all_colors()));
 }
 
-static void describe_point(void *ctx, choir_responder to, const testbed_describe_point_args *args,
-                           const choir_event *request) {
+static void describe_point(void *ctx, testbed_describe_point_responder to,
+                           const testbed_describe_point_args *args, const choir_event *request) {
     testbed_tagged_point value = testbed_describe_point(args);
     (void)ctx, (void)request;
-    answered(to, testbed_reply_describe_point(to, &value));
+    answered(to.any, testbed_reply_describe_point(to, &value));
 }
 
 /* ---- answers that wait ---- */
 
 typedef struct waiting {
-    choir_responder to;
+    testbed_echo_responder to;
     choir_str message;
     struct event timer;
 } waiting;
@@ -176,20 +176,21 @@ typedef struct waiting {
 static void on_timer(evutil_socket_t fd, short what, void *arg) {
     const waiting *w = arg;
     (void)fd, (void)what;
-    answered(w->to, testbed_reply_echo(w->to, w->message));
+    answered(w->to.any, testbed_reply_echo(w->to, w->message));
 }
 
-static void answer_later(const serve_testbed *t, choir_responder to, choir_str message, uint32_t ms) {
+static void answer_later(const serve_testbed *t, testbed_echo_responder to, choir_str message, uint32_t ms) {
     const struct timeval after = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
-    waiting *w = choir_request_alloc(choir_responder_session(to), to.request, sizeof *w, _Alignof(waiting));
+    choir_session *session = choir_responder_session(to.any);
+    waiting *w = choir_request_alloc(session, to.any.request, sizeof *w, _Alignof(waiting));
     if (w) {
         w->to = to;
         w->message = message;
     }
     if (!w || event_assign(&w->timer, t->base, -1, 0, on_timer, w) != 0 || event_add(&w->timer, &after) != 0)
-        choir_respond_drop(to);
+        choir_respond_drop(to.any);
     else
-        choir_request_set_user_data(choir_responder_session(to), to.request, w);
+        choir_request_set_user_data(session, to.any.request, w);
 }
 
 /* The request was cancelled or is over. If its answer still waits, it does so no longer. */
@@ -219,17 +220,18 @@ static bool is_text(choir_str message, const char *text) {
     return message.len == strlen(text) && memcmp(message.data, text, message.len) == 0;
 }
 
-static void echo(void *ctx, choir_responder to, const testbed_echo_args *args, const choir_event *request) {
+static void echo(void *ctx, testbed_echo_responder to, const testbed_echo_args *args,
+                 const choir_event *request) {
     const serve_testbed *t = ctx;
     uint32_t ms;
     (void)request;
     if (t->hooks && is_text(args->message, "exit")) _Exit(3);
     if (t->hooks && is_text(args->message, "panic"))
-        choir_respond_drop(to);
+        choir_respond_drop(to.any);
     else if (t->hooks && is_slow(args->message, &ms))
         answer_later(t, to, args->message, ms);
     else
-        answered(to, testbed_reply_echo(to, args->message));
+        answered(to.any, testbed_reply_echo(to, args->message));
 }
 
 /* ---- the two services ---- */

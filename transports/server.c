@@ -248,7 +248,7 @@ static void on_session_over(choir_server *s, net_session *session, const choir_e
 }
 
 static choir_responder responder_of(const net_session *session, const choir_event *event) {
-    return (choir_responder){session->loop, session->handle, event->request};
+    return (choir_responder){session->loop, session->handle, event->request, event->service, event->method};
 }
 
 /* One that we have and nobody answers. Without memory for that it is dropped, which always works. */

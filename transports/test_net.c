@@ -1058,7 +1058,7 @@ Test(net, two_loops) {
     /* A responder of one loop means nothing in the other, and mem:// is a name inside one loop. */
     join(&client, "mem://test");
     client.opened = 0; /* of the second */
-    choir_responder stranger = {client.loop, server.session, {1}};
+    choir_responder stranger = {.loop = client.loop, .session = server.session, .request = {1}};
     cr_assert_eq(choir_respond_drop(stranger), CHOIR_ERR_NOT_FOUND);
     until(&client, client.closed == 1);
     cr_assert_eq(client.status, CHOIR_ERR_CONNECT);

@@ -294,7 +294,7 @@ static void take_line(void *ctx, uint32_t level, const char *area, choir_str tex
     snprintf(log->text, sizeof log->text, "%.*s", (int)text.len, text.data);
 }
 
-static void echo_typed(void *ctx, choir_responder to, const testbed_echo_args *args,
+static void echo_typed(void *ctx, testbed_echo_responder to, const testbed_echo_args *args,
                        const choir_event *request) {
     (void)ctx, (void)request;
     cr_assert_eq(testbed_reply_echo(to, args->message), CHOIR_OK);

@@ -66,6 +66,26 @@ FORMS = {
             " -> Result<Vec<Option<u8>>, Option<Result<u8, (u64, i128)>>>; }\n",
 }
 
+# Parts of programs that use an interface, and whether they compile: C, its end in C and C++.
+RESPONDERS = '''#include "typed.h"
+static void get(void *ctx, kv_get_responder to, const kv_get_args *args, const choir_event *request) {
+    (void)ctx, (void)args, (void)request;
+    %s
+}
+extern const kv_handlers handlers;
+const kv_handlers handlers = {sizeof(kv_handlers), %s};
+'''
+PROGRAMS = {
+    "typed": ("trait Kv { async fn get(&self, key: String) -> String; async fn put(&self, n: u32) -> Result<u32, String>; }", [
+        ("an answer", RESPONDERS % ('kv_reply_get(to, CHOIR_STR("x"));', "get, NULL"), True),
+        ("what is for all methods", RESPONDERS % ("choir_respond_drop(to.any);", "get, NULL"), True),
+        ("the answer of another method", RESPONDERS % ("kv_reply_put(to, 1);", "get, NULL"), False),
+        ("the error of another method", RESPONDERS % ('kv_fail_put(to, CHOIR_STR("x"));', "get, NULL"), False),
+        ("an untyped responder", RESPONDERS % ('kv_reply_get(to.any, CHOIR_STR("x"));', "get, NULL"), False),
+        ("the handler of another method", RESPONDERS % ("choir_respond_drop(to.any);", "NULL, get"), False),
+    ]),
+}
+
 TOKEN = re.compile(r"(?P<doc>//[/!][^\n]*)|(?P<comment>//[^\n]*)|(?P<space>\s+)|(?P<word>r#\w+|'?\w+|::|->|\"[^\"]*\"|.)")
 
 
@@ -144,6 +164,25 @@ class Test:
             text = f'#include "{stem}.h"\n' * 2
             result = run(compiler, "-x", "c++", "-std=c++17", *CPP_WARNINGS, *includes, "-fsyntax-only", "-", input=text)
             self.tap.check(result.returncode == 0, f"{stem}: can be included from C++17 with {compiler}", result.stderr)
+
+    def programs(self):
+        """What users write with the generated headers, and what they must not."""
+        for stem, (interface, programs) in PROGRAMS.items():
+            write(self.place("first", stem + ".rs"), interface)
+            result = self.gen("-o", self.place("first"), self.place("first", stem + ".rs"))
+            self.tap.check(result.returncode == 0, f"{stem}: generates", result.stderr)
+            for name, text, good in programs:
+                for compiler, arguments in self.compilers():
+                    result = run(compiler, *arguments, "-fsyntax-only", "-", input=text)
+                    self.tap.check((result.returncode == 0) == good, f"{stem}: {name} {'compiles' if good else 'does not compile'}"
+                                   f" with {compiler}", result.stderr)
+
+    def compilers(self):
+        includes = [f"-I{self.source}/include", f"-I{self.build}/include", f"-I{self.folder}/first"]
+        for compiler in filter(shutil.which, ("gcc", "clang")):
+            yield compiler, ["-x", "c", "-std=c17", *C_WARNINGS, *includes]
+        for compiler in filter(shutil.which, ("g++", "clang++")):
+            yield compiler, ["-x", "c++", "-std=c++17", *CPP_WARNINGS, *includes]
 
     def format(self, stem):
         for program in filter(shutil.which, ("clang-format-14",)):
@@ -296,6 +335,7 @@ def main(choir_gen, choir, source, build):
         test.bad_input()
         test.damaged()
         test.options()
+        test.programs()
         test.check()
         test.schema()
         test.tap.end()

@@ -134,12 +134,20 @@ CHOIR_API const char *choir_address_scheme(const char *address);
 
 /* ---- server ---- */
 
-/* Names one request; a value that may be kept. Using it after the request ended is ERR_NOT_FOUND. */
+/* Names one request; a value that may be kept. Using it after the request ended is ERR_NOT_FOUND. Generated
+ * code has a type around it for each method, whose member `any` it is. */
 typedef struct choir_responder {
     choir_loop *loop;
     uint64_t session; /* handle in the loop */
     choir_request_id request;
+    const choir_service *service; /* of method */
+    uint32_t method;              /* index in the service: what the request asks for */
 } choir_responder;
+
+/* Is this a request of that method? For generated code, which then knows the types of its answers. */
+static inline bool choir_responder_is(choir_responder to, const choir_service *service, uint32_t method) {
+    return to.service == service && to.method == method;
+}
 
 /* The session of a request: choir_loop_session(to.loop, to.session). */
 CHOIR_API choir_session *choir_responder_session(choir_responder to);
@@ -243,7 +251,8 @@ CHOIR_API int choir_server_adopt(choir_server *server, int fd, const char *schem
 CHOIR_API int choir_server_adopt_stream(choir_server *server, choir_stream *stream, const void *bytes,
                                         size_t len);
 /* Answers, for what every handler does: choir_reply and friends without options and reasons, with their
- * statuses. Everything else is done on the request itself (choir_responder_session and to.request), such as
+ * statuses. `value` and `error` are read as the method's types and not checked: generated functions take no
+ * others. Everything else is done on the request itself (choir_responder_session and to.request), such as
  * choir_request_alloc and choir_request_set_user_data. */
 CHOIR_API int choir_respond(choir_responder to, const void *value);
 CHOIR_API int choir_respond_error(choir_responder to, const void *error);

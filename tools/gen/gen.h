@@ -77,6 +77,8 @@ const char *gen_service_prefix(gen *g, uint32_t service);
 const char *gen_method(gen *g, const idl_method *m); /* its own part of names */
 /* Its member in the table of handlers, and a parameter for one of its arguments. */
 const char *gen_handler(gen *g, const idl_method *m);
+/* The type of its responders. */
+const char *gen_responder(gen *g, const char *prefix, const idl_method *m);
 const char *gen_param(gen *g, const char *member);
 
 static inline const idl_decl *gen_trait(const gen *g, uint32_t service) {

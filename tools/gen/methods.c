@@ -22,6 +22,7 @@ static const char *declare_param(gen *g, uint32_t type, const char *name) {
 typedef struct method {
     gen *g;
     const char *prefix, *name, *index; /* testbed, echo, TESTBED_ECHO */
+    const char *responder;             /* testbed_echo_responder */
     const idl_method *m;
     const choir_method *made;
     const char *args_type; /* NULL: no argument has a member in C */
@@ -127,8 +128,10 @@ static void add_reply(const method *x, const char *what, uint32_t type, const ch
     const char *param = gen_is_empty(g, type) ? "" : gen_format(g, "\n%s", declare_param(g, type, "value"));
     bool pointer = t->kind == CHOIR_KIND_ARRAY || gen_is_struct(g, type);
     gen_add_list(&g->header, gen_format(g, "static inline int %s_%s_%s", x->prefix, what, x->name),
-                 gen_format(g, "choir_responder to%s", param), " {\n");
-    gen_add(&g->header, "    return %s(to, %s);\n}\n", call,
+                 gen_format(g, "%s to%s", x->responder, param), " {\n");
+    gen_add_list(&g->header, "    bool is = choir_responder_is",
+                 gen_format(g, "to.any\n&%s_service\n%s", x->prefix, x->index), ";\n");
+    gen_add(&g->header, "    return is ? %s(to.any, %s) : CHOIR_ERR_INVALID;\n}\n", call,
             gen_is_empty(g, type) ? (t->kind == CHOIR_KIND_UNIT ? "NULL" : "\"\"")
             : pointer             ? "value"
                                   : "&value");
@@ -141,7 +144,7 @@ static void add_handler(const method *x) {
     const char *args = x->args_type ? gen_format(g, "\nconst %s *args", x->args_type) : "";
     const char *member = gen_handler(g, x->m);
     gen_add_list(&g->header, gen_format(g, "    void (*%s)", member),
-                 gen_format(g, "void *ctx\nchoir_responder to%s\nconst choir_event *request", args), ";\n");
+                 gen_format(g, "void *ctx\n%s to%s\nconst choir_event *request", x->responder, args), ";\n");
 }
 
 /* ---- a service ---- */
@@ -152,6 +155,7 @@ static void each_method(gen *g, uint32_t service, void (*add)(const method *x)) 
     for (const idl_method *m = gen_trait(g, service)->methods; m; m = m->next, made++) {
         method x = {.g = g, .prefix = prefix, .name = gen_method(g, m), .m = m, .made = made};
         x.index = gen_upper(g, gen_format(g, "%s_%s", prefix, x.name));
+        x.responder = gen_responder(g, prefix, m);
         x.args_type = m->args_len > 0 && !gen_is_empty(g, made->args) ? g->names[made->args] : NULL;
         add(&x);
     }
@@ -159,6 +163,11 @@ static void each_method(gen *g, uint32_t service, void (*add)(const method *x)) 
 
 static void add_index(const method *x) {
     gen_add(&x->g->header, "    %s,\n", x->index);
+}
+
+static void add_responder(const method *x) {
+    gen_add(&x->g->header, "typedef struct %s {\n    choir_responder any;\n} %s;\n", x->responder,
+            x->responder);
 }
 
 static void add_args_struct(const method *x) {
@@ -187,6 +196,13 @@ void gen_add_service(gen *g, uint32_t service) {
     each_method(g, service, add_args_struct);
     gen_add(
         h,
+        "\n/* ---- responders ----\n *\n"
+        " * NAME_responder names a request of one method, so that a compiler refuses the answer of another. Its member\n"
+        " * `any` is what functions for all methods take: choir_respond_invalid, choir_respond_drop,\n"
+        " * choir_responder_session. */\n");
+    each_method(g, service, add_responder);
+    gen_add(
+        h,
         "\n/* ---- calls ----\n *\n"
         " * client_NAME calls and goes on; `done` gets the end of the call, `options` and `ret_call` may be NULL:\n"
         " * choir_client_call. wait_NAME waits for the end: choir_client_wait_call. call_NAME is for sessions without\n"
@@ -197,8 +213,9 @@ void gen_add_service(gen *g, uint32_t service) {
         h,
         "\n/* ---- ends of calls, answers ----\n *\n"
         " * ok_NAME is the result of a call that was answered, err_NAME the error that the method answered with; NULL\n"
-        " * if the call ended in another way, or was one of another method. They are borrowed from the event. reply_NAME answers a request with a\n"
-        " * result, fail_NAME with the method's error; the value is borrowed for the call: choir_respond. */\n");
+        " * if the call ended in another way, or was one of another method. They are borrowed from the event. reply_NAME\n"
+        " * answers a request with a result, fail_NAME with the method's error; the value is borrowed for the call:\n"
+        " * choir_respond. A request of another method, which only a cast leads to, is ERR_INVALID and still waits. */\n");
     each_method(g, service, add_values);
     gen_add(
         h,
@@ -236,8 +253,18 @@ static void add_case(const method *x) {
     const char *member = gen_handler(g, x->m);
     gen_add(&g->source, "    case %s:\n        if (!HAS(%s_handlers, %s)) return false;\n", x->index,
             x->prefix, member);
-    gen_add(&g->source, "        if (request) h->%s(ctx, to, %srequest);\n        return true;\n", member,
-            x->args_type ? "args, " : "");
+    const char *args = x->args_type ? "args, " : "";
+    const char *line =
+        gen_format(g, "        if (request) h->%s(ctx, (%s){to}, %srequest);\n", member, x->responder, args);
+    if (strlen(line) <= GEN_COLUMNS + 1) {
+        gen_add(&g->source, "%s", line);
+    } else {
+        gen_add(&g->source, "        if (request)\n");
+        gen_add_list(&g->source, gen_format(g, "            h->%s", member),
+                     gen_format(g, "ctx\n(%s){to}\n%srequest", x->responder, x->args_type ? "args\n" : ""),
+                     ";\n");
+    }
+    gen_add(&g->source, "        return true;\n");
 }
 
 void gen_add_dispatcher(gen *g, uint32_t service) {

@@ -273,6 +273,10 @@ const char *gen_handler(gen *g, const idl_method *m) {
     return idl_is(m->name.text, "size") ? "size_" : gen_member(g, m->name.text);
 }
 
+const char *gen_responder(gen *g, const char *prefix, const idl_method *m) {
+    return gen_format(g, "%s_%s_responder", prefix, gen_method(g, m));
+}
+
 const char *gen_param(gen *g, const char *member) {
     static const char *const ours[] = {"args",    "client",   "conn",     "ctx",     "done",   "now",
                                        "options", "ret_call", "ret_done", "session", "timeout"};
@@ -362,6 +366,7 @@ static bool name_method(gen *g, const char *prefix, const idl_method *m, const c
                                  gen_format(g, "%s_call_%s", prefix, name),
                                  gen_format(g, "%s_ok_%s", prefix, name),
                                  gen_format(g, "%s_reply_%s", prefix, name),
+                                 gen_responder(g, prefix, m),
                                  gen_format(g, "%s_err_%s", prefix, name),
                                  gen_format(g, "%s_fail_%s", prefix, name)};
     for (size_t i = 0; i < sizeof names / sizeof *names - (fails ? 0 : 2); i++)

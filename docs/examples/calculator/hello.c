@@ -5,11 +5,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static void add(void *ctx, choir_responder to, const calculator_add_args *args, const choir_event *request) {
+static void add(void *ctx, calculator_add_responder to, const calculator_add_args *args,
+                const choir_event *request) {
     int64_t sum;
     (void)ctx, (void)request;
     if (__builtin_add_overflow(args->a, args->b, &sum))
-        choir_respond_invalid(to, CHOIR_STR("too large"));
+        choir_respond_invalid(to.any, CHOIR_STR("too large"));
     else
         calculator_reply_add(to, sum); /* now; or keep `to` and answer later */
 }

@@ -7,7 +7,7 @@
 
 /* A request of next_sum that waits for its answer. It lies in the request's own memory. */
 typedef struct waiter {
-    choir_responder to;
+    calculator_next_sum_responder to;
     struct waiter *next, **link; /* link is NULL once it does not wait any more */
 } waiter;
 
@@ -26,47 +26,49 @@ static void or_drop(int status, choir_responder to) {
     if (status != CHOIR_OK) choir_respond_drop(to);
 }
 
-static void add(void *ctx, choir_responder to, const calculator_add_args *args, const choir_event *request) {
+static void add(void *ctx, calculator_add_responder to, const calculator_add_args *args,
+                const choir_event *request) {
     calculator *c = ctx;
     int64_t sum;
     (void)request;
     if (__builtin_add_overflow(args->a, args->b, &sum)) {
-        choir_respond_invalid(to, CHOIR_STR("the sum does not fit into 64 bits"));
+        choir_respond_invalid(to.any, CHOIR_STR("the sum does not fit into 64 bits"));
         return;
     }
-    or_drop(calculator_reply_add(to, sum), to);
+    or_drop(calculator_reply_add(to, sum), to.any);
     while (c->waiting) {
-        choir_responder other = c->waiting->to;
+        calculator_next_sum_responder other = c->waiting->to;
         take_off(c->waiting);
-        or_drop(calculator_reply_next_sum(other, sum), other);
+        or_drop(calculator_reply_next_sum(other, sum), other.any);
     }
 }
 
-static void divide(void *ctx, choir_responder to, const calculator_divide_args *args,
+static void divide(void *ctx, calculator_divide_responder to, const calculator_divide_args *args,
                    const choir_event *request) {
     (void)ctx, (void)request;
     bool by_zero = args->divisor == 0;
     if (by_zero || (args->dividend == INT64_MIN && args->divisor == -1)) {
         const calculator_divide_error why = {by_zero ? CALCULATOR_DIVIDE_ERROR_BY_ZERO
                                                      : CALCULATOR_DIVIDE_ERROR_OVERFLOW};
-        or_drop(calculator_fail_divide(to, &why), to);
+        or_drop(calculator_fail_divide(to, &why), to.any);
     } else {
-        or_drop(calculator_reply_divide(to, args->dividend / args->divisor), to);
+        or_drop(calculator_reply_divide(to, args->dividend / args->divisor), to.any);
     }
 }
 
-static void next_sum(void *ctx, choir_responder to, const choir_event *request) {
+static void next_sum(void *ctx, calculator_next_sum_responder to, const choir_event *request) {
     calculator *c = ctx;
-    waiter *w = choir_request_alloc(choir_responder_session(to), to.request, sizeof *w, _Alignof(waiter));
+    choir_session *session = choir_responder_session(to.any);
+    waiter *w = choir_request_alloc(session, to.any.request, sizeof *w, _Alignof(waiter));
     (void)request;
     if (!w) {
-        choir_respond_drop(to);
+        choir_respond_drop(to.any);
         return;
     }
     *w = (waiter){to, c->waiting, &c->waiting};
     if (w->next) w->next->link = &w->next;
     c->waiting = w;
-    choir_request_set_user_data(choir_responder_session(to), to.request, w);
+    choir_request_set_user_data(session, to.any.request, w);
 }
 
 /* The caller gave a request up, or has gone. Whoever waits with one must drop it then. */

@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 
-static void greet(void *ctx, choir_responder to, const greeter_greet_args *args, const choir_event *request) {
+static void greet(void *ctx, greeter_greet_responder to, const greeter_greet_args *args,
+                  const choir_event *request) {
     const greeter_person *person = &args->person;
     const choir_str *titles = person->titles.items; /* person->titles.len of them */
     choir_str verses[2];
