@@ -39,8 +39,16 @@ BAD = [
     ("enum E { Tag(u8), Tag_(u8) }", '1:19: error: the variant "Tag_" would be tag_ in C, as the variant "Tag" in line 1\n'),
     ("trait T { async fn size(&self); async fn size_(&self, x: u8); }",
      '1:42: error: the method id of "size_" is also that of "size" in line 1\n'),
-    ("trait T { async fn f(&self, done: u8, done_: u8); }",
-     '1:39: error: the argument "done_" would be done_ in C, as the argument "done" in line 1\n'),
+    ("trait T { async fn f(&self, int: u8, int_: u8); }",
+     '1:38: error: the field "int_" would be int_ in C, as the field "int" in line 1\n'),
+    ("trait T { async fn get(&self); }\nstruct GetResponder(u8);",
+     '2:8: error: the type "GetResponder" would be t_get_responder in C, as the method "get" in line 1\n'),
+    ("trait Size { async fn get(&self); }\nstruct T(u8);",
+     '2:8: error: the type "T" would be size_t in C, which is a name of C itself\n'),
+    ("trait Int64 { async fn max(&self); }", '1:24: error: the method "max" would be INT64_MAX in C, which is a name of C itself\n'),
+    ("trait Choir { async fn call(&self) -> Str; }\nstruct Str(u64);",
+     '1:7: error: names in C would start with "choir_", as those of the library do\n'),
+    ("trait ChoirMaster { async fn f(&self); }", '1:7: error: names in C would start with "choir_master_", as those of'),
     ("trait T { async fn f(&self); }\nstruct Service(u8);",
      '2:8: error: the type "Service" would be t_service in C, as the trait "T" in line 1\n'),
     ("struct Caf\u00e9 { x: u8 }", '1:8: error: "Caf\u00e9" is no name in C\n'),
@@ -53,6 +61,51 @@ BAD = [
     ("", ""),
 ]
 
+# An interface with every form, for names: whatever is called like anything else in it.
+CROSSED = '''pub struct Id(u64, u32);
+pub enum Key { UserId(Id), OldId(Id, u8), Named { id: Id, both: (Id, Id) }, Nothing }
+pub struct Link { pub user_id: Id, pub other: Id, pub list: Vec<Id>, pub maybe: Option<Id>, pub parts: [u8; 2],
+    pub map: std::collections::HashMap<u32, Id>, pub result: Result<Id, Key>, pub boxed: Box<Link> }
+%s
+pub trait User {
+    async fn link(&self, user_id: Id, other: Id, key: Key, parts: [u8; 2]) -> Result<Link, Key>;
+    async fn start(&self, user_service: String, options: Option<u32>, names: Vec<String>) -> bool;
+    %s
+}
+'''
+# Where a name can stand, with others before and behind it.
+PLACES = {
+    "fields": ("pub struct Many { pub first: Id, %s, pub last: Id }", "async fn many(&self, many: Many) -> Many;", "pub r#{}: {}", ", "),
+    "arguments": ("", "async fn many(&self, %s, last: Id);", "r#{}: {}", ", "),
+    "variants": ("pub enum Many { First(Id), %s, Last(Id) }", "async fn many(&self, many: Many) -> Many;", "r#{}({})", ", "),
+    "methods": ("", "%s async fn last(&self, id: Id) -> Id;", "async fn r#{0}(&self, id: {1}) -> Result<{1}, Id>;", " "),
+    "types": ("%s", "", "pub struct r#{} {{ pub id: {} }}", " "),
+}
+TYPES = ["Id", "String", "u32", "Option<Id>", "Vec<Id>", "Key", "bool", "Vec<u8>", "Box<Id>", "[u8; 2]", "Vec<String>"]
+# What programs include before, for the names of its macros, variables and types.
+BEFORE = '''#include <assert.h>
+#include <complex.h>
+#include <errno.h>
+#include <iso646.h>
+#include <math.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+'''
+OTHER_NAMES = '''I complex imaginary errno h_errno h_addr st_mtime st_atime sa_handler si_pid unix linux i386 stdin stdout EOF NULL
+    major minor makedev assert isnan signbit offsetof htons va_start alloca index read write open close y0 j1 stat time signal
+    select sleep timezone daylight environ optarg signgam memcpy strlen size_t uint32_t uint8_t int64_t uintptr_t bool true
+    wchar_t char16_t ssize_t time_t choir_str choir_client choir_list CHOIR_OK CHOIR_API NAN alignas and not_eq class delete
+    template operator typename namespace nullptr concept requires co_await final override module import restrict inline asm
+    typeof register volatile auto size tag some value ok err key f0 any items len call_options call_args ret_call __x _Bool _X
+    max min abs std string vector main'''.split()
+
 # Files of other forms, which must compile.
 FORMS = {
     "no_trait": "pub struct Only { pub x: u8 }\npub enum Two { A, B(Only) }\n",
@@ -60,6 +113,9 @@ FORMS = {
     "letters": "trait OAuth2 { async fn \u00e9clair(&self, n: u32) -> u32; async fn \u03a3\u0391\u03a3(&self); }\n",
     "empty_trait": "/// Nothing.\ntrait Empty {}\n",
     "h": "trait H { async fn h(&self, h: u8); async fn unit(&self); async fn r#type(&self) -> Result<(), ()>; }\n",
+    "words": "trait Words { async fn st_mtime(&self, timezone: u8, I: f64, major: u8, errno: u8) -> Vec<u8>; async fn major(&self); }\n",
+    "own_names": "trait T { async fn f(&self, done: u8, done_: u8, args: u8, call_args: u8, options: [u8; 2], now: Option<u8>); }\n",
+    "accents": "trait \u00c9t\u00e9 { async fn f(&self, x: u8) -> u8; }\n",
     "channels": "trait C { async fn all(&self, a: Tx<Vec<u8>>, b: Rx<(u8, String)>, c: Option<Tx<()>>); }\n",
     "long": "trait QuiteALongNameForAService { async fn a_method_whose_name_is_rather_long(&self, "
             "and_an_argument_whose_name_is_long_too: Option<Vec<(u8, String, Vec<u16>)>>)"
@@ -165,6 +221,79 @@ class Test:
             result = run(compiler, "-x", "c++", "-std=c++17", *CPP_WARNINGS, *includes, "-fsyntax-only", "-", input=text)
             self.tap.check(result.returncode == 0, f"{stem}: can be included from C++17 with {compiler}", result.stderr)
 
+    def crossed(self):
+        """Every name that the generator makes, and many that others have, in every place: compiles, or is refused with
+        both names."""
+        path = self.place("first", "crossed.rs")
+        write(path, CROSSED % ("", ""))
+        result = self.gen("-o", self.place("first"), path)
+        self.tap.check(result.returncode == 0, "crossed: generates", result.stderr)
+        made = re.sub(r"/\*.*?\*/|\"[^\"\n]*\"|^#include[^\n]*|0x\w+", "", "".join(self.outputs("crossed", "first")),
+                      flags=re.S | re.M)
+        names = sorted(set(re.findall(r"[A-Za-z_]\w*", made)) - {"first", "last", "many", "link", "start"} | set(OTHER_NAMES))
+        self.tap.check(len(names) > 300 and "user_link_responder" in names, f"crossed: {len(names)} names")
+        for stem, (declared, method, form, between) in PLACES.items():
+            left, bad = names, []
+            if stem == "types":
+                left = sorted({name[5:] for name in names if name.lower().startswith("user_")} | set(OTHER_NAMES))
+            while True:
+                many = between.join(form.format(name, TYPES[i % len(TYPES)]) for i, name in enumerate(left))
+                write(path, CROSSED % tuple(part % many if "%s" in part else part for part in (declared, method)))
+                result = self.gen("-o", self.place("first"), path)
+                if result.returncode == 0:
+                    break
+                # The first of the two names is the one that is left out.
+                told = re.search(r'error: .*?"(?:r#)?([^"]*)" (?:would be .* in C, (?:as the|which is)|is also that of|is|$)', result.stderr)
+                if not told or told[1] not in left:
+                    bad.append(result.stderr)
+                    break
+                left = [name for name in left if name != told[1]]
+            self.tap.check(not bad and len(left) > (50 if stem == "types" else 200),
+                           f"crossed: {len(left)} names of {stem}, the others are refused with both names", bad)
+            for compiler, arguments in self.compilers():
+                text = '#include "crossed.h"\n' if "c++" in arguments else '#include "crossed.c"\n'
+                for label, before in (("", ""), (", behind other headers", BEFORE)):
+                    result = run(compiler, *arguments, "-D_GNU_SOURCE", "-fsyntax-only", "-", input=before + text)
+                    self.tap.check(result.returncode == 0, f"crossed: {stem} compile with {compiler}{label}",
+                                   "\n".join(re.findall(r"^.*?error: .*$", result.stderr, re.M)[:10]))
+
+    def guards(self):
+        """Headers of one program, whose files or prefixes look alike."""
+        text = "trait %s { async fn count(&self) -> u32; }"
+        files = [("users/api.rs", "Users", []), ("orders/api.rs", "Orders", ["-p", "orders", "--header-name", "orders/api.h"]),
+                 ("b_c.rs", "A", []), ("c.rs", "AB", ["-p", "a_b"]), ("my-api.v1.rs", "One", []), ("my_api_v1.rs", "Two", [])]
+        program = ""
+        for name, trait, arguments in files:
+            path = self.place("guards", *name.split("/"))
+            write(path, text % trait)
+            result = self.gen("-o", os.path.dirname(path), *arguments, path)
+            self.tap.check(result.returncode == 0, f"guards: generates {name}", result.stderr)
+            program += f'#include "{name[:-3]}.h"\n' * 2
+        program += "int main(void) { return 6 != users_service.methods_len + orders_service.methods_len + a_service.methods_len" \
+                   " + a_b_service.methods_len + one_service.methods_len + two_service.methods_len; }\n"
+        for compiler, arguments in self.compilers():
+            result = run(compiler, *arguments, f"-I{self.folder}/guards", "-fsyntax-only", "-", input=program)
+            self.tap.check(result.returncode == 0, f"guards: six headers in one program with {compiler}", result.stderr)
+
+    def prefixes(self):
+        """Those of the library itself."""
+        path = self.place("prefixes", "choir.rs")
+        write(path, "trait Orders { async fn count(&self) -> u32; }")
+        for prefix in ("choir", "choir_orders", "choiri", "choiri_x"):
+            result = self.gen("-p", prefix, "-o", self.place("prefixes"), path)
+            self.tap.check(result.returncode == 2 and f"--prefix {prefix}\n" in result.stderr, f"refused: --prefix {prefix}",
+                           result.stderr)
+        for good in (["-p", "choirs"], []):
+            result = self.gen(*good, "-o", self.place("prefixes"), path)
+            self.tap.check(result.returncode == 0, f"taken: {' '.join(good) or 'the name of the trait, in a file choir.rs'}",
+                           result.stderr)
+        for text in ("struct A(u8);", "trait A {}\ntrait B {}"):
+            write(path, text)
+            result = self.gen("-o", self.place("prefixes"), path)
+            self.tap.check(result.returncode == 1 and "--prefix NAME" in result.stderr, f"refused: {text[:10]} in choir.rs", result.stderr)
+            result = self.gen("-p", "a", "-o", self.place("prefixes"), path)
+            self.tap.check(result.returncode == 0, f"taken: {text[:10]} in choir.rs with another prefix", result.stderr)
+
     def programs(self):
         """What users write with the generated headers, and what they must not."""
         for stem, (interface, programs) in PROGRAMS.items():
@@ -245,7 +374,7 @@ class Test:
             result = self.gen("-o", self.place("first"), self.place("first", stem + ".rs"))
             tap.check(result.returncode == 0, f"{stem}: generates", result.stderr)
             self.compile(stem)
-            if stem not in ("long", "letters"):  # names that fill a line; a line is measured in bytes
+            if stem not in ("long", "letters", "accents"):  # names that fill a line; a line is measured in bytes
                 self.format(stem)
         tap.check(sorted(os.listdir(folder)) == ["d", "testbed.c", "testbed.h"], "nothing else is left")
 
@@ -336,6 +465,9 @@ def main(choir_gen, choir, source, build):
         test.damaged()
         test.options()
         test.programs()
+        test.crossed()
+        test.guards()
+        test.prefixes()
         test.check()
         test.schema()
         test.tap.end()

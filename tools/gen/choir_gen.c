@@ -96,6 +96,26 @@ static void choose_prefix(gen *g, const options *o) {
     g->prefix = is_prefix(prefix) ? prefix : gen_format(g, "x%s", prefix);
 }
 
+/* Different for all headers that a program can have. The hash tells prefix a_b and c.rs from prefix a and
+ * b_c.rs, and my-api.rs from my_api.rs. */
+static void choose_guard(gen *g, const options *o) {
+    choir_str stem = stem_of(o->input);
+    const char *both = gen_format(g, "%s %.*s", g->prefix, (int)stem.len, stem.data);
+    g->guard = gen_upper(g, gen_format(g, "generated_%s_%s_%08x_h", g->prefix, identifier(g, stem),
+                                       (unsigned)gen_hash((choir_str){both, strlen(both)})));
+}
+
+/* The library has names that start with choir_; so the interface cannot. */
+static bool check_prefix(gen *g) {
+    static const char why[] = "names in C would start with \"%s_\", as those of the library do";
+    static const char allowed[] = "another prefix: --prefix NAME";
+    choir_str prefix = {g->prefix, strlen(g->prefix)};
+    if (!gen_is_ours(prefix)) return true;
+    if (g->file->services.len != 1) return idl_fail(g->file, IDL_NONE, 0, allowed, why, g->prefix);
+    const idl_name *trait = &gen_trait(g, 0)->name;
+    return idl_fail(g->file, trait->at, (uint32_t)trait->text.len, allowed, why, g->prefix);
+}
+
 static void banner(gen *g, gen_text *t, const options *o) {
     const char *name = strrchr(o->input, '/');
     gen_add(t, "/* Made by choir-gen from %s; changes belong there. */\n", name ? name + 1 : o->input);
@@ -109,11 +129,9 @@ static bool uses_arrays(const gen *g) {
 }
 
 static void make_header(gen *g, const options *o) {
-    /* Not of the prefix: a method called h would have that name. */
-    const char *guard = gen_upper(g, gen_format(g, "generated_%s_h", identifier(g, stem_of(o->input))));
     banner(g, &g->header, o);
     gen_add_docs(&g->header, g->file->docs, 0, NULL);
-    gen_add(&g->header, "#ifndef %s\n#define %s\n\n#include <choir/%s.h>\n", guard, guard,
+    gen_add(&g->header, "#ifndef %s\n#define %s\n\n#include <choir/%s.h>\n", g->guard, g->guard,
             g->file->services.len > 0 ? "net" : "type");
     if (uses_arrays(g) && g->file->services.len > 0) gen_add(&g->header, "#include <string.h>\n");
     gen_add(&g->header, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
@@ -226,10 +244,11 @@ static int run(const options *o, idl *file) {
     }
     file->error = &error;
     choose_prefix(&g, o);
+    choose_guard(&g, o);
     g.header_name = o->header_name ? o->header_name : gen_format(&g, "%.*s.h", (int)stem.len, stem.data);
     if (file->types.len + file->services.len == 0) {
         fprintf(stderr, "%s: error: the file declares nothing\n", o->input);
-    } else if (!gen_name_all(&g)) {
+    } else if (!check_prefix(&g) || !gen_name_all(&g)) {
         fprintf(stderr, "%s\n", error.text);
     } else {
         make_header(&g, o);
@@ -249,6 +268,8 @@ int main(int argc, char **argv) {
     if (status >= 0) return status;
     if (o.prefix && !is_prefix(o.prefix))
         return usage("a prefix is of lower-case letters, digits and underscores: ", o.prefix);
+    if (o.prefix && gen_is_ours((choir_str){o.prefix, strlen(o.prefix)}))
+        return usage("names that start with choir_ or choiri_ are the library's; not --prefix ", o.prefix);
     if (!idl_read(o.input, &file, &error)) {
         fprintf(stderr, "%s\n", error.text);
         return error.line == 0 && strstr(error.text, "cannot be") ? GEN_SYSTEM : GEN_BAD;

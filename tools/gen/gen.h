@@ -3,6 +3,7 @@
  *
  *   text.c     text that grows, and lines filled as clang-format fills them
  *   names.c    what everything is called in C; names that collide are errors
+ *   words.c    names that C and C++ have taken
  *   types.c    structs, unions and tags in the header
  *   methods.c  functions and the table of handlers in the header, the dispatcher in the source
  *   tables.c   descriptors in the source
@@ -35,10 +36,12 @@ void gen_add_docs(gen_text *t, const idl_doc *docs, unsigned indent, const char 
 typedef struct gen {
     idl *file;
     const char *prefix; /* of types */
+    const char *guard;  /* the header's */
     const char *header_name;
     const char **mangled; /* by type: option_string; NULL: not made yet */
     const char **names;   /* by type: its C type, without array dimensions */
     const char **members; /* by field: its name in C */
+    const char **params;  /* by field of arguments: the parameter's */
     gen_text header, source;
     bool *emitted; /* by type */
 } gen;
@@ -50,6 +53,10 @@ const char *gen_upper(gen *g, const char *name);
 const char *gen_snake(gen *g, choir_str name);
 /* The name of a member or argument: C's own words get an underscore. */
 const char *gen_member(gen *g, choir_str name);
+/* A struct's type where there are members: with `struct` in front if one of them has its name. */
+const char *gen_struct(gen *g, const char *name);
+/* For names that would be too long, or are made of parts that could be cut in another way. */
+uint32_t gen_hash(choir_str text);
 /* Makes the names of all types and members. */
 bool gen_name_all(gen *g);
 /* Takes a name of the whole program; `what` and the place say for what. */
@@ -75,11 +82,13 @@ const char *gen_variant_struct(gen *g, uint32_t type, const idl_variant *v);
 /* Of a service: what its methods' names start with. */
 const char *gen_service_prefix(gen *g, uint32_t service);
 const char *gen_method(gen *g, const idl_method *m); /* its own part of names */
-/* Its member in the table of handlers, and a parameter for one of its arguments. */
+/* Its member in the table of handlers. */
 const char *gen_handler(gen *g, const idl_method *m);
 /* The type of its responders. */
 const char *gen_responder(gen *g, const char *prefix, const idl_method *m);
-const char *gen_param(gen *g, const char *member);
+/* A name for a parameter or variable of the generator's in a function that has the method's arguments:
+ * `name`, or another one if an argument has that. */
+const char *gen_own(gen *g, const idl_method *m, const char *name);
 
 static inline const idl_decl *gen_trait(const gen *g, uint32_t service) {
     return ((const idl_decl *const *)g->file->traits.items)[service];
@@ -87,6 +96,17 @@ static inline const idl_decl *gen_trait(const gen *g, uint32_t service) {
 static inline const idl_field *gen_field_info(const gen *g, uint32_t field) {
     return ((const idl_field *const *)g->file->field_infos.items)[field];
 }
+
+/* ---- words.c ---- */
+
+/* Is it a word of C or C++, of their headers or of the library, which members and parameters cannot have? */
+bool gen_is_word(choir_str name);
+/* The same for what starts with a prefix and an underscore. */
+bool gen_is_global_word(choir_str name);
+/* Would a parameter of this name hide something? */
+bool gen_is_shadow(choir_str name);
+/* Does the library have it: choir, choir_..., choiri, choiri_...? */
+bool gen_is_ours(choir_str name);
 
 /* ---- types.c, methods.c, tables.c ---- */
 

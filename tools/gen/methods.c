@@ -7,7 +7,7 @@
 static const char *declare_pointer(gen *g, uint32_t type, const char *name) {
     uint32_t base = type;
     while (idl_type_at(g->file, base)->kind == CHOIR_KIND_ARRAY) base = idl_type_at(g->file, base)->elem;
-    if (gen_is_struct(g, base)) return gen_format(g, "const %s *%s", g->names[base], name);
+    if (gen_is_struct(g, base)) return gen_format(g, "const %s *%s", gen_struct(g, g->names[base]), name);
     if (idl_type_at(g->file, base)->kind == CHOIR_KIND_BOX)
         return gen_declare(g, base, gen_format(g, "const *%s", name));
     return gen_format(g, "const %s", gen_declare(g, base, gen_format(g, "*%s", name)));
@@ -35,8 +35,7 @@ static const char *params(const method *x) {
     for (uint32_t i = t->first; x->args_type && i < t->first + t->count; i++) {
         uint32_t type = idl_field_at(x->g->file, i)->type;
         if (gen_is_empty(x->g, type)) continue;
-        const char *name = gen_param(x->g, x->g->members[i]);
-        list = gen_format(x->g, "%s\n%s", list, declare_param(x->g, type, name));
+        list = gen_format(x->g, "%s\n%s", list, declare_param(x->g, type, x->g->params[i]));
     }
     return list;
 }
@@ -46,17 +45,18 @@ static const char *add_args(const method *x) {
     gen *g = x->g;
     const choir_type *t = idl_type_at(g->file, x->made->args);
     if (!x->args_type) return t->kind == CHOIR_KIND_UNIT ? "NULL" : "\"\"";
-    gen_add(&g->header, "    %s args;\n", x->args_type);
+    const char *args = gen_own(g, x->m, "args");
+    gen_add(&g->header, "    %s %s;\n", x->args_type, args);
     for (uint32_t i = t->first; i < t->first + t->count; i++) {
         uint32_t type = idl_field_at(g->file, i)->type;
         if (gen_is_empty(g, type)) continue;
-        const char *member = g->members[i], *name = gen_param(g, member);
+        const char *member = gen_format(g, "%s.%s", args, g->members[i]), *name = g->params[i];
         if (idl_type_at(g->file, type)->kind == CHOIR_KIND_ARRAY)
-            gen_add(&g->header, "    memcpy(args.%s, %s, sizeof args.%s);\n", member, name, member);
+            gen_add(&g->header, "    memcpy(%s, %s, sizeof %s);\n", member, name, member);
         else
-            gen_add(&g->header, "    args.%s = %s%s;\n", member, gen_is_struct(g, type) ? "*" : "", name);
+            gen_add(&g->header, "    %s = %s%s;\n", member, gen_is_struct(g, type) ? "*" : "", name);
     }
-    return "&args";
+    return gen_format(g, "&%s", args);
 }
 
 /* The statement for a condition, on one line if it has room. */
@@ -67,11 +67,11 @@ static void add_if(gen *g, const char *condition, const char *then) {
 }
 
 /* `called`: what the client or session calls; with another service the index would mean another method. */
-static void add_function(const method *x, const char *head, const char *before, const char *after,
+static void add_function(const method *x, const char *what, const char *before, const char *after,
                          const char *called, const char *call, const char *call_before,
                          const char *call_after) {
     gen *g = x->g;
-    gen_add_list(&g->header, gen_format(g, "static inline int %s", head),
+    gen_add_list(&g->header, gen_format(g, "static inline int %s_%s_%s", x->prefix, what, x->name),
                  gen_format(g, "%s%s%s", before, params(x), after), " {\n");
     add_if(g, gen_format(g, "%s != &%s_service", called, x->prefix), "return CHOIR_ERR_INVALID;");
     const char *args = add_args(x);
@@ -91,17 +91,27 @@ static void add_calls(const method *x) {
     gen *g = x->g;
     gen_add(&g->header, "\n");
     gen_add_docs(&g->header, x->m->docs, 0, text_of_flags(g, x->m));
-    add_function(
-        x, gen_format(g, "%s_client_%s", x->prefix, x->name), "choir_client *client",
-        "\nconst choir_call_options *options\nchoir_call_fn *done\nvoid *ctx\nchoir_call_id *ret_call",
-        "choir_client_service(client)", "choir_client_call", "client", "\noptions\ndone\nctx\nret_call");
-    add_function(x, gen_format(g, "%s_wait_%s", x->prefix, x->name), "choir_client *client",
-                 "\nchoir_duration timeout\nconst choir_event **ret_done", "choir_client_service(client)",
-                 "choir_client_wait_call", "client", "\ntimeout\nret_done");
-    add_function(
-        x, gen_format(g, "%s_call_%s", x->prefix, x->name), "choir_session *session\nchoir_conn_id conn",
-        "\nconst choir_call_options *options\nchoir_call_id *ret_call\nchoir_time now",
-        "choir_conn_service(session, conn)", "choir_call", "session\nconn", "\noptions\nret_call\nnow");
+    const char *client = gen_own(g, x->m, "client"), *options = gen_own(g, x->m, "options"),
+               *ret_call = gen_own(g, x->m, "ret_call"), *done = gen_own(g, x->m, "done"),
+               *ctx = gen_own(g, x->m, "ctx"), *timeout = gen_own(g, x->m, "timeout"),
+               *ret_done = gen_own(g, x->m, "ret_done"), *session = gen_own(g, x->m, "session"),
+               *conn = gen_own(g, x->m, "conn"), *now = gen_own(g, x->m, "now");
+    const char *of_client = gen_format(g, "choir_client_service(%s)", client);
+    add_function(x, "client", gen_format(g, "choir_client *%s", client),
+                 gen_format(g,
+                            "\nconst choir_call_options *%s\nchoir_call_fn *%s\nvoid *%s\nchoir_call_id *%s",
+                            options, done, ctx, ret_call),
+                 of_client, "choir_client_call", client,
+                 gen_format(g, "\n%s\n%s\n%s\n%s", options, done, ctx, ret_call));
+    add_function(x, "wait", gen_format(g, "choir_client *%s", client),
+                 gen_format(g, "\nchoir_duration %s\nconst choir_event **%s", timeout, ret_done), of_client,
+                 "choir_client_wait_call", client, gen_format(g, "\n%s\n%s", timeout, ret_done));
+    add_function(x, "call", gen_format(g, "choir_session *%s\nchoir_conn_id %s", session, conn),
+                 gen_format(g, "\nconst choir_call_options *%s\nchoir_call_id *%s\nchoir_time %s", options,
+                            ret_call, now),
+                 gen_format(g, "choir_conn_service(%s, %s)", session, conn), "choir_call",
+                 gen_format(g, "%s\n%s", session, conn),
+                 gen_format(g, "\n%s\n%s\n%s", options, ret_call, now));
 }
 
 /* The value of an answered call: NULL if it ended in another way. */
@@ -141,10 +151,12 @@ static void add_reply(const method *x, const char *what, uint32_t type, const ch
 static void add_handler(const method *x) {
     gen *g = x->g;
     gen_add_docs(&g->header, x->m->docs, 4, text_of_flags(g, x->m));
-    const char *args = x->args_type ? gen_format(g, "\nconst %s *args", x->args_type) : "";
+    const char *args = x->args_type ? gen_format(g, "\nconst %s *args", gen_struct(g, x->args_type)) : "";
     const char *member = gen_handler(g, x->m);
-    gen_add_list(&g->header, gen_format(g, "    void (*%s)", member),
-                 gen_format(g, "void *ctx\n%s to%s\nconst choir_event *request", x->responder, args), ";\n");
+    gen_add_list(
+        &g->header, gen_format(g, "    void (*%s)", member),
+        gen_format(g, "void *ctx\n%s to%s\nconst choir_event *request", gen_struct(g, x->responder), args),
+        ";\n");
 }
 
 /* ---- a service ---- */
@@ -254,13 +266,13 @@ static void add_case(const method *x) {
     gen_add(&g->source, "    case %s:\n        if (!HAS(%s_handlers, %s)) return false;\n", x->index,
             x->prefix, member);
     const char *args = x->args_type ? "args, " : "";
-    const char *line =
-        gen_format(g, "        if (request) h->%s(ctx, (%s){to}, %srequest);\n", member, x->responder, args);
+    const char *line = gen_format(g, "        if (request) (h->%s)(ctx, (%s){to}, %srequest);\n", member,
+                                  x->responder, args);
     if (strlen(line) <= GEN_COLUMNS + 1) {
         gen_add(&g->source, "%s", line);
     } else {
         gen_add(&g->source, "        if (request)\n");
-        gen_add_list(&g->source, gen_format(g, "            h->%s", member),
+        gen_add_list(&g->source, gen_format(g, "            (h->%s)", member),
                      gen_format(g, "ctx\n(%s){to}\n%srequest", x->responder, x->args_type ? "args\n" : ""),
                      ";\n");
     }

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Names in C. Everything global starts with the prefix; types are in snake case, with the arguments of
  * generics behind them; members keep the names that they have in Rust. Two things that would have one name
- * are an error that names both: which of them should give way is not for a tool to guess. */
+ * are an error that names both: which of them should give way is not for a tool to guess.
+ *
+ * Where only one of two is the user's, the other gives way. A struct may have a member that is called like a
+ * type of the file (`user_id: Id` in the trait User): what would hide the type, in C++, is told apart by
+ * `struct`. A parameter, whose name nobody needs, gets an underscore when something global has its name; the
+ * generator's own parameters are renamed when an argument has theirs. */
 #include "gen/gen.h"
 
 #include "base/blake3.h"
@@ -49,26 +54,21 @@ const char *gen_snake(gen *g, choir_str name) {
     return out;
 }
 
-/* Words that are no names in C or C++, and macros of the headers that the generated ones include. */
-static bool is_reserved(choir_str name) {
-    static const char words[] =
-        " alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class "
-        "co_await co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype "
-        "default delete do double dynamic_cast else enum errno explicit export extern false float for friend goto i386 "
-        "if inline int linux long mutable namespace new noexcept noreturn not not_eq nullptr offsetof operator or or_eq "
-        "private protected public register reinterpret_cast requires restrict return short signed sizeof static "
-        "static_assert static_cast stderr stdin stdout struct switch template this thread_local throw true try typedef "
-        "typeid typename typeof union unix unsigned using virtual void volatile wchar_t while xor xor_eq EOF NULL ";
-    char padded[32];
-    if (name.len + 3 > sizeof padded) return false;
-    snprintf(padded, sizeof padded, " %.*s ", (int)name.len, name.data);
-    return strstr(words, padded) != NULL;
+/* Notes that some struct has a member of this name. */
+static const char *note_member(gen *g, const char *name) {
+    idl_entry_of(g->file, &g->members, idl_bytes((choir_str){name, strlen(name)}), true)->value = g;
+    return name;
+}
+
+const char *gen_struct(gen *g, const char *name) {
+    bool hidden = idl_entry_of(g->file, &g->members, idl_bytes((choir_str){name, strlen(name)}), false);
+    return hidden ? gen_format(g, "struct %s", name) : name;
 }
 
 const char *gen_member(gen *g, choir_str name) {
     bool hidden = name.len > 1 && name.data[0] == '_' && (name.data[1] == '_' || is_upper(name.data[1]));
     return gen_format(g, "%s%.*s%s", hidden ? "x" : "", (int)name.len, name.data,
-                      is_reserved(name) ? "_" : "");
+                      gen_is_word(name) || idl_is(name, g->guard) ? "_" : "");
 }
 
 static bool check_ascii(gen *g, const idl_name *name) {
@@ -106,7 +106,15 @@ static bool take(gen *g, const void *owner, const char *name, const taken *by) {
 }
 
 bool gen_take(gen *g, const char *name, const char *what, choir_str rust, uint32_t at) {
+    if (gen_is_global_word((choir_str){name, strlen(name)}))
+        return idl_fail(g->file, at, (uint32_t)rust.len, "another name, or another prefix: --prefix NAME",
+                        "the %s \"%.*s\" would be %s in C, which is a name of C itself", what, (int)rust.len,
+                        rust.data, name);
     return take(g, &g->prefix, name, &(taken){what, rust, at});
+}
+
+static bool is_taken(gen *g, const void *owner, const char *name) {
+    return idl_entry_of(g->file, owner, idl_bytes((choir_str){name, strlen(name)}), false) != NULL;
 }
 
 /* ---- types ---- */
@@ -143,14 +151,18 @@ static const char *scalar_c(uint32_t kind) {
 
 static const char *mangle(gen *g, uint32_t type);
 
-/* Names do not grow without end: a long one keeps its start and gets a hash. */
-static const char *shorten(gen *g, const char *name) {
-    if (strlen(name) <= MANGLED_MAX) return name;
+uint32_t gen_hash(choir_str text) {
     choiri_blake3 hash;
     choiri_blake3_init(&hash);
-    choiri_blake3_update(&hash, name, strlen(name));
-    return gen_format(g, "%.*s_%08x", (int)MANGLED_MAX - 9, name,
-                      (unsigned)(choiri_blake3_final_u64(&hash) >> 32));
+    choiri_blake3_update(&hash, text.data, text.len);
+    return (uint32_t)(choiri_blake3_final_u64(&hash) >> 32);
+}
+
+/* Names do not grow without end: a long one keeps its start and gets a hash. */
+static const char *shorten(gen *g, const char *name) {
+    choir_str text = {name, strlen(name)};
+    if (text.len <= MANGLED_MAX) return name;
+    return gen_format(g, "%.*s_%08x", (int)MANGLED_MAX - 9, name, (unsigned)gen_hash(text));
 }
 
 static const char *mangle_decl(gen *g, const idl_info *info) {
@@ -221,7 +233,8 @@ const char *gen_declare(gen *g, uint32_t type, const char *name) {
     }
     if (gen_is_struct(g, type)) {
         bool pointer = name[0] == '*';
-        return gen_format(g, "%s%s%s%s", pointer ? "struct " : "", g->names[type],
+        return gen_format(g, "%s%s%s%s", pointer ? "struct " : "",
+                          pointer ? g->names[type] : gen_struct(g, g->names[type]),
                           *name == '[' ? "" : between, name);
     }
     return gen_format(g, "%s%s%s", scalar_c(t->kind), *name == '[' ? "" : between, name);
@@ -255,7 +268,7 @@ static bool name_fields(gen *g, uint32_t first, uint32_t count, const char *a, c
             continue;
         }
         const char *name = gen_member(g, info->name.text);
-        g->members[first + i] = name;
+        g->members[first + i] = note_member(g, name);
         if (!check_ascii(g, &info->name) ||
             !take(g, owner, name, &(taken){"field", info->name.text, info->name.at}))
             return false;
@@ -266,23 +279,21 @@ static bool name_fields(gen *g, uint32_t first, uint32_t count, const char *a, c
 const char *gen_variant_member(gen *g, const idl_variant *v) {
     const char *snake = gen_snake(g, v->name.text);
     if (strcmp(snake, "tag") == 0) return "tag_"; /* beside the union there is one */
-    return gen_member(g, (choir_str){snake, strlen(snake)});
+    return note_member(g, gen_member(g, (choir_str){snake, strlen(snake)}));
 }
 
 const char *gen_handler(gen *g, const idl_method *m) {
-    return idl_is(m->name.text, "size") ? "size_" : gen_member(g, m->name.text);
+    return idl_is(m->name.text, "size") ? "size_" : note_member(g, gen_member(g, m->name.text));
 }
 
 const char *gen_responder(gen *g, const char *prefix, const idl_method *m) {
     return gen_format(g, "%s_%s_responder", prefix, gen_method(g, m));
 }
 
-const char *gen_param(gen *g, const char *member) {
-    static const char *const ours[] = {"args",    "client",   "conn",     "ctx",     "done",   "now",
-                                       "options", "ret_call", "ret_done", "session", "timeout"};
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcmp(member, ours[i]) == 0) return gen_format(g, "%s_", member);
-    return member;
+const char *gen_own(gen *g, const idl_method *m, const char *name) {
+    while (is_taken(g, &m->docs, name) || is_taken(g, &g->prefix, name))
+        name = gen_format(g, "call_%s", name);
+    return name;
 }
 
 const char *gen_variant_tag(gen *g, uint32_t type, const idl_variant *v) {
@@ -356,6 +367,11 @@ const char *gen_method(gen *g, const idl_method *m) {
     return gen_snake(g, m->name.text);
 }
 
+static const char *take_param(gen *g, const idl_method *m, const char *name) {
+    idl_entry_of(g->file, &m->docs, idl_bytes((choir_str){name, strlen(name)}), true);
+    return name;
+}
+
 /* Everything that the header declares for a method. */
 static bool name_method(gen *g, const char *prefix, const idl_method *m, const choir_method *made) {
     const char *name = gen_method(g, m);
@@ -376,14 +392,24 @@ static bool name_method(gen *g, const char *prefix, const idl_method *m, const c
     return gen_take(g, g->names[made->args], "method", m->name.text, m->name.at);
 }
 
-/* What is named within something: handlers in their table, parameters in their function. */
-static bool name_locals(gen *g, const idl_decl *trait, const idl_method *m) {
-    if (!take(g, &trait->docs, gen_handler(g, m), &(taken){"method", m->name.text, m->name.at})) return false;
-    for (const idl_field *arg = m->args; arg; arg = arg->next) {
-        const char *name = gen_param(g, gen_member(g, arg->name.text));
-        if (!take(g, &m->docs, name, &(taken){"argument", arg->name.text, arg->name.at})) return false;
+/* Parameters for the arguments of a method, when everything global has its name. */
+static void name_params(gen *g, const idl_method *m, const choir_method *made) {
+    const choir_type *t = idl_type_at(g->file, made->args);
+    if (m->args_len == 0) return;
+    const char **params = g->params + t->first;
+    for (uint32_t i = 0; i < t->count; i++) {
+        const char *name = g->members[t->first + i];
+        if (!is_taken(g, &g->prefix, name) && !gen_is_shadow((choir_str){name, strlen(name)}))
+            params[i] = take_param(g, m, name);
     }
-    return true;
+    for (uint32_t i = 0; i < t->count; i++) {
+        const char *name = g->members[t->first + i];
+        if (params[i]) continue;
+        do {
+            name = gen_format(g, "%s_", name);
+        } while (is_taken(g, &g->prefix, name) || is_taken(g, &m->docs, name));
+        params[i] = take_param(g, m, name);
+    }
 }
 
 static bool name_service(gen *g, uint32_t service) {
@@ -397,7 +423,9 @@ static bool name_service(gen *g, uint32_t service) {
         return false;
     const choir_method *made = idl_service(g->file, service)->methods;
     for (const idl_method *m = d->methods; m; m = m->next, made++)
-        if (!name_method(g, prefix, m, made) || !name_locals(g, d, m)) return false;
+        if (!name_method(g, prefix, m, made) ||
+            !take(g, &d->docs, gen_handler(g, m), &(taken){"method", m->name.text, m->name.at}))
+            return false;
     return true;
 }
 
@@ -418,13 +446,20 @@ bool gen_name_all(gen *g) {
     g->mangled = idl_alloc(g->file, (types + 1) * sizeof *g->mangled);
     g->names = idl_alloc(g->file, (types + 1) * sizeof *g->names);
     g->members = idl_alloc(g->file, (g->file->fields.len + 1) * sizeof *g->members);
+    g->params = idl_alloc(g->file, (g->file->fields.len + 1) * sizeof *g->params);
     g->emitted = idl_alloc(g->file, types + 1);
     const char *unit = gen_format(g, "%s_unit", g->prefix);
-    if (!check_defaults(g) || !gen_take(g, unit, "file", (choir_str){g->prefix, strlen(g->prefix)}, 0))
+    choir_str prefix = {g->prefix, strlen(g->prefix)};
+    if (!check_defaults(g) || !gen_take(g, unit, "file", prefix, 0) ||
+        !gen_take(g, g->guard, "file", prefix, 0))
         return false;
     for (uint32_t i = 0; i < g->file->services.len; i++)
         if (!name_service(g, i)) return false;
     for (uint32_t i = 0; i < types; i++)
         if (!name_type(g, i)) return false;
+    for (uint32_t i = 0; i < g->file->services.len; i++) {
+        const choir_method *made = idl_service(g->file, i)->methods;
+        for (const idl_method *m = gen_trait(g, i)->methods; m; m = m->next) name_params(g, m, made++);
+    }
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptors in the source. Sizes, alignments and offsets are left to the compiler, so that one output
  * serves every machine; everything else is what the interface file was read into. Tables are wider than other
- * code: one record is one line. */
+ * code: one record is one line. Names here have no underscore, which all names of the header have. */
 #include "gen/gen.h"
 
 #define BYTES_PER_LINE 17u
@@ -29,7 +29,7 @@ static void add_type(gen *g, uint32_t index) {
     if (gen_is_empty(g, index))
         gen_add(&g->source, ", .align = 1");
     else
-        gen_add(&g->source, ", C_TYPE(%s)", gen_declare(g, index, ""));
+        gen_add(&g->source, ", TYPE(%s)", gen_declare(g, index, ""));
     number(g, "name", t->name);
     number(g, "elem", t->elem);
     number(g, "elem2", t->elem2);
@@ -159,28 +159,28 @@ static void add_announcements(gen *g) {
                 (unsigned)u->announcements[i].root, (unsigned)u->announcements[i].root_len);
     gen_add(&g->source, "};\n");
     add_numbers(g, "static const uint32_t parts[]", u->parts, u->parts_len, sizeof(uint32_t));
-    add_numbers(g, "static const uint8_t schema_bytes[]", u->schema_bytes, u->schema_bytes_len, 1);
+    add_numbers(g, "static const uint8_t bytes[]", u->schema_bytes, u->schema_bytes_len, 1);
 }
 
 /* ---- all ---- */
 
-static void unit_member(gen *g, const char *name, uint32_t len) {
+static void unit_member(gen *g, const char *name, const char *table, uint32_t len) {
     if (len == 0) return;
-    gen_add(&g->source, "    .%s = %s,\n    .%s_len = %u,\n", name, name, name, (unsigned)len);
+    gen_add(&g->source, "    .%s = %s,\n    .%s_len = %u,\n", name, table, name, (unsigned)len);
 }
 
 static void add_unit(gen *g) {
     const choir_unit *u = &g->file->unit;
     gen_add(&g->source, "\nconst choir_unit %s_unit = {\n    CHOIR_UNIT_HEADER,\n", g->prefix);
-    unit_member(g, "types", u->types_len);
-    unit_member(g, "fields", u->fields_len);
-    unit_member(g, "variants", u->variants_len);
-    unit_member(g, "params", u->params_len);
+    unit_member(g, "types", "types", u->types_len);
+    unit_member(g, "fields", "fields", u->fields_len);
+    unit_member(g, "variants", "variants", u->variants_len);
+    unit_member(g, "params", "params", u->params_len);
     if (u->announcements_len > 0) {
-        unit_member(g, "schemas", u->schemas_len);
-        unit_member(g, "announcements", u->announcements_len);
-        unit_member(g, "parts", u->parts_len);
-        unit_member(g, "schema_bytes", u->schema_bytes_len);
+        unit_member(g, "schemas", "schemas", u->schemas_len);
+        unit_member(g, "announcements", "announcements", u->announcements_len);
+        unit_member(g, "parts", "parts", u->parts_len);
+        unit_member(g, "schema_bytes", "bytes", u->schema_bytes_len);
     }
     gen_add(&g->source, "    .strings = (const char *)&strings,\n    .strings_len = sizeof strings,\n};\n");
 }
@@ -188,7 +188,7 @@ static void add_unit(gen *g) {
 void gen_add_tables(gen *g) {
     gen_add(&g->source, "/* One record is one line. */\n/* clang-format off */\n");
     add_strings(g);
-    gen_add(&g->source, "\n#define C_TYPE(type) .size = sizeof(type), .align = _Alignof(type)\n");
+    gen_add(&g->source, "\n#define TYPE(type) .size = sizeof(type), .align = _Alignof(type)\n");
     if (g->file->types.len > 0) gen_add(&g->source, "\nstatic const choir_type types[] = {\n");
     for (uint32_t i = 0; i < g->file->types.len; i++) add_type(g, i);
     if (g->file->types.len > 0) gen_add(&g->source, "};\n");
@@ -205,7 +205,7 @@ void gen_add_methods_table(gen *g, uint32_t service) {
     const char *prefix = gen_service_prefix(g, service);
     const choir_service *s = idl_service(g->file, service);
     if (s->methods_len > 0) {
-        gen_add(&g->source, "\nstatic const choir_method methods_%u[] = {\n", (unsigned)service);
+        gen_add(&g->source, "\nstatic const choir_method methods%u[] = {\n", (unsigned)service);
         for (uint32_t i = 0; i < s->methods_len; i++) {
             const choir_method *m = &s->methods[i];
             gen_add(&g->source,
@@ -221,7 +221,7 @@ void gen_add_methods_table(gen *g, uint32_t service) {
     gen_add(&g->source, "\nconst choir_service %s_service = {\n    .unit = &%s_unit,\n    .name = %u,\n",
             prefix, g->prefix, (unsigned)s->name);
     if (s->methods_len > 0)
-        gen_add(&g->source, "    .methods_len = %u,\n    .methods = methods_%u,\n", (unsigned)s->methods_len,
+        gen_add(&g->source, "    .methods_len = %u,\n    .methods = methods%u,\n", (unsigned)s->methods_len,
                 (unsigned)service);
     gen_add(&g->source, "};\n");
 }

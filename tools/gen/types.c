@@ -78,7 +78,7 @@ static void add_enum(gen *g, uint32_t type) {
         if (made->shape == CHOIR_VARIANT_NEWTYPE)
             add_member(g, idl_field_at(g->file, made->first)->type, name, NULL, 8);
         else
-            gen_add(&g->header, "        %s %s;\n", gen_variant_struct(g, type, v), name);
+            gen_add(&g->header, "        %s %s;\n", gen_struct(g, gen_variant_struct(g, type, v)), name);
     }
     if (any) gen_add(&g->header, "    };\n");
     close_struct(g, g->names[type]);
