@@ -87,8 +87,9 @@ double testbed_shape_area(const testbed_shape_area_args *args) {
     switch (s->tag) {
     case TESTBED_SHAPE_CIRCLE: return PI * s->circle.radius * s->circle.radius;
     case TESTBED_SHAPE_RECTANGLE: return s->rectangle.width * s->rectangle.height;
-    default: return 0;
+    case TESTBED_SHAPE_POINT: break;
     }
+    return 0;
 }
 
 testbed_canvas testbed_create_canvas(const testbed_create_canvas_args *args) {

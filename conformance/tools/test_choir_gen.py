@@ -131,6 +131,17 @@ static void get(void *ctx, kv_get_responder to, const kv_get_args *args, const c
 extern const kv_handlers handlers;
 const kv_handlers handlers = {sizeof(kv_handlers), %s};
 '''
+SWITCH = '''#include "tags.h"
+int number(const tags_shape *shape);
+int number(const tags_shape *shape) {
+    switch (shape->tag) {
+    case TAGS_SHAPE_CIRCLE: return 1;
+    case TAGS_SHAPE_NAMED: return 2;
+    %s
+    }
+    return 0;
+}
+'''
 PROGRAMS = {
     "typed": ("trait Kv { async fn get(&self, key: String) -> String; async fn put(&self, n: u32) -> Result<u32, String>; }", [
         ("an answer", RESPONDERS % ('kv_reply_get(to, CHOIR_STR("x"));', "get, NULL"), True),
@@ -139,6 +150,18 @@ PROGRAMS = {
         ("the error of another method", RESPONDERS % ('kv_fail_put(to, CHOIR_STR("x"));', "get, NULL"), False),
         ("an untyped responder", RESPONDERS % ('kv_reply_get(to.any, CHOIR_STR("x"));', "get, NULL"), False),
         ("the handler of another method", RESPONDERS % ("choir_respond_drop(to.any);", "NULL, get"), False),
+    ]),
+    "tags": ("struct Id(u32); enum Shape { Circle(f64), Square(f64), Named(Id) } struct ShapeTag(u8); enum Only { One }", [
+        ("a switch over all variants", SWITCH % "case TAGS_SHAPE_SQUARE: return 3;", True),
+        ("a switch that leaves a variant out", SWITCH % "", False),
+        ("a tag is as large as a number", """#include "tags.h"
+            static char same[sizeof(tags_shape_tag_) == sizeof(uint32_t) && sizeof(tags_only) == 4 ? 1 : -1];
+            char *use(const tags_shape_tag *declared, tags_only_tag *only);
+            char *use(const tags_shape_tag *declared, tags_only_tag *only) {
+                *only = TAGS_ONLY_ONE;
+                return same + declared->f0;
+            }
+""", True),
     ]),
 }
 
@@ -211,14 +234,13 @@ class Test:
         self.format(stem)
 
     def compile(self, stem):
-        includes = [f"-I{self.source}/include", f"-I{self.build}/include", f"-I{self.folder}/first"]
         code = os.path.join(self.folder, "first", stem)
         for compiler in filter(shutil.which, ("gcc", "clang")):
-            result = run(compiler, "-std=c17", "-O2", *C_WARNINGS, *includes, "-c", code + ".c", "-o", code + ".o")
+            result = run(compiler, "-std=c17", "-O2", *C_WARNINGS, *self.includes(), "-c", code + ".c", "-o", code + ".o")
             self.tap.check(result.returncode == 0, f"{stem}: compiles as C17 with {compiler}", result.stderr)
         for compiler in filter(shutil.which, ("g++", "clang++")):
             text = f'#include "{stem}.h"\n' * 2
-            result = run(compiler, "-x", "c++", "-std=c++17", *CPP_WARNINGS, *includes, "-fsyntax-only", "-", input=text)
+            result = run(compiler, "-x", "c++", "-std=c++17", *CPP_WARNINGS, *self.includes(), "-fsyntax-only", "-", input=text)
             self.tap.check(result.returncode == 0, f"{stem}: can be included from C++17 with {compiler}", result.stderr)
 
     def crossed(self):
@@ -300,18 +322,23 @@ class Test:
             write(self.place("first", stem + ".rs"), interface)
             result = self.gen("-o", self.place("first"), self.place("first", stem + ".rs"))
             self.tap.check(result.returncode == 0, f"{stem}: generates", result.stderr)
+            if stem == "tags":
+                result = run("gcc", "-fshort-enums", *self.includes(), "-fsyntax-only", self.place("first", "tags.c"))
+                self.tap.check("not with -fshort-enums" in result.stderr, "tags: -fshort-enums is refused", result.stderr)
             for name, text, good in programs:
                 for compiler, arguments in self.compilers():
                     result = run(compiler, *arguments, "-fsyntax-only", "-", input=text)
                     self.tap.check((result.returncode == 0) == good, f"{stem}: {name} {'compiles' if good else 'does not compile'}"
                                    f" with {compiler}", result.stderr)
 
+    def includes(self):
+        return [f"-I{self.source}/include", f"-I{self.build}/include", f"-I{self.folder}/first"]
+
     def compilers(self):
-        includes = [f"-I{self.source}/include", f"-I{self.build}/include", f"-I{self.folder}/first"]
         for compiler in filter(shutil.which, ("gcc", "clang")):
-            yield compiler, ["-x", "c", "-std=c17", *C_WARNINGS, *includes]
+            yield compiler, ["-x", "c", "-std=c17", *C_WARNINGS, *self.includes()]
         for compiler in filter(shutil.which, ("g++", "clang++")):
-            yield compiler, ["-x", "c++", "-std=c++17", *CPP_WARNINGS, *includes]
+            yield compiler, ["-x", "c++", "-std=c++17", *CPP_WARNINGS, *self.includes()]
 
     def format(self, stem):
         for program in filter(shutil.which, ("clang-format-14",)):

@@ -2,12 +2,10 @@
 /* choir/type.h: static type descriptors.
  *
  * Role:    constant data that describes C types, methods and services. Encoding, decoding, wire schemas and
- *          printing each have one interpreter that works from it. There is no code per type.
- * Owner:   the program. Descriptors are usually const data, generated or written by hand; the library only
- *          reads them.
- * Life:    they must outlive every env that has seen them, or be freed there first (choir_service_free).
- * Threads: any; they are read-only.
- * Errors:  every function that is given a unit of another version returns ERR_ABI.
+ * printing each have one interpreter that works from it. There is no code per type. Owner:   the program.
+ * Descriptors are usually const data, generated or written by hand; the library only reads them. Life:
+ * they must outlive every env that has seen them, or be freed there first (choir_service_free). Threads: any;
+ * they are read-only. Errors:  every function that is given a unit of another version returns ERR_ABI.
  *
  * Records refer to each other by index instead of pointer, and names are offsets into one block of text, so a
  * unit needs no relocations. Records only grow at the end, and the unit carries their sizes (strides), so a
@@ -17,7 +15,11 @@
  * choir_str, bytes (Vec<u8>) as choir_bytes, lists and sets as choir_list, maps as choir_list of key-value
  * structs, arrays as T[N], options as a struct of `bool` and value, tuples and structs as structs, enums and
  * results as a struct of uint32_t tag (position of the variant) and a union, Box<T> as T *.
- */
+ *
+ * Generated code has a C enum for the tag of an enum, so that -Wswitch finds a variant that was added. Its
+ * values are not negative, which makes it compatible with unsigned int for GCC and Clang: what the library
+ * writes as a uint32_t may be read as the enum, and the generated source asserts its size, which
+ * -fshort-enums would change. */
 #ifndef CHOIR_TYPE_H
 #define CHOIR_TYPE_H
 

@@ -40,6 +40,7 @@ typedef struct gen {
     const char *header_name;
     const char **mangled; /* by type: option_string; NULL: not made yet */
     const char **names;   /* by type: its C type, without array dimensions */
+    const char **tags;    /* by type: the C type of an enum's tag */
     const char **members; /* by field: its name in C */
     const char **params;  /* by field of arguments: the parameter's */
     gen_text header, source;
@@ -53,8 +54,9 @@ const char *gen_upper(gen *g, const char *name);
 const char *gen_snake(gen *g, choir_str name);
 /* The name of a member or argument: C's own words get an underscore. */
 const char *gen_member(gen *g, choir_str name);
-/* A struct's type where there are members: with `struct` in front if one of them has its name. */
+/* A type where there are members: with `struct` or `enum` in front if one of them has its name. */
 const char *gen_struct(gen *g, const char *name);
+const char *gen_enum(gen *g, const char *name);
 /* For names that would be too long, or are made of parts that could be cut in another way. */
 uint32_t gen_hash(choir_str text);
 /* Makes the names of all types and members. */

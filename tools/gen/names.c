@@ -60,9 +60,17 @@ static const char *note_member(gen *g, const char *name) {
     return name;
 }
 
-const char *gen_struct(gen *g, const char *name) {
+static const char *tell_apart(gen *g, const char *word, const char *name) {
     bool hidden = idl_entry_of(g->file, &g->members, idl_bytes((choir_str){name, strlen(name)}), false);
-    return hidden ? gen_format(g, "struct %s", name) : name;
+    return hidden ? gen_format(g, "%s %s", word, name) : name;
+}
+
+const char *gen_struct(gen *g, const char *name) {
+    return tell_apart(g, "struct", name);
+}
+
+const char *gen_enum(gen *g, const char *name) {
+    return tell_apart(g, "enum", name);
 }
 
 const char *gen_member(gen *g, choir_str name) {
@@ -115,6 +123,14 @@ bool gen_take(gen *g, const char *name, const char *what, choir_str rust, uint32
 
 static bool is_taken(gen *g, const void *owner, const char *name) {
     return idl_entry_of(g->file, owner, idl_bytes((choir_str){name, strlen(name)}), false) != NULL;
+}
+
+/* Takes a name that is no user's, nor made of one alone: it gives way. */
+static const char *claim(gen *g, const char *name) {
+    static const taken nobody = {.what = "type"};
+    while (is_taken(g, &g->prefix, name)) name = gen_format(g, "%s_", name);
+    take(g, &g->prefix, name, &nobody);
+    return name;
 }
 
 /* ---- types ---- */
@@ -445,6 +461,7 @@ bool gen_name_all(gen *g) {
     uint32_t types = g->file->types.len;
     g->mangled = idl_alloc(g->file, (types + 1) * sizeof *g->mangled);
     g->names = idl_alloc(g->file, (types + 1) * sizeof *g->names);
+    g->tags = idl_alloc(g->file, (types + 1) * sizeof *g->tags);
     g->members = idl_alloc(g->file, (g->file->fields.len + 1) * sizeof *g->members);
     g->params = idl_alloc(g->file, (g->file->fields.len + 1) * sizeof *g->params);
     g->emitted = idl_alloc(g->file, types + 1);
@@ -457,6 +474,9 @@ bool gen_name_all(gen *g) {
         if (!name_service(g, i)) return false;
     for (uint32_t i = 0; i < types; i++)
         if (!name_type(g, i)) return false;
+    for (uint32_t i = 0; i < types; i++)
+        if (idl_type_at(g->file, i)->kind == CHOIR_KIND_ENUM && !gen_is_empty(g, i))
+            g->tags[i] = claim(g, gen_format(g, "%s_tag", g->names[i]));
     for (uint32_t i = 0; i < g->file->services.len; i++) {
         const choir_method *made = idl_service(g->file, i)->methods;
         for (const idl_method *m = gen_trait(g, i)->methods; m; m = m->next) name_params(g, m, made++);

@@ -185,8 +185,25 @@ static void add_unit(gen *g) {
     gen_add(&g->source, "    .strings = (const char *)&strings,\n    .strings_len = sizeof strings,\n};\n");
 }
 
+/* What the header says and the library relies on. */
+static void add_layouts(gen *g) {
+    bool any = false;
+    for (uint32_t i = 0; i < g->file->types.len; i++) {
+        if (!g->tags[i]) continue;
+        if (!any)
+            gen_add(
+                &g->source,
+                "#define TAG(type) _Static_assert(sizeof(type) == sizeof(uint32_t), \"a tag is a uint32_t: "
+                "not with -fshort-enums\")\n");
+        any = true;
+        gen_add(&g->source, "TAG(%s);\n", g->tags[i]);
+    }
+    if (any) gen_add(&g->source, "\n");
+}
+
 void gen_add_tables(gen *g) {
     gen_add(&g->source, "/* One record is one line. */\n/* clang-format off */\n");
+    add_layouts(g);
     add_strings(g);
     gen_add(&g->source, "\n#define TYPE(type) .size = sizeof(type), .align = _Alignof(type)\n");
     if (g->file->types.len > 0) gen_add(&g->source, "\nstatic const choir_type types[] = {\n");

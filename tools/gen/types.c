@@ -39,12 +39,12 @@ static void add_tags(gen *g, uint32_t type) {
     const idl_decl *d = idl_info_at(g->file, type)->decl;
     gen_add(&g->header, "\n");
     gen_add_docs(&g->header, NULL, 0, gen_format(g, "%s.tag", g->names[type]));
-    gen_add(&g->header, "enum {\n");
+    gen_add(&g->header, "typedef enum %s {\n", g->tags[type]);
     for (const idl_variant *v = d->variants; v; v = v->next) {
         gen_add_docs(&g->header, v->docs, 4, NULL);
         gen_add(&g->header, "    %s,\n", gen_variant_tag(g, type, v));
     }
-    gen_add(&g->header, "};\n");
+    gen_add(&g->header, "} %s;\n", g->tags[type]);
 }
 
 /* Variants with several fields have a struct of their own, which C++ wants to have a name. */
@@ -68,7 +68,7 @@ static void add_enum(gen *g, uint32_t type) {
     add_tags(g, type);
     add_variant_structs(g, type);
     open_struct(g, g->names[type], d->docs);
-    gen_add(&g->header, "    uint32_t tag;\n");
+    gen_add(&g->header, "    %s tag;\n", gen_enum(g, g->tags[type]));
     for (uint32_t i = t->first; i < t->first + t->count; i++, v = v->next) {
         const choir_variant *made = idl_variant_at(g->file, i);
         if (!has_members(g, made->first, made->count)) continue;

@@ -21,12 +21,15 @@ static void greet(void *ctx, greeter_greet_responder to, const greeter_greet_arg
 }
 
 static void print(const greeter_greeting *greeting) {
-    if (greeting->tag == GREETER_GREETING_WORDS) {
-        printf("%.*s\n", (int)greeting->words.len, greeting->words.data);
-    } else if (greeting->tag == GREETER_GREETING_SONG) {
-        const choir_str *verses = greeting->song.verses.items;
+    const choir_str *verses;
+    switch (greeting->tag) { /* without a default, so that a compiler finds a variant that is added */
+    case GREETER_GREETING_SILENCE: break;
+    case GREETER_GREETING_WORDS: printf("%.*s\n", (int)greeting->words.len, greeting->words.data); break;
+    case GREETER_GREETING_SONG:
+        verses = greeting->song.verses.items;
         for (size_t i = 0; i < greeting->song.verses.len; i++)
             printf("%.*s\n", (int)verses[i].len, verses[i].data);
+        break;
     }
 }
 
