@@ -24,6 +24,7 @@ typedef struct scope {
 void choiri_shapes_init(choiri_shapes *s) {
     s->steps = 0;
     s->made = 0;
+    s->is_literal = false;
     choiri_text_init(&s->why);
     for (size_t i = 0; i < CHOIRI_SHAPE_SIDES; i++) {
         s->first[i] = NULL;
@@ -218,6 +219,7 @@ static int read_fields(choiri_shapes *s, uint8_t side, const choiri_wire_member 
         sure(choiri_wire_read_field(&w, &field));
         choiri_wire_reader ref = choiri_wire_reader_of(field.members[1].span);
         parts[i].name = field.members[0].span;
+        parts[i].required = field.members[2].number != 0;
         status = resolve(s, side, &ref, sc, &parts[i].shape);
     }
     return status;
@@ -339,7 +341,7 @@ static int read_wire(choiri_shapes *s, choiri_shape *shape) {
     sure(choiri_wire_read_kind(&w, &kind));
     scope sc = {schema.members[1].span, schema.members[1].number, shape->args, shape->args_len};
     status = read_kind(s, shape, &kind, &sc);
-    if (status == CHOIR_OK) repair(shape, &sc);
+    if (status == CHOIR_OK && !s->is_literal) repair(shape, &sc);
     return status;
 }
 

@@ -23,6 +23,7 @@ typedef struct choiri_shape_part {
     choir_bytes name; /* of a field, else empty */
     choiri_shape *shape;
     bool optional; /* ours: has a value when the peer's type lacks it */
+    bool required; /* of wire schemas: what they say */
 } choiri_shape_part;
 
 /* The parts of an enum's variant. All other types that have parts have exactly one of these, without a
@@ -77,6 +78,7 @@ typedef struct choiri_shapes {
     const choiri_root *root; /* NULL: OURS is not used */
     uint32_t steps;          /* so far, at most CHOIRI_SCHEMA_MAX_STEPS */
     uint32_t made;
+    bool is_literal; /* wire schemas mean what they say; set after _init */
     choiri_text why; /* what was wrong; does not say where */
     choiri_shape *first[CHOIRI_SHAPE_SIDES], **end[CHOIRI_SHAPE_SIDES];
     choiri_shape *table[CHOIRI_SHAPE_BUCKETS];
