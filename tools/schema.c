@@ -44,9 +44,12 @@ static void show_method(const idl *file, const choir_service *s, uint32_t index)
     const choir_method *m = &s->methods[index];
     fputs("  ", stdout);
     tool_print_signature(stdout, s, index);
-    printf("\n    id %016" PRIx64 "  args %016" PRIx64 "  response %016" PRIx64 "%s%s\n", m->id,
-           idl_announced_id(file, m->args_announcement), idl_announced_id(file, m->response_announcement),
-           m->flags & CHOIR_METHOD_IDEM ? "  idem" : "", m->flags & CHOIR_METHOD_PERSIST ? "  persist" : "");
+    printf("\n    id %016" PRIx64 "  args ", m->id);
+    idl_print_root(stdout, file, m->args_announcement);
+    fputs("\n    response ", stdout);
+    idl_print_root(stdout, file, m->response_announcement);
+    printf("%s%s\n", m->flags & CHOIR_METHOD_IDEM ? "  idem" : "",
+           m->flags & CHOIR_METHOD_PERSIST ? "  persist" : "");
 }
 
 static int show(int argc, char **argv) {
@@ -201,7 +204,9 @@ const tool_command tool_schema = {
     "       choir schema diff [--allow] OLD.rs NEW.rs\n"
     "\n"
     "Reads an interface file: a trait with async methods and its types, as vox services are written in Rust.\n"
-    "show prints each method with its id, the type ids of its arguments and its response, and its flags.\n"
+    "show prints each method with its id, its flags, and the type ids of its arguments and its response. The id of\n"
+    "a generic type, as tuples and every response are, is that of its declaration; the ids of its type arguments\n"
+    "stand behind it, in <>.\n"
     "export prints a snapshot as JSON: beside that, the schemas that are announced, as hexadecimal CBOR.\n"
     "diff says of each method whether programs made from the old and from the new file can call each other:\n"
     "same, compatible, one-way, breaking, added or removed. The exit status is 1 when a method is breaking or\n"

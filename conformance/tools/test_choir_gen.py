@@ -425,6 +425,14 @@ class Test:
         result = run(self.choir, "schema", "show", source)
         tap.check("  divide(i64, i64) -> Result<i64, MathError>\n    id fb68d9318f830875  args " in result.stdout,
                   "choir schema show", result.stdout + result.stderr)
+        shown = re.findall(r"^  (\w+)\(.*\n    id [0-9a-f]{16}  args (.*)\n    response (.*?)(?:  .*)?$", result.stdout, re.M)
+        refs = {name: (args, response) for name, args, response in shown}
+        i64, never = "c6eb8c46f1e17fba", "5db70a394660f3e6"
+        tap.check(len(refs) == 36 and refs["sum"][1] == f"42046de663beeef0<{i64}, 4cf4b2aeb98a1939<{never}>>"
+                  and refs["divide"][0] == f"ba0496aa8cee7a4c<{i64}, {i64}>",
+                  "choir schema show: whole references", result.stdout)
+        tap.check(len({refs[name][1] for name in ("sum", "echo", "echo_bool", "echo_point", "divide", "lookup")}) == 6,
+                  "choir schema show: responses of different types have different references", result.stdout)
         result = run(self.choir, "schema", "export", source)
         snapshot = json.loads(result.stdout)
         with open(os.path.join(self.source, "conformance/vectors/schema/testbed-method-schemas.json"),

@@ -47,6 +47,9 @@ bool idl_announce(idl *file, idl_error *ret_error);
 /* After that: the type id of what is announced, by choir_method.args_announcement or
  * response_announcement. */
 uint64_t idl_announced_id(const idl *file, uint32_t announcement);
+/* And all of the reference: ids of generic declarations have those of their type arguments behind them in
+ * angle brackets. */
+void idl_print_root(FILE *out, const idl *file, uint32_t announcement);
 
 /* How the methods of two versions of a file get along. */
 typedef struct idl_diff_counts {

@@ -6,6 +6,8 @@
 #include "schema/wire_schema.h"
 #include "value/unit.h"
 
+#include <inttypes.h>
+
 /* Far above any real interface; a guard against types whose announcement grows without end. */
 #define ANNOUNCE_MAX ((size_t)256 << 20)
 
@@ -208,4 +210,25 @@ uint64_t idl_announced_id(const idl *file, uint32_t announcement) {
         choiri_wire_reader_of((choir_bytes){file->unit.schema_bytes + a->root, a->root_len});
     choiri_wire_object root;
     return choiri_wire_read_ref(&r, &root) ? root.members[0].number : 0;
+}
+
+static void print_ref(FILE *out, choiri_wire_reader *r) {
+    choiri_wire_object ref;
+    if (!choiri_wire_read_ref(r, &ref) || ref.form != CHOIRI_WIRE_CONCRETE)
+        return; /* roots have no variables */
+    fprintf(out, "%016" PRIx64, ref.members[0].number);
+    if (ref.members[1].number == 0) return;
+    choiri_wire_reader args = choiri_wire_reader_of(ref.members[1].span);
+    for (uint64_t i = 0; i < ref.members[1].number; i++) {
+        fputs(i == 0 ? "<" : ", ", out);
+        print_ref(out, &args);
+    }
+    fputc('>', out);
+}
+
+void idl_print_root(FILE *out, const idl *file, uint32_t announcement) {
+    const choir_announcement *a = &file->unit.announcements[announcement - 1];
+    choiri_wire_reader r =
+        choiri_wire_reader_of((choir_bytes){file->unit.schema_bytes + a->root, a->root_len});
+    print_ref(out, &r);
 }
