@@ -86,7 +86,7 @@ static void make_plan(codec *c) {
     for (uint32_t i = 0; i < theirs.parts_len; i++)
         codec_check(choiri_recv_tracker_add_all(&tracker, theirs.parts[i].cbor, 1, NULL, &text),
                     "announcement");
-    choiri_plan_input in = {c->env, &tracker, theirs.root, &our_root, &ours, false};
+    choiri_plan_input in = {c->env, &tracker, theirs.root, &our_root, &ours, false, CHOIRI_PLAN_ENDS};
     codec_check(choiri_plan_make(&in, &c->plan, NULL, &text), "plan");
     choiri_recv_tracker_deinit(&tracker);
     choiri_arena_reset(&arena);

@@ -12,7 +12,8 @@ static const tool_command *const commands[] = {&tool_serve, &tool_call, &tool_pi
 static const char exit_help[] =
     "Exit status\n"
     "  0  success\n"
-    "  1  the method answered with its own error, which is on standard error as JSON\n"
+    "  1  the method answered with its own error, which is on standard error as JSON;\n"
+    "     schema diff: something that is required breaks\n"
     "  2  wrong usage; nothing was done\n"
     "  3  could not connect or listen, the session failed, or an interface file cannot be read or has an error\n"
     "  4  the call ended without an answer of the method: unknown method, invalid payload,\n"

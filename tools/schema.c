@@ -139,48 +139,73 @@ static int export(int argc, char **argv) {
 
 /* ---- diff ---- */
 
-/* The two files of the command line; false: a message was printed. */
-static bool read_two(int argc, char **argv, idl *ret_files[2], bool *ret_allow, int *ret_status) {
-    static const tool_option known[] = {{"allow", TOOL_FLAG}, {NULL, 0}};
+/* Which callers must be able to go on. Both, unless the command line says otherwise: while a release is
+ * rolled out, callers and servers of both versions meet. */
+typedef struct requirement {
+    bool callers[IDL_CALLERS];
+} requirement;
+
+static bool read_requirement(const char *text, requirement *ret) {
+    bool both = strcmp(text, "both") == 0, is_old = strcmp(text, "old-callers") == 0;
+    if (!both && !is_old && strcmp(text, "new-callers") != 0)
+        return tool_usage(&tool_schema, "\"%s\" is neither old-callers, new-callers nor both", text), false;
+    ret->callers[IDL_OLD_CALLERS] = both || is_old;
+    ret->callers[IDL_NEW_CALLERS] = both || !is_old;
+    return true;
+}
+
+/* The command line; false: a message was printed. */
+static bool read_arguments(int argc, char **argv, const char *ret_paths[2], requirement *ret) {
+    enum { ALLOW, REQUIRE };
+    static const tool_option known[] = {{"allow", TOOL_FLAG}, {"require", TOOL_VALUE}, {NULL, 0}};
     tool_options o = {.command = &tool_schema, .known = known, .argc = argc, .argv = argv};
-    const char *paths[2];
+    bool is_allowed = false, is_required = false;
     int count = 0;
-    *ret_status = TOOL_USAGE;
     for (int option; (option = tool_next(&o)) != TOOL_END;) {
         if (option == TOOL_BAD) return false;
-        if (option == TOOL_OPERAND && count < 2)
-            paths[count++] = o.value;
-        else if (option == TOOL_OPERAND)
+        if (option == TOOL_OPERAND && count == 2)
             return tool_usage(&tool_schema, "more than two interface files"), false;
-        else
-            *ret_allow = true;
+        if (option == TOOL_OPERAND) ret_paths[count++] = o.value;
+        if (option == REQUIRE && !read_requirement(o.value, ret)) return false;
+        if (option == REQUIRE) is_required = true;
+        if (option == ALLOW) is_allowed = true;
     }
     if (count < 2)
         return tool_usage(&tool_schema, "two interface files are needed: the old and the new one"), false;
-    *ret_status = TOOL_FAILED;
-    for (int i = 0; i < 2; i++) {
-        idl_error error;
-        if (idl_read(paths[i], &ret_files[i], &error)) continue;
-        fprintf(stderr, "%s\n", error.text);
-        return false;
-    }
+    if (is_allowed && is_required)
+        return tool_usage(&tool_schema, "--allow requires nothing; leave out one of --allow and --require"),
+               false;
+    if (is_allowed) *ret = (requirement){{false, false}};
     return true;
+}
+
+static int judge(const idl_diff_counts *counts, const requirement *required) {
+    static const char *const names[] = {"old callers of new servers", "new callers of old servers"};
+    int status = TOOL_OK;
+    for (int i = 0; i < IDL_CALLERS; i++) {
+        const idl_diff_way *way = &counts->callers[i];
+        if (way->broken == 0 || !required->callers[i]) continue;
+        tool_say("breaking for %s: %u of %u methods", names[i], (unsigned)way->broken,
+                 (unsigned)way->methods);
+        status = TOOL_BREAKS;
+    }
+    return status;
 }
 
 static int diff(int argc, char **argv) {
     idl *files[2] = {NULL, NULL};
-    idl_diff_counts counts = {0};
+    const char *paths[2];
+    requirement required = {{true, true}};
+    idl_diff_counts counts;
     idl_error error;
-    bool allow = false;
-    int status;
-    if (read_two(argc, argv, files, &allow, &status)) {
-        if (!idl_diff(files[0], files[1], stdout, &counts, &error))
-            fprintf(stderr, "choir: %s\n", error.text);
-        else
-            status = counts.breaking > 0 && !allow ? TOOL_USER_ERROR : TOOL_OK;
-        if (counts.breaking > 0)
-            tool_say("breaking: %u of %u methods", (unsigned)counts.breaking, (unsigned)counts.methods);
-    }
+    int status = TOOL_FAILED;
+    if (!read_arguments(argc, argv, paths, &required)) return TOOL_USAGE;
+    if (!idl_read(paths[0], &files[0], &error) || !idl_read(paths[1], &files[1], &error))
+        fprintf(stderr, "%s\n", error.text);
+    else if (!idl_diff(files[0], files[1], stdout, &counts, &error))
+        fprintf(stderr, "choir: %s\n", error.text);
+    else
+        status = judge(&counts, &required);
     for (int i = 0; i < 2; i++)
         if (files[i]) idl_free(files[i]);
     return status;
@@ -201,14 +226,25 @@ const tool_command tool_schema = {
     "schema", "look at interface files and compare them",
     "usage: choir schema show FILE.rs\n"
     "       choir schema export FILE.rs\n"
-    "       choir schema diff [--allow] OLD.rs NEW.rs\n"
+    "       choir schema diff [--require=CALLERS | --allow] OLD.rs NEW.rs\n"
     "\n"
     "Reads an interface file: a trait with async methods and its types, as vox services are written in Rust.\n"
     "show prints each method with its id, its flags, and the type ids of its arguments and its response. The id of\n"
     "a generic type, as tuples and every response are, is that of its declaration; the ids of its type arguments\n"
     "stand behind it, in <>.\n"
     "export prints a snapshot as JSON: beside that, the schemas that are announced, as hexadecimal CBOR.\n"
-    "diff says of each method whether programs made from the old and from the new file can call each other:\n"
-    "same, compatible, one-way, breaking, added or removed. The exit status is 1 when a method is breaking or\n"
-    "removed; with --allow it is 0.\n",
+    "diff says of each method whether old callers can call new servers, and new callers old servers: yes, no and\n"
+    "why, or all but some values. A further line says so where a peer made with vox 0.4.0 in Rust would not do the\n"
+    "same; the exit status does not depend on it. The last lines sum up.\n"
+    "\n"
+    "Options of diff\n"
+    "  --require CALLERS  what must work for exit status 0: old-callers (with new servers), new-callers (with old\n"
+    "                     servers), or both, which is the default\n"
+    "  --allow            require nothing: report, and exit with 0\n"
+    "\n"
+    "Exit status\n"
+    "  0  done; diff: what is required works\n"
+    "  1  diff: something that is required breaks\n"
+    "  2  wrong usage; nothing was done\n"
+    "  3  an interface file cannot be read or has an error\n",
     run};

@@ -14,10 +14,11 @@
 /* Exit statuses; docs/man/choir.1 and the help texts list them. */
 enum {
     TOOL_OK,
-    TOOL_USER_ERROR, /* the method answered with its own error */
-    TOOL_USAGE,      /* nothing was done */
-    TOOL_FAILED,     /* no connection, no listening, a session or the system that failed */
-    TOOL_NO_ANSWER,  /* the call ended without an answer of the method */
+    TOOL_USER_ERROR,               /* the method answered with its own error */
+    TOOL_BREAKS = TOOL_USER_ERROR, /* a new version breaks what is required to work */
+    TOOL_USAGE,                    /* nothing was done */
+    TOOL_FAILED,                   /* no connection, no listening, a session or the system that failed */
+    TOOL_NO_ANSWER,                /* the call ended without an answer of the method */
 };
 
 /* A subcommand: `run` gets the arguments behind its name. */

@@ -55,7 +55,8 @@ static bool read_ours(peer *p, const choiri_root *root, const choiri_schema_set 
     choiri_text text;
     bool read = false;
     choiri_text_init(&text);
-    choiri_plan_input in = {p->f.env, &p->tracker, p->root, root, announcement, p->is_lenient};
+    choiri_plan_input in = {p->f.env,     &p->tracker,   p->root,         root,
+                            announcement, p->is_lenient, CHOIRI_PLAN_ENDS};
     int status = choiri_plan_make(&in, &plan, &facts, &text);
     check_text(status, &text);
     FUZZ_CHECK(facts.steps <= CHOIRI_SCHEMA_MAX_STEPS, "%u steps", facts.steps);

@@ -140,7 +140,7 @@ def test_help(t):
     t.check(re.fullmatch(r"choir \d+\.\d+\.\d+\n", t.run("--version").stdout), "--version")
     with open(MANUAL, encoding="utf-8") as file:
         manual = file.read()
-    for command in ([], ["serve"], ["call"], ["ping"]):
+    for command in ([], ["serve"], ["call"], ["ping"], ["schema"]):
         done, name = t.run(*command, "--help"), " ".join(["choir", *command])
         options = re.findall(r"^  --([a-z-]+)", done.stdout, re.M)
         for part, text in (("manual", manual), ("synopsis", manual.split(".Sh DESCRIPTION")[0])):

@@ -452,43 +452,155 @@ class Test:
     def diff(self, old, new):
         """The plain and the evolved Testbed, and each kind of verdict."""
         tap = self.tap
+        old_callers, new_callers = "old callers can call new servers: ", "new callers can call old servers: "
         result = run(self.choir, "schema", "diff", old, old)
         lines = result.stdout.splitlines()
-        tap.check(result.returncode == 0 and lines[0] == "Testbed" and len(lines) == 37
-                  and all(line.startswith("  same ") for line in lines[1:]), "choir schema diff: nothing has changed",
-                  result.stdout + result.stderr)
+        tap.check(result.returncode == 0 and lines[0] == "Testbed" and len(lines) == 40
+                  and all(line.startswith("  same ") for line in lines[1:37])
+                  and lines[37:] == ["", old_callers + "yes", new_callers + "yes"] and not result.stderr,
+                  "choir schema diff: nothing has changed", result.stdout + result.stderr)
         result = run(self.choir, "schema", "diff", old, new)
-        expected = ["removed    echo", "compatible echo_profile", "compatible echo_record", "compatible echo_status",
-                    'arguments, old reads new: all but args.0: variant "Suspended"', "breaking   echo_tag",
-                    "breaking   echo_measurement", "breaking   echo_config",
-                    "answer, new reads old: Ok.owner: missing in the peer's type; ours is struct Config"]
-        tap.check(result.returncode == 1 and all(text in result.stdout for text in expected)
-                  and result.stderr == "choir: breaking: 33 of 36 methods\n", "choir schema diff: the evolved Testbed",
-                  result.stdout + result.stderr)
-        result = run(self.choir, "schema", "diff", "--allow", old, new)
-        tap.check(result.returncode == 0 and "breaking   echo_tag" in result.stdout, "choir schema diff --allow")
+        expected = ["  removed    echo\n      old callers can call new servers: no, because new servers do not have it\n",
+                    "  compatible echo_profile\n"
+                    "      old callers can call new servers: yes\n"
+                    "          a vox server in Rust refuses the arguments: args.0.avatar is required there, because it "
+                    "has no #[facet(default)]\n"
+                    "      new callers can call old servers: yes\n"
+                    "          a vox caller in Rust refuses the answer: Ok.avatar is required there, because it has no "
+                    "#[facet(default)]\n"
+                    "  compatible echo_record\n"
+                    "      old callers can call new servers: yes\n"
+                    "      new callers can call old servers: yes\n"
+                    "  compatible echo_status\n"
+                    "      old callers can call new servers: all but answers with variant Suspended in Ok\n"
+                    "      new callers can call old servers: all but calls with variant Suspended in args.0\n"
+                    "  breaking   echo_tag\n"
+                    "      old callers can call new servers: no, because the caller cannot read the answer: "
+                    "Ok.note: missing in the new version of struct Tag\n"
+                    "      new callers can call old servers: no, because the server cannot read the arguments: "
+                    "args.0.note: missing in the new version of struct Tag\n"
+                    "  breaking   echo_measurement\n"
+                    "      old callers can call new servers: no, because the server cannot read the arguments: "
+                    "args.0.value: f64 in the old version, string in the new version\n"
+                    "          and because the caller cannot read the answer: "
+                    "Ok.value: f64 in the old version, string in the new version\n",
+                    "  breaking   echo_config\n"
+                    "      old callers can call new servers: no, because the server cannot read the arguments: "
+                    "args.0.owner: missing in the old version of struct Config\n"
+                    "      new callers can call old servers: no, because the caller cannot read the answer: "
+                    "Ok.owner: missing in the old version of struct Config\n",
+                    "\n\nold callers can call new servers: no, 33 of 36 methods cannot be called, 1 not with all values\n"
+                    "      with vox in Rust at the reading end, 1 more of 36 methods cannot be called\n"
+                    "new callers can call old servers: no, 3 of 6 methods cannot be called, 1 not with all values\n"
+                    "      with vox in Rust at the reading end, 1 more of 6 methods cannot be called\n"]
+        missing = [text for text in expected if text not in result.stdout]
+        tap.check(result.returncode == 1 and not missing and result.stderr == (
+            "choir: breaking for old callers of new servers: 33 of 36 methods\n"
+            "choir: breaking for new callers of old servers: 3 of 6 methods\n"), "choir schema diff: the evolved Testbed",
+            "\n".join(missing) + result.stdout + result.stderr)
+        allowed = run(self.choir, "schema", "diff", "--allow", old, new)
+        tap.check(allowed.returncode == 0 and allowed.stdout == result.stdout and not allowed.stderr,
+                  "choir schema diff --allow", allowed.stderr)
         result = run(self.choir, "schema", "diff", new, old)
-        tap.check("added      echo\n" in result.stdout, "choir schema diff: methods that are new")
-        with tempfile.TemporaryDirectory() as folder:
-            paths = [os.path.join(folder, name) for name in ("v1.rs", "v2.rs")]
-            for path, field, rest in zip(paths, ("", ", b: u8"), ("", "trait C { async fn go(&self); }")):
-                with open(path, "w", encoding="utf-8") as file:
-                    file.write("trait A { async fn put(&self, s: S); async fn get(&self) -> S; }\n"
-                               f"struct S {{ a: u8{field} }}\n{rest}\n")
-            result = run(self.choir, "schema", "diff", *paths)
-            tap.check(result.returncode == 0 and result.stdout == (
-                "A\n"
-                "  one-way    put: only new programs can call old ones\n"
-                "      arguments, new reads old: args.0.b: missing in the peer's type; ours is struct S, "
-                "the peer's is struct \"S\" (type 0x8a5cd0498ab74f2e)\n"
-                "  one-way    get: only old programs can call new ones\n"
-                "      answer, new reads old: Ok.b: missing in the peer's type; ours is struct S, "
-                "the peer's is struct \"S\" (type 0x8a5cd0498ab74f2e)\n"
-                "\nC\n  added      go\n"), "choir schema diff: one way", result.stdout + result.stderr)
-        for arguments in ([], [old], [old, new, old], ["--what", old, new]):
+        tap.check("added      echo\n" in result.stdout and "; 30 added, which old servers do not have\n" in result.stdout,
+                  "choir schema diff: methods that are new", result.stdout)
+        self.diff_directions()
+        self.diff_vox()
+        for arguments in ([], [old], [old, new, old], ["--what", old, new], ["--require", "all", old, new],
+                          ["--require=old-callers", "--allow", old, new], [old, new, "--require"]):
             tap.check(run(self.choir, "schema", "diff", *arguments).returncode == 2,
                       "choir schema diff: usage " + " ".join(os.path.basename(a) for a in arguments))
         tap.check(run(self.choir, "schema", "diff", old, "none.rs").returncode == 3, "choir schema diff: no such file")
+
+    def versions(self, before, after, *options):
+        """choir schema diff of two texts."""
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [os.path.join(folder, name) for name in ("v1.rs", "v2.rs")]
+            for path, text in zip(paths, (before, after)):
+                write(path, text)
+            return run(self.choir, "schema", "diff", *options, *paths)
+
+    def diff_directions(self):
+        """Each of the two directions may break alone; what is required decides the exit status."""
+        tap = self.tap
+        put, get = "trait A { async fn put(&self, s: S); }\n", "trait A { async fn get(&self) -> S; }\n"
+        small, large = "struct S { a: u8 }\n", "struct S { a: u8, b: u8 }\n"
+        old_breaks = ((put + small, put + large), (get + large, get + small))
+        new_breaks = ((put + large, put + small), (get + small, get + large))
+        for pair in (*old_breaks, *new_breaks):
+            for require in ("old-callers", "new-callers", "both", None):
+                options = ["--require", require] if require else []
+                result = self.versions(*pair, *options)
+                breaks = "old" if pair in old_breaks else "new"
+                status = int(not require or require == "both" or require.startswith(breaks))
+                said = result.stderr.startswith(f"choir: breaking for {breaks} callers of ")
+                tap.check(result.returncode == status and said == bool(status) and bool(result.stderr) == said,
+                          f"choir schema diff: {breaks} callers break, {require} required, {'get' in pair[0]}",
+                          result.stdout + result.stderr)
+        both = "trait A { async fn put(&self, s: S); async fn get(&self) -> S; }\n"
+        result = self.versions(both + small, both + large + "trait C { async fn go(&self); }\n")
+        tap.check(result.returncode == 1 and result.stdout == (
+            "A\n"
+            "  one-way    put\n"
+            "      old callers can call new servers: no, because the server cannot read the arguments: args.0.b: missing "
+            "in the old version of struct S\n"
+            "      new callers can call old servers: yes\n"
+            "  one-way    get\n"
+            "      old callers can call new servers: yes\n"
+            "      new callers can call old servers: no, because the caller cannot read the answer: Ok.b: missing in the "
+            "old version of struct S\n"
+            "\nC\n  added      go\n"
+            "\nold callers can call new servers: no, 1 of 2 methods cannot be called\n"
+            "new callers can call old servers: no, 1 of 2 methods cannot be called; 1 added, which old servers do not "
+            "have\n"), "choir schema diff: one way", result.stdout + result.stderr)
+        gone = self.versions(both + small, put + small, "--require=new-callers")
+        tap.check(gone.returncode == 0 and "  removed    get\n" in gone.stdout,
+                  "choir schema diff: a removed method is nothing to new callers", gone.stdout + gone.stderr)
+        tap.check(self.versions(both + small, put + small, "--require=old-callers").returncode == 1,
+                  "choir schema diff: but to old ones")
+        more = self.versions(put + small, both + small)
+        tap.check(more.returncode == 0, "choir schema diff: an added method breaks nobody", more.stdout + more.stderr)
+        some = self.versions("trait A { async fn put(&self, e: E); } enum E { X }",
+                             "trait A { async fn put(&self, e: E); } enum E { X, Y, Z }")
+        tap.check(some.returncode == 0 and "all but calls with variant Y in args.0 (and 1 more)\n" in some.stdout
+                  and some.stdout.endswith("yes, but 1 of 1 methods not with all values\n"),
+                  "choir schema diff: new variants", some.stdout + some.stderr)
+        array = self.versions(put + "struct S { a: [u8; 2] }", put + "struct S { a: [u8; 3] }")
+        tap.check(array.returncode == 1 and "args.0.a: the array has another length" in array.stdout,
+                  "choir schema diff: the length of an array", array.stdout)
+        umlaut = self.versions(put + small, put + "struct S { a: u8, \u00fc: u8 }")
+        tap.check("args.0.\u00fc: missing in the old version of struct S\n" in umlaut.stdout,
+                  "choir schema diff: names with other letters", umlaut.stdout)
+
+    def diff_vox(self):
+        """What vox in Rust makes of it is said only where it is something else, and decides nothing."""
+        tap, put = self.tap, "trait A { async fn put(&self, s: S) -> u8; }\n"
+        lines = {
+            "a new Option": ("struct S { a: u8 }", "struct S { a: u8, b: Option<u8> }",
+                             ["a vox server in Rust refuses the arguments: args.0.b is required there, because it has no "
+                              "#[facet(default)]"]),
+            "a new Option with a default": ("struct S { a: u8 }", "struct S { a: u8, #[facet(default)] b: Option<u8> }", []),
+            "another type": ("struct S { a: u8 }", "struct S { a: u16 }", []),
+            "a mandatory field": ("struct S { a: u8 }", "struct S { a: u8, b: u8 }", []),
+            "in a variant": ("enum S { X { a: u8 }, Y }", "enum S { X { a: u8, b: u8 }, Y }",
+                             ["a vox server in Rust refuses only some of the arguments: variant X in args.0, for lack of the "
+                              "field b"]),
+            "in a Box": ("struct I { a: u8, b: u8 } struct S { i: Box<I> }", "struct I { b: u8, a: u8 } struct S { i: Box<I> }",
+                         ["a vox server in Rust misreads the arguments: args.0.i has another layout, and it does not "
+                          "translate what is in a Box"] * 2),
+            "recursion": ("struct S { kids: Vec<S> }", "struct S { kids: Vec<S> }",
+                          ["a vox server in Rust crashes when it reads the arguments: args.0.kids[] is of a type that "
+                           "contains itself, and comparing that never ends"]),
+            "bytes before a list": ("struct S { a: Vec<u32> }", "struct S { #[facet(default)] b: Vec<u8>, a: Vec<u32> }",
+                                    ["a vox server in Rust refuses the arguments: args.0.a is announced as list by the old "
+                                     "version and as bytes by the new one"] * 2),
+        }
+        for name, (before, after, expected) in lines.items():
+            result = self.versions(put + before, put + after)
+            said = [line.strip() for line in result.stdout.splitlines() if line.strip().startswith("a vox ")]
+            tap.check(said == expected, f"choir schema diff: what vox makes of it: {name}", result.stdout)
+            breaks = "no, " in result.stdout
+            tap.check(result.returncode == int(breaks), f"choir schema diff: exit status: {name}", result.stdout)
 
 
 def main(choir_gen, choir, source, build):

@@ -31,14 +31,44 @@ static void close_version(version *v) {
     choiri_arena_reset(&v->arena);
 }
 
-static int read_way(choir_env *env, const version *writer, const version *reader, choiri_compat_way *ret) {
+/* An array's length is no part of what is compared, because it is announced wrongly where a type has several
+ * lengths. So two versions may pass for the same although their values are not. */
+static void refuse_array(choiri_compat_way *way, const choiri_text *why) {
+    if (way->reads == CHOIRI_READS_NOT) return;
+    way->reads = CHOIRI_READS_NOT;
+    way->text = *why;
+    way->unknowns = 0;
+    if (way->vox == CHOIRI_VOX_MISREADS) way->vox = CHOIRI_VOX_UNKNOWN; /* for the same reason */
+}
+
+static int ask_vox(choir_env *env, const version *writer, const version *reader, bool is_reader_new,
+                   choiri_compat_way *ret) {
+    choiri_vox_verdict verdict;
+    const choiri_vox_input in = {.env = env,
+                                 .tracker = &writer->tracker,
+                                 .remote_root = writer->announcement.root,
+                                 .writer = writer->root,
+                                 .reader = reader->root,
+                                 .announcement = &reader->announcement,
+                                 .is_reader_new = is_reader_new};
+    int status = choiri_vox_read(&in, &verdict);
+    if (status != CHOIR_OK) return status;
+    ret->vox = verdict.reads;
+    ret->vox_text = verdict.text;
+    if (verdict.array.len > 0) refuse_array(ret, &verdict.array);
+    return CHOIR_OK;
+}
+
+static int read_way(choir_env *env, const version *writer, const version *reader, bool is_reader_new,
+                    choiri_compat_way *ret) {
     choiri_plan *plan;
     choiri_plan_facts facts;
     const choiri_plan_input in = {.env = env,
                                   .tracker = &writer->tracker,
                                   .remote_root = writer->announcement.root,
                                   .root = reader->root,
-                                  .announcement = &reader->announcement};
+                                  .announcement = &reader->announcement,
+                                  .speaks_of = is_reader_new ? CHOIRI_PLAN_OURS_NEW : CHOIRI_PLAN_THEIRS_NEW};
     int status = choiri_plan_make(&in, &plan, &facts, &ret->text);
     if (status == CHOIR_ERR_NO_MEMORY) return status;
     ret->reads = status != CHOIR_OK  ? CHOIRI_READS_NOT
@@ -46,8 +76,21 @@ static int read_way(choir_env *env, const version *writer, const version *reader
                  : plan              ? CHOIRI_READS_TRANSLATED
                                      : CHOIRI_READS_SAME;
     if (ret->reads == CHOIRI_READS_PARTLY) ret->text = facts.unknown;
+    ret->unknowns = ret->reads == CHOIRI_READS_PARTLY ? facts.unknowns : 0;
     choiri_plan_free(env, plan);
-    return CHOIR_OK;
+    return ask_vox(env, writer, reader, is_reader_new, ret);
+}
+
+bool choiri_compat_vox_differs(const choiri_compat_way *way) {
+    switch (way->vox) {
+    case CHOIRI_VOX_UNKNOWN: return false;
+    case CHOIRI_VOX_READS: return way->reads >= CHOIRI_READS_PARTLY;
+    case CHOIRI_VOX_PARTLY: return way->reads != CHOIRI_READS_PARTLY;
+    case CHOIRI_VOX_REFUSES: return way->reads != CHOIRI_READS_NOT;
+    case CHOIRI_VOX_MISREADS:
+    case CHOIRI_VOX_CRASHES: break;
+    }
+    return true;
 }
 
 int choiri_compat_roots(choir_env *env, const choiri_root *before, const choiri_root *after,
@@ -58,8 +101,8 @@ int choiri_compat_roots(choir_env *env, const choiri_root *before, const choiri_
     int status = open_version(env, before, &old, &ret_compat->new_reads_old.text);
     int second = open_version(env, after, &new, &ret_compat->old_reads_new.text);
     if (status == CHOIR_OK) status = second;
-    if (status == CHOIR_OK) status = read_way(env, &old, &new, &ret_compat->new_reads_old);
-    if (status == CHOIR_OK) status = read_way(env, &new, &old, &ret_compat->old_reads_new);
+    if (status == CHOIR_OK) status = read_way(env, &old, &new, true, &ret_compat->new_reads_old);
+    if (status == CHOIR_OK) status = read_way(env, &new, &old, false, &ret_compat->old_reads_new);
     close_version(&old);
     close_version(&new);
     return status;
@@ -77,6 +120,11 @@ static void items_must_be_the_same(choiri_compat_way *items, uint32_t argument, 
     if (items->reads == CHOIRI_READS_NOT)
         choiri_text_str(choiri_text_add(&ret->text, ": "), choiri_text_get(&items->text));
     ret->reads = CHOIRI_READS_NOT;
+    if (ret->vox >= CHOIRI_VOX_MISREADS) return;
+    ret->vox = CHOIRI_VOX_MISREADS;
+    choiri_text_init(&ret->vox_text);
+    choiri_text_u64(choiri_text_add(&ret->vox_text, "args."), argument);
+    choiri_text_add(&ret->vox_text, " is a channel, whose items it does not compare");
 }
 
 /* A Tx is given to who is called, so its items are read by the caller, as responses are; those of an Rx are
@@ -117,11 +165,19 @@ static bool is_partial(const choiri_compat *c) {
     return c->new_reads_old.reads == CHOIRI_READS_PARTLY || c->old_reads_new.reads == CHOIRI_READS_PARTLY;
 }
 
-/* Arguments are read by who is called, responses by who calls. */
-static choiri_verdict judge(const choiri_compat *args, const choiri_compat *response) {
-    bool old_calls_new = can(&args->new_reads_old) && can(&response->old_reads_new);
-    bool new_calls_old = can(&args->old_reads_new) && can(&response->new_reads_old);
-    if (is_same(args) && is_same(response)) return CHOIRI_COMPAT_SAME;
+choiri_compat_call choiri_compat_call_of(const choiri_compat_method *m, bool is_caller_new) {
+    if (is_caller_new) return (choiri_compat_call){&m->args.old_reads_new, &m->response.new_reads_old};
+    return (choiri_compat_call){&m->args.new_reads_old, &m->response.old_reads_new};
+}
+
+static bool works(choiri_compat_call c) {
+    return can(c.args) && can(c.answer);
+}
+
+static choiri_verdict judge(const choiri_compat_method *m) {
+    bool old_calls_new = works(choiri_compat_call_of(m, false));
+    bool new_calls_old = works(choiri_compat_call_of(m, true));
+    if (is_same(&m->args) && is_same(&m->response)) return CHOIRI_COMPAT_SAME;
     if (old_calls_new && new_calls_old) return CHOIRI_COMPAT_BOTH;
     return old_calls_new   ? CHOIRI_COMPAT_OLD_CALLS
            : new_calls_old ? CHOIRI_COMPAT_NEW_CALLS
@@ -137,7 +193,7 @@ static int compare_method(choir_env *env, const choir_unit *u, const choir_metho
     if (status == CHOIR_OK) status = choiri_compat_roots(env, &x, &y, &ret->response);
     if (status == CHOIR_OK) status = compare_channels(env, &a, &b, ret);
     if (status != CHOIR_OK) return status;
-    ret->verdict = judge(&ret->args, &ret->response);
+    ret->verdict = judge(ret);
     ret->is_partial = is_partial(&ret->args) || is_partial(&ret->response);
     return CHOIR_OK;
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Compatibility of two versions of an interface, decided by what peers with these versions would do: each
  * announces its types, and the other makes a plan. Nothing is decided here that a session would decide
- * otherwise. */
+ * otherwise, but for arrays whose length has changed, which a session cannot know and would misread. Beside
+ * that: what a reader made with vox in Rust would do, which is not always the same. */
 #ifndef CHOIRI_COMPAT_H
 #define CHOIRI_COMPAT_H
 
 #include "base/text.h"
 #include "choir/type.h"
 #include "schema/extract.h"
+#include "schema/vox_reader.h"
 
 /* Can values of one version be read as the other? */
 typedef enum choiri_reads {
@@ -20,7 +22,13 @@ typedef enum choiri_reads {
 typedef struct choiri_compat_way {
     choiri_reads reads;
     choiri_text text;
+    uint32_t unknowns; /* READS_PARTLY: how many such variants there are */
+    choiri_vox_reads vox;
+    choiri_text vox_text;
 } choiri_compat_way;
+
+/* Does a reader made with vox in Rust do something else with values than we do, as far as a caller sees? */
+bool choiri_compat_vox_differs(const choiri_compat_way *way);
 
 typedef struct choiri_compat {
     choiri_compat_way new_reads_old, old_reads_new;
@@ -42,6 +50,13 @@ typedef struct choiri_compat_method {
     bool is_partial;              /* but some values cannot be read */
     choiri_compat args, response; /* not of one that was added or removed */
 } choiri_compat_method;
+
+/* Who can call whom: arguments are read by who is called, answers by who calls. */
+typedef struct choiri_compat_call {
+    const choiri_compat_way *args, *answer; /* as they are read */
+} choiri_compat_call;
+/* Old callers and new servers, or the other way round. */
+choiri_compat_call choiri_compat_call_of(const choiri_compat_method *m, bool is_caller_new);
 
 /* One root. OK · ERR_INVALID (a bad type; text of a way says which) · ERR_TOO_LARGE (types beyond the limits
  * of a connection) · ERR_NO_MEMORY. The units have been checked. */

@@ -59,18 +59,18 @@ static void say_path(choiri_text *text, const frame *f) {
     while (count > 0) say_step(text, steps[--count]);
 }
 
-static void say_name(choiri_text *text, choir_bytes name, bool is_ours) {
-    if (is_ours)
+static void say_name(choiri_text *text, choir_bytes name, bool is_plain) {
+    if (is_plain)
         choiri_text_str(text, str_of(name));
     else
         choiri_text_quoted(text, name, CHOIRI_PLAN_NAME_MAX);
 }
 
-static void say_type(choiri_text *text, const choiri_shape *t, bool is_ours) {
+static void say_type(choiri_text *text, const choiri_shape *t, bool is_plain) {
     if (t->form == CHOIRI_WIRE_STRUCT || t->form == CHOIRI_WIRE_ENUM || t->form == CHOIRI_WIRE_CHANNEL)
         choiri_text_add(choiri_text_add(text, choiri_wire_kind_name(t->form)), " ");
     if (t->form == CHOIRI_WIRE_STRUCT || t->form == CHOIRI_WIRE_ENUM) {
-        say_name(text, t->name, is_ours);
+        say_name(text, t->name, is_plain);
     } else if (t->form == CHOIRI_WIRE_TUPLE) {
         choiri_text_u64(choiri_text_add(text, "tuple of "), t->variants[0].parts_len);
     } else if (t->name.len > 0) {
@@ -80,7 +80,21 @@ static void say_type(choiri_text *text, const choiri_shape *t, bool is_ours) {
     }
 }
 
-static void say_types(choiri_text *text, const frame *f) {
+static const char *version_word(bool is_new) {
+    return is_new ? "the new version" : "the old version";
+}
+
+static void say_types(const choiri_plan_builder *b, const frame *f) {
+    choiri_text *text = b->text;
+    if (b->in->speaks_of != CHOIRI_PLAN_ENDS) {
+        const choiri_shape *types[2] = {f->remote, f->local}; /* the old one first */
+        bool is_ours_old = b->in->speaks_of == CHOIRI_PLAN_THEIRS_NEW;
+        for (int i = 0; i < 2; i++) {
+            say_type(i > 0 ? choiri_text_add(text, ", ") : text, types[is_ours_old ? 1 - i : i], true);
+            choiri_text_add(choiri_text_add(text, " in "), version_word(i == 1));
+        }
+        return;
+    }
     say_type(choiri_text_add(text, "ours is "), f->local, true);
     say_type(choiri_text_add(text, ", the peer's is "), f->remote, false);
     if (f->remote->side != CHOIRI_SHAPE_THEIRS) return;
@@ -91,18 +105,25 @@ static void say_types(choiri_text *text, const frame *f) {
 static int differ(choiri_plan_builder *b, const frame *f) {
     say_path(b->text, f);
     if (b->text->len > 0) choiri_text_add(b->text, ": ");
-    say_types(b->text, f);
+    say_types(b, f);
     return CHOIR_ERR_LAYOUT;
 }
 
-/* A field or variant of this frame's type is the trouble. */
+/* A field or variant of this frame's type is the trouble: `why` says what it is in the peer's type. */
 static int differ_in(choiri_plan_builder *b, const frame *f, choir_bytes variant, choir_bytes name,
                      const char *why) {
     say_path(b->text, f);
     if (variant.len > 0) say_name(b->text->len > 0 ? choiri_text_add(b->text, ".") : b->text, variant, true);
     if (name.len > 0) say_name(b->text->len > 0 ? choiri_text_add(b->text, ".") : b->text, name, true);
-    choiri_text_add(choiri_text_add(choiri_text_add(b->text, ": "), why), "; ");
-    say_types(b->text, f);
+    choiri_text_add(choiri_text_add(b->text, ": "), why);
+    if (b->in->speaks_of != CHOIRI_PLAN_ENDS) {
+        bool is_new = b->in->speaks_of == CHOIRI_PLAN_THEIRS_NEW;
+        choiri_text_add(choiri_text_add(b->text, " "), version_word(is_new));
+        say_type(choiri_text_add(b->text, " of "), f->remote, true);
+        return CHOIR_ERR_LAYOUT;
+    }
+    choiri_text_add(b->text, " the peer's type; ");
+    say_types(b, f);
     return CHOIR_ERR_LAYOUT;
 }
 
@@ -254,8 +275,7 @@ static int missing_fields(choiri_plan_builder *b, const frame *f, const choiri_s
                           const bool *is_matched, choiri_draft_node *n, choiri_plan_case *c) {
     for (uint32_t i = 0; i < ours->parts_len; i++) {
         if (is_matched[i]) continue;
-        if (!ours->parts[i].optional)
-            return differ_in(b, f, ours->name, ours->parts[i].name, "missing in the peer's type");
+        if (!ours->parts[i].optional) return differ_in(b, f, ours->name, ours->parts[i].name, "missing in");
         c->parts[c->parts_len++] = (choiri_plan_part){i, NULL};
         n->differs = true;
     }
@@ -307,8 +327,7 @@ static int compare_elements(choiri_plan_builder *b, const frame *f, uint32_t the
     const choiri_shape_variant *remote = &f->remote->variants[theirs], *local = &f->local->variants[ours];
     if (remote->parts_len != local->parts_len) {
         if (local->name.len == 0) return differ(b, f);
-        return differ_in(b, f, local->name, (choir_bytes){NULL, 0},
-                         "another number of values in the peer's type");
+        return differ_in(b, f, local->name, (choir_bytes){NULL, 0}, "another number of values in");
     }
     int status = new_parts(b, c, local->parts_len);
     if (status != CHOIR_OK) return fail(b, f, status);
@@ -338,11 +357,19 @@ static void note_unknown(choiri_plan_builder *b, const frame *f, choiri_draft_no
                          uint32_t number) {
     if (!b->is_wire || number < f->local->variants_len) n->differs = true;
     c->variant = CHOIRI_PLAN_NONE;
-    if (!b->facts || b->facts->has_unknown) return;
+    if (!b->facts || b->facts->unknowns++ > 0) return;
+    choiri_text *text = &b->facts->unknown;
     b->facts->has_unknown = true;
-    say_path(&b->facts->unknown, f);
-    choiri_text_add(&b->facts->unknown, b->facts->unknown.len > 0 ? ": variant " : "variant ");
-    say_name(&b->facts->unknown, c->name, false);
+    say_path(text, f);
+    if (b->in->speaks_of != CHOIRI_PLAN_ENDS) {
+        choiri_text path = *text;
+        choiri_text_init(text);
+        choiri_text_str(choiri_text_add(text, "variant "), str_of(c->name));
+        if (path.len > 0) choiri_text_str(choiri_text_add(text, " in "), choiri_text_get(&path));
+        return;
+    }
+    choiri_text_add(text, text->len > 0 ? ": variant " : "variant ");
+    say_name(text, c->name, false);
 }
 
 static int compare_variants(choiri_plan_builder *b, const frame *f, choiri_draft_node *n) {
@@ -361,8 +388,7 @@ static int compare_variants(choiri_plan_builder *b, const frame *f, choiri_draft
         const choiri_shape_variant *local = &f->local->variants[c->variant];
         if (c->variant != i) n->differs = true;
         if (local->kind != remote->kind)
-            return differ_in(b, f, local->name, (choir_bytes){NULL, 0},
-                             "of another shape in the peer's type");
+            return differ_in(b, f, local->name, (choir_bytes){NULL, 0}, "of another shape in");
         if (local->kind == CHOIR_VARIANT_STRUCT)
             status = compare_fields(b, f, i, c->variant, n, c);
         else if (local->kind != CHOIR_VARIANT_UNIT)

@@ -29,6 +29,13 @@ typedef struct choiri_plan choiri_plan;
 /* Which value of the plan's root is meant. */
 enum { CHOIRI_PLAN_ROOT = 0, CHOIRI_PLAN_OK = 0, CHOIRI_PLAN_ERR = 1 };
 
+/* How texts call the two types. */
+enum {
+    CHOIRI_PLAN_ENDS,      /* "ours" and "the peer's", whose names are quoted and have their type ids */
+    CHOIRI_PLAN_OURS_NEW,  /* for who compares two versions: ours is the new one, the peer's the old one */
+    CHOIRI_PLAN_THEIRS_NEW /* the other way round */
+};
+
 typedef struct choiri_plan_input {
     choir_env *env;
     const choiri_recv_tracker *tracker;    /* what the peer has announced */
@@ -38,6 +45,7 @@ typedef struct choiri_plan_input {
     /* Tolerates what callers must tolerate of vox 0.4.0 callees: a remote `never` means anything, `unit` as
      * Ok means anything, and a root that was never received or has the type id 0 means ours. */
     bool is_lenient;
+    uint8_t speaks_of; /* CHOIRI_PLAN_ENDS, ... */
 } choiri_plan_input;
 
 /* For tests and reports. */
@@ -45,6 +53,7 @@ typedef struct choiri_plan_facts {
     uint32_t steps;      /* that comparing took, at most CHOIRI_SCHEMA_MAX_STEPS */
     uint32_t nodes;      /* of the plan, 0 for none */
     bool has_unknown;    /* the peer's type has variants that ours lacks */
+    uint32_t unknowns;   /* how many */
     choiri_text unknown; /* the first of them */
 } choiri_plan_facts;
 

@@ -42,6 +42,78 @@ Test(compat, roots) {
           CHOIRI_READS_NOT);
 }
 
+/* The texts speak of versions, without quotes and type ids; and vox only where it differs from us. */
+static void check_texts(side before, side after, const char *new_reads_old, const char *old_reads_new,
+                        bool new_vox_differs, bool old_vox_differs) {
+    match m;
+    choiri_compat c;
+    match_open(&m);
+    party a = types_open(&m, &before), b = types_open(&m, &after);
+    cr_assert_eq(choiri_compat_roots(m.s.env, &a.root, &b.root, &c), CHOIR_OK);
+    cr_assert_str_eq(c.new_reads_old.text.data, new_reads_old);
+    cr_assert_str_eq(c.old_reads_new.text.data, old_reads_new);
+    cr_assert_eq(choiri_compat_vox_differs(&c.new_reads_old), new_vox_differs, "%s",
+                 c.new_reads_old.vox_text.data);
+    cr_assert_eq(choiri_compat_vox_differs(&c.old_reads_new), old_vox_differs, "%s",
+                 c.old_reads_new.vox_text.data);
+    types_close(&a);
+    types_close(&b);
+    match_close(&m);
+}
+
+Test(compat, texts) {
+    check_texts(SIDE("struct S { a: u8 }"), SIDE("struct S { a: u8, b: u8 }"),
+                "args.0.b: missing in the old version of struct S", "", false, false);
+    check_texts(SIDE("struct S { a: u8, b: u8 }"), SIDE("struct S { a: u8 }"), "",
+                "args.0.b: missing in the new version of struct S", false, false);
+    check_texts(SIDE("struct S { a: u8 }"), SIDE("struct S { a: u16 }"),
+                "args.0.a: u8 in the old version, u16 in the new version",
+                "args.0.a: u8 in the old version, u16 in the new version", false, false);
+    check_texts(SIDE("enum S { A(u8) }"), SIDE("enum S { A }"),
+                "args.0.A: of another shape in the old version of enum S",
+                "args.0.A: of another shape in the new version of enum S", false, false);
+    check_texts(SIDE("enum S { A }"), SIDE("enum S { A, B, C }"), "", "variant B in args.0", false, false);
+    check_texts((side){"enum S { A }", "S", NULL}, (side){"enum S { A, B }", "S", NULL}, "", "variant B",
+                false, false);
+    check_texts(SIDE("struct S { a: u8 }"), SIDE("struct S { a: u8, b: Option<u8> }"), "", "", true, false);
+    check_texts(SIDE("enum S { A { x: u8 } }"), SIDE("enum S { A { x: u8, y: u8 } }"),
+                "args.0.A.y: missing in the old version of enum S", "", true, false);
+    check_texts(SIDE("struct S { k: Vec<S> }"), SIDE("struct S { k: Vec<S> }"), "", "", true, true);
+}
+
+Test(compat, unknowns) {
+    match m;
+    choiri_compat c;
+    match_open(&m);
+    party a = types_open(&m, &SIDE("enum E { A }; struct S { a: E, b: Vec<E> }")),
+          b = types_open(&m, &SIDE("enum E { A, B, C }; struct S { a: E, b: Vec<E> }"));
+    cr_assert_eq(choiri_compat_roots(m.s.env, &a.root, &b.root, &c), CHOIR_OK);
+    cr_assert_eq(c.old_reads_new.unknowns, 2, "each variant once"); /* the pair of types is compared once */
+    cr_assert_eq(c.new_reads_old.unknowns, 0);
+    types_close(&a);
+    types_close(&b);
+    match_close(&m);
+}
+
+/* Plans do not compare lengths, because those that are announced may be wrong. A report knows the true
+ * ones. */
+Test(compat, arrays) {
+    static const char why[] = "args.0.a: the array has another length, and lengths are not compared";
+    check(SIDE("struct S { a: [u8; 2] }"), SIDE("struct S { a: [u8; 2] }"), CHOIRI_READS_SAME,
+          CHOIRI_READS_SAME);
+    check(SIDE("struct S { a: [u8; 2], b: [u8; 3] }"), SIDE("struct S { b: [u8; 3], a: [u8; 2] }"),
+          CHOIRI_READS_TRANSLATED, CHOIRI_READS_TRANSLATED);
+    check(SIDE("struct S { a: [u8; 2] }"), SIDE("struct S { a: [u8; 3] }"), CHOIRI_READS_NOT,
+          CHOIRI_READS_NOT);
+    check(SIDE("struct S { b: u8, a: [u8; 2] }"), SIDE("struct S { b: u8 }"), CHOIRI_READS_TRANSLATED,
+          CHOIRI_READS_NOT);
+    check(SIDE("struct S { b: [u8; 3], a: [u8; 2] }"), SIDE("struct S { b: [u8; 3] }"), CHOIRI_READS_NOT,
+          CHOIRI_READS_NOT);
+    check(SIDE("enum E { A, B }; struct S { e: E, a: [u8; 2] }"),
+          SIDE("enum E { A }; struct S { e: E, a: [u8; 3] }"), CHOIRI_READS_NOT, CHOIRI_READS_NOT);
+    check_texts(SIDE("struct S { a: [u8; 2] }"), SIDE("struct S { a: [u8; 3] }"), why, why, false, false);
+}
+
 typedef struct report {
     char text[4096];
     size_t len;

@@ -97,7 +97,7 @@ static inline int make_plan(match *m, const choiri_recv_tracker *t, choir_bytes 
     cr_assert_lt(ours->parts_len, 256);
     memcpy(parts, ours->parts, ours->parts_len * sizeof parts[0]);
     parts[ours->parts_len] = (choiri_schema_part){UINT64_C(0xdead), {(const uint8_t *)"", 0}};
-    choiri_plan_input in = {m->s.env, t, remote_root, root, ours, lenient};
+    choiri_plan_input in = {m->s.env, t, remote_root, root, ours, lenient, CHOIRI_PLAN_ENDS};
     int status = choiri_plan_make(&in, &first, NULL, &m->text);
     in.announcement = &more;
     cr_assert_eq(choiri_plan_make(&in, &second, &m->facts, &other), status, "%s / %s", m->text.data,

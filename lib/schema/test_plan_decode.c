@@ -421,7 +421,8 @@ Test(plan_decode, no_memory) {
                  "(E, Vec<Tree>)", NULL};
         cr_assert_eq(translation_open(&t, remote, local), CHOIR_OK);
         const choiri_plan_input in = {
-            t.m.s.env, &t.m.t, t.theirs.announcement.root, &t.ours.root, &t.ours.announcement, false};
+            t.m.s.env, &t.m.t,          t.theirs.announcement.root, &t.ours.root, &t.ours.announcement,
+            false,     CHOIRI_PLAN_ENDS};
         t.m.s.alloc.fail_at = t.m.s.alloc.calls + ++n;
         int status = choiri_plan_make(&in, &plan, NULL, &t.m.text);
         failed = t.m.s.alloc.failed;

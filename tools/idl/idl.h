@@ -51,15 +51,26 @@ uint64_t idl_announced_id(const idl *file, uint32_t announcement);
  * angle brackets. */
 void idl_print_root(FILE *out, const idl *file, uint32_t announcement);
 
-/* How the methods of two versions of a file get along. */
+/* Callers of one version with servers of the other. */
+typedef struct idl_diff_way {
+    uint32_t methods;    /* that both have, and for old callers those that were removed */
+    uint32_t broken;     /* of these: cannot be called */
+    uint32_t partial;    /* can be called, but not with every value or every answer */
+    uint32_t vox_broken; /* can be called, but not if who reads is made with vox in Rust */
+    uint32_t added;      /* for new callers */
+} idl_diff_way;
+
+enum { IDL_OLD_CALLERS, IDL_NEW_CALLERS, IDL_CALLERS };
+
 typedef struct idl_diff_counts {
-    uint32_t methods;
-    uint32_t one_way;  /* only new programs can call old ones, or the other way round */
-    uint32_t breaking; /* removed, or neither can call the other */
+    /* Old callers call new servers, and miss what was removed. New callers call old servers, and what was
+     * added breaks nothing: no call of it ever worked, and its callers learn that it was never run. */
+    idl_diff_way callers[IDL_CALLERS];
 } idl_diff_counts;
 
-/* Prints each method of both with what has become of it, and why: same, compatible, one-way, breaking, added,
- * removed. */
+/* Prints each method of both with what has become of it: same, compatible, one-way, breaking, added, removed;
+ * who can call whom, or why not; and what vox in Rust makes of it where that is something else. At the end a
+ * line for each direction. */
 bool idl_diff(const idl *before, const idl *after, FILE *out, idl_diff_counts *ret_counts,
               idl_error *ret_error);
 
