@@ -209,22 +209,18 @@ static int read_arguments(call *c, void **ret_args) {
 
 /* ---- the answer ---- */
 
-static const char *hint_of(uint32_t outcome) {
-    switch (outcome) {
-    case CHOIR_OUTCOME_UNKNOWN_METHOD:
-        return "the peer does not have this method; check that it is the right peer";
-    case CHOIR_OUTCOME_INVALID_PAYLOAD:
-        return "the peer refused the arguments, or its version of the method has other types (choir call --list prints "
-               "those known here)";
-    case CHOIR_OUTCOME_CANCELLED:
-        return "the peer gave the call up: it has no handler for it, or the handler failed; its own log may tell more";
-    case CHOIR_OUTCOME_SESSION_SHUTDOWN: return "the session was shut down; try again once the peer is back";
-    case CHOIR_OUTCOME_SEND_FAILED: return "the call never ran; the peer may be overloaded: try again later";
-    case CHOIR_OUTCOME_INDETERMINATE:
-        return "the method may or may not have run; find out before calling again";
-    case CHOIR_OUTCOME_TIMED_OUT: return "the peer was told to stop; --timeout allows more time";
-    default: return NULL;
-    }
+/* What this command can do about it, beyond what choir_explain says. */
+static const char *hint_of(const call *c, const choir_event *done) {
+    if (done->outcome == CHOIR_OUTCOME_TIMED_OUT)
+        return "the peer was told to stop; --timeout allows more time";
+    if (done->outcome == CHOIR_OUTCOME_SEND_FAILED && done->status == CHOIR_ERR_TIMED_OUT)
+        return "--timeout allows more time";
+    if (done->outcome != CHOIR_OUTCOME_INVALID_PAYLOAD) return NULL;
+    if (c->inferred.json)
+        return "the types that were written, or those that the peer announced, are not right; --types FILE says which "
+               "interface file has them";
+    return "the arguments make no sense to it, or its version of the method has other types (choir call --list prints "
+           "those known here)";
 }
 
 static int print_value(call *c, const choir_event *done, FILE *out, const char *before) {
@@ -242,20 +238,11 @@ static int print_value(call *c, const choir_event *done, FILE *out, const char *
 }
 
 static int print_outcome(const call *c, const choir_event *done) {
-    const char *name = c->request->operands[1];
-    const char *hint = hint_of(done->outcome);
-    if (c->inferred.json && done->outcome == CHOIR_OUTCOME_INVALID_PAYLOAD)
-        hint =
-            "the types that were written, or those that the peer announced, are not right; --types FILE says which "
-            "interface file has them";
-    /* With a status the answer could not be read here; without one the text is the peer's, in which "ours" is
-     * its own. */
-    bool by_peer =
-        done->outcome == CHOIR_OUTCOME_INVALID_PAYLOAD && done->status == CHOIR_OK && done->text.len > 0;
-    tool_say("%s: %s%s%s%.*s", name, choir_outcome_text(done->outcome), done->text.len > 0 ? ": " : "",
-             by_peer ? "the peer says: " : "", (int)done->text.len, done->text.data);
+    char line[1200];
+    const char *hint = hint_of(c, done);
+    tool_say("%s", choir_explain(c->client, CHOIR_OK, done, line, sizeof line));
     if (hint) tool_hint("%s", hint);
-    return TOOL_NO_ANSWER;
+    return choir_status_is_fatal(done->status) ? TOOL_FAILED : TOOL_NO_ANSWER; /* with its session */
 }
 
 static void on_done(void *ctx, const choir_event *done) {
@@ -267,11 +254,7 @@ static void on_done(void *ctx, const choir_event *done) {
     if (r->verbose)
         tool_say("%s: %s after %.3f ms", r->operands[1], choir_outcome_text(done->outcome),
                  tool_ms(choir_loop_now(c->tool.loop) - c->start));
-    if (choir_status_is_fatal(done->status)) { /* with its session */
-        tool_say("%s: %s; it %s", r->operands[1], choir_outcome_text(done->outcome),
-                 done->ran == CHOIR_RAN_NO ? "never ran" : "may have run");
-        c->exit_status = tool_client_failed(r->url, done->status, choir_client_text(c->client));
-    } else if (done->outcome == CHOIR_OUTCOME_OK) {
+    if (done->outcome == CHOIR_OUTCOME_OK) {
         c->exit_status = print_value(c, done, stdout, "");
     } else if (done->outcome == CHOIR_OUTCOME_USER_ERROR) {
         c->exit_status = print_value(c, done, stderr, "error: ");

@@ -9,6 +9,7 @@
 #include "connect.h"
 #include "options.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct choir_client {
@@ -17,6 +18,7 @@ struct choir_client {
     choir_client_options options;
     net_session_options each;
     net_session *session; /* NULL only while the client is made or buried */
+    char url[NET_URL_MAX];
     bool opened;
     bool over; /* closed was reported */
     struct {
@@ -161,6 +163,7 @@ int choir_connect(choir_loop *loop, const char *url, const choir_client_options 
     c->loop = loop;
     c->options = o;
     c->each = each;
+    snprintf(c->url, sizeof c->url, "%s", url);
     net_node_init(&c->object.node);
     status = open_client(c, &address, url);
     if (status != CHOIR_OK) {
@@ -187,6 +190,14 @@ int choir_client_status(const choir_client *client) {
 
 choir_str choir_client_text(const choir_client *client) {
     return client ? choir_session_text(client->session->session) : (choir_str){"", 0};
+}
+
+const char *choir_client_url(const choir_client *client) {
+    return client ? client->url : "";
+}
+
+choir_loop *choiri_net_client_loop(const choir_client *client) {
+    return client->loop;
 }
 
 choir_session *choir_client_session(const choir_client *client) {
@@ -285,35 +296,53 @@ static void on_waited(void *ctx, const choir_event *done) {
     loop->held->held = true;
 }
 
+/* What a wait that brings no event says: the method, and why. */
+static int no_answer(choir_client *c, uint32_t method, int status) {
+    choir_loop *loop = c->loop;
+    const choir_service *service = c->options.service;
+    char why[sizeof loop->error.data];
+    snprintf(why, sizeof why, "%s", loop->error.len > 0 ? loop->error.data : choir_status_text(status));
+    if (!service || method >= service->methods_len) return status;
+    choir_str name = choir_service_name(service), what = choir_method_name(service, method);
+    if (strncmp(why, name.data, name.len) == 0 && why[name.len] == '.') return status; /* it begins so */
+    return choiri_net_fail(loop, status, "%.*s.%.*s: %s", (int)name.len, name.data, (int)what.len, what.data,
+                           why);
+}
+
+static int wait_call(choir_client *c, uint32_t method, const void *args, choir_duration timeout) {
+    choir_loop *loop = c->loop;
+    begin_wait(c);
+    int status = may_wait(loop);
+    if (status != CHOIR_OK) return choiri_net_result(loop, status);
+    choir_call_options o;
+    choir_call_options_init(&o);
+    choir_time now = choiri_net_now(loop);
+    o.deadline = timeout > CHOIR_TIME_NEVER - now ? CHOIR_TIME_NEVER : now + timeout;
+    status = choir_client_call(c, method, args, &o, on_waited, loop, &loop->wait.call);
+    if (status != CHOIR_OK) return status;
+    while (status == CHOIR_OK && !loop->wait.done) status = wait_more(loop);
+    /* Nobody is left to take the answer, if its client is still there. */
+    if (status != CHOIR_OK && loop->wait.client)
+        choir_cancel(c->session->session, loop->wait.call, NULL, choiri_net_now(loop));
+    return choiri_net_result(loop, status);
+}
+
 int choir_client_wait_call(choir_client *client, uint32_t method, const void *args, choir_duration timeout,
                            const choir_event **ret_done) {
+    if (ret_done) *ret_done = NULL;
     if (!client) return CHOIR_ERR_INVALID;
     choir_loop *loop = client->loop;
     if (choiri_net_check_process(loop) != CHOIR_OK) return CHOIR_ERR_STATE;
     if (!ret_done) return choiri_net_result(loop, CHOIR_ERR_INVALID);
-    if (choiri_net_is_reentrant(loop)) return choiri_net_result(loop, CHOIR_ERR_REENTRANT);
-    begin_wait(client);
-    int status = may_wait(loop);
-    if (status == CHOIR_OK) {
-        choir_call_options o;
-        choir_call_options_init(&o);
-        choir_time now = choiri_net_now(loop);
-        o.deadline = timeout > CHOIR_TIME_NEVER - now ? CHOIR_TIME_NEVER : now + timeout;
-        status = choir_client_call(client, method, args, &o, on_waited, loop, &loop->wait.call);
-        if (status != CHOIR_OK) {
-            loop->wait.active = false;
-            return status; /* with its text */
-        }
+    if (choiri_net_is_reentrant(loop)) {
+        choiri_net_result(loop, CHOIR_ERR_REENTRANT);
+        return no_answer(client, method, CHOIR_ERR_REENTRANT);
     }
-    while (status == CHOIR_OK && !loop->wait.done) status = wait_more(loop);
+    int status = wait_call(client, method, args, timeout);
+    bool is_there = loop->wait.client != NULL; /* a callback may have freed it */
     loop->wait.active = false;
-    if (status != CHOIR_OK) {
-        /* Nobody is left to take the answer, if the call was made and its client is still there. */
-        if (loop->wait.client && loop->wait.call.v != 0)
-            choir_cancel(client->session->session, loop->wait.call, NULL, choiri_net_now(loop));
-        return choiri_net_result(loop, status);
-    }
+    if (status != CHOIR_OK) return is_there ? no_answer(client, method, status) : status;
     choiri_net_schedule(loop); /* whoever runs the loop next, the session goes on */
     *ret_done = loop->wait.done;
-    return choiri_net_result(loop, CHOIR_OK);
+    return CHOIR_OK;
 }

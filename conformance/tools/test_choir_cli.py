@@ -259,7 +259,7 @@ def test_dynamic(t, calculator, url):
                  "Calculator.add", "1u64", "2u64")
         t.expect("too few of them", NO_ANSWER, "", ["invalid payload", "tuple of 2"], "call", other.url,
                  "Calculator.add", "1i64")
-        t.expect("a method the peer does not have", NO_ANSWER, "", ["Calculator.multiply: unknown method", "hint: "],
+        t.expect("a method the peer does not have", NO_ANSWER, "", ["Calculator.multiply at tcp://", ": unknown method.", "It never ran."],
                  "call", other.url, "Calculator.multiply", "1i64")
         t.expect("a service the peer does not have", FAILED, "", ["no service", "Any", "here; offered: Calculator"],
                  "call", other.url, "Any.thing")
@@ -420,9 +420,9 @@ def test_evolved(t, choir):
 
 def test_no_answer(t, choir, calculator, url):
     t.expect("slow, but in time", OK, '"slow:200:x"\n', [], *echo(url, "slow:200:x"))
-    t.expect("timed out", NO_ANSWER, "", ["Testbed.echo: timed out", "hint: "], *echo(url, "slow:60000:x"),
+    t.expect("timed out", NO_ANSWER, "", ["Testbed.echo at tcp://", ": timed out: no answer before the deadline. It may have run.", "hint: "], *echo(url, "slow:60000:x"),
              "--timeout", "2")
-    t.expect("dropped by its handler", NO_ANSWER, "", ["Testbed.echo: cancelled", "hint: "], *echo(url, "panic"))
+    t.expect("dropped by its handler", NO_ANSWER, "", ["Testbed.echo at tcp://", ": cancelled by the peer.", "its own log may tell more"], *echo(url, "panic"))
     t.expect("and the server goes on", OK, '"x"\n', [], *echo(url))
     with Server(calculator, "tcp://127.0.0.1:0") as other:
         t.expect("a peer with another service", FAILED, "", ["no service", "Testbed", "offered: Calculator"],

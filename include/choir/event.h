@@ -130,11 +130,11 @@ static inline bool choir_event_is_retryable(const choir_event *done) {
                                     : choir_outcome_is_retryable(done->outcome);
 }
 
-/* Is this the end of a call of that method, with that outcome? For generated code, which then knows the type
- * of `value`. */
+/* Is this the end of a call of that method, with that outcome? NULL is none. For generated code, which then
+ * knows the type of `value`. */
 static inline bool choir_event_is(const choir_event *done, const choir_service *service, uint32_t method,
                                   uint32_t outcome) {
-    return done->service == service && done->method == method && done->outcome == outcome;
+    return done && done->service == service && done->method == method && done->outcome == outcome;
 }
 
 #ifdef __cplusplus

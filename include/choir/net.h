@@ -322,12 +322,22 @@ CHOIR_API int choir_client_ping(choir_client *client, void (*done)(void *ctx, ch
 /* For small tools: runs the loop until the session is established, or fails. OK · ERR_REENTRANT · ERR_IO ·
  * the status it closed with. */
 CHOIR_API int choir_client_wait_open(choir_client *client);
-/* Calls and runs the loop until it is answered or `timeout` is over (CHOIR_TIME_NEVER: no limit). *ret_done
- * is the CALL_DONE event: it and what it points to are borrowed until the loop runs again, for whatever
- * reason, or the client is freed. OK (whatever the outcome was) · ERR_REENTRANT · ERR_IO · ERR_CLOSED (a
- * callback freed the client) · statuses of choir_call. */
+/* Calls, and runs the loop until it is answered or `timeout` is over (CHOIR_TIME_NEVER: no limit). *ret_done
+ * is the CALL_DONE event when OK, whatever the outcome was, else NULL, which the functions made by choir-gen
+ * take, too. It and what it points to are borrowed until the loop runs again, for whatever reason, or the
+ * client is freed. OK · ERR_REENTRANT · ERR_IO · ERR_CLOSED (a callback freed the client) · statuses of
+ * choir_call; then nothing was called, or nobody waits for it any more. */
 CHOIR_API int choir_client_wait_call(choir_client *client, uint32_t method, const void *args,
                                      choir_duration timeout, const choir_event **ret_done);
+
+/* Writes one line for people into `buffer`: what was called and where, what ended it, whether it ran, what to
+ * do. `status` is what choir_client_call or a wait returned, `done` the event when there is one (NULL is
+ * fine), `client` may be NULL. What the peer wrote is quoted, escaped and cut. Cut at `size`, NUL-terminated;
+ * 512 bytes hold nearly all. Call it before anything else of the loop. Returns `buffer`. */
+CHOIR_API const char *choir_explain(const choir_client *client, int status, const choir_event *done,
+                                    char *buffer, size_t size);
+/* The address it was given. Returns borrowed (valid until free). */
+CHOIR_API const char *choir_client_url(const choir_client *client);
 
 /* Status and text of the client's end, OK and empty before: those of its session. Text returns borrowed
  * (valid until free). */

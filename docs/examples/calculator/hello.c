@@ -33,13 +33,12 @@ int main(void) {
     if (choir_listen(loop, "tcp://127.0.0.1:0", &serve, &server)) return 1;
     if (choir_connect(loop, choir_server_url(server), &call, &client)) return 1;
 
+    char why[512];
     int status = calculator_wait_add(client, 2, 3, CHOIR_SECOND, &done);
-    if (status != CHOIR_OK)
-        fprintf(stderr, "%s\n", choir_status_text(status));
-    else if (!calculator_ok_add(done))
-        fprintf(stderr, "%s\n", choir_outcome_text(done->outcome));
-    else
+    if (calculator_ok_add(done))
         printf("2 + 3 = %" PRId64 "\n", *calculator_ok_add(done));
+    else
+        fprintf(stderr, "%s\n", choir_explain(client, status, done, why, sizeof why));
     choir_loop_free(loop);
     return 0;
 }
