@@ -125,6 +125,11 @@ static bool to_double(decoder *d, const choir_type *t, const choiri_msgpack_toke
  * they are. */
 static bool to_float(decoder *d, const choir_type *t, const choiri_msgpack_token *token, float *ret) {
     double v;
+    if (token->kind == CHOIRI_MSGPACK_FLOAT && token->count == 4) { /* by its bits */
+        uint32_t bits = (uint32_t)token->number;
+        memcpy(ret, &bits, sizeof bits);
+        return true;
+    }
     if (!to_double(d, t, token, &v)) return false;
     bool finite = v >= -DBL_MAX && v <= DBL_MAX;
     float f = !finite || (v >= -(double)FLT_MAX && v <= (double)FLT_MAX) ? (float)v : 0;

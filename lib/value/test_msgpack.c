@@ -78,6 +78,7 @@ static const spelling canonical[] = {
     {"u128", "01", "c410 00000000000000000000000000000001"},
     {"i128", "01", "c410 ffffffffffffffffffffffffffffffff"},
     {"f32", "0000c03f", "ca3fc00000"},
+    {"f32", "0100a07f", "ca7fa00001"}, /* a signalling NaN */
     {"f64", "000000000000f83f", "cb3ff8000000000000"},
     {"char", "02c3b1", "a2c3b1"},
     {"String", "03616263", "a3'abc'"},

@@ -30,8 +30,8 @@ enum { /* kinds of a token */
 
 typedef struct choiri_msgpack_token {
     uint32_t kind;
-    uint32_t count;    /* array: items; map: pairs. They follow as tokens of their own. */
-    uint64_t number;   /* bool, uint; negative: two's complement */
+    uint32_t count;    /* array: items; map: pairs. They follow as tokens of their own. Float: its bytes */
+    uint64_t number;   /* bool, uint; negative: two's complement; float of 4 bytes: its bits */
     double real;       /* float, of either width */
     choir_bytes bytes; /* str (not checked), bin, ext */
 } choiri_msgpack_token;
