@@ -196,6 +196,23 @@ static void run_marked(choir_loop *loop, uint32_t *left) {
     }
 }
 
+/* Has everything ended that choir_loop_close closed? */
+static bool is_over(const choir_loop *loop) {
+    if (!net_list_is_empty(&loop->links)) return false;
+    for (const net_node *n = loop->sessions.next; n != &loop->sessions; n = n->next) {
+        const net_session *session = NET_CONTAINER(n, net_session, all);
+        if (!session->over || choir_session_held_requests(session->session) > 0) return false;
+    }
+    return true;
+}
+
+static void tell_closed(choir_loop *loop) {
+    choir_loop_closed_fn *done = loop->closing.done;
+    if (!done || !is_over(loop)) return;
+    loop->closing.done = NULL;
+    done(loop->closing.ctx, loop);
+}
+
 static void run_turn(choir_loop *loop) {
     uint32_t left = TURN_BUDGET;
     run_marked(loop, &left);
@@ -205,6 +222,7 @@ static void run_turn(choir_loop *loop) {
         object->bury(object);
     }
     run_marked(loop, &left); /* what was let go says its last words */
+    tell_closed(loop);
     choiri_net_dns_settle(loop);
     choiri_net_timers_settle(loop);
     loop->fresh = false;
@@ -319,6 +337,21 @@ int choir_loop_new(const choir_loop_options *options, choir_loop **ret_loop) {
     }
     *ret_loop = loop;
     return CHOIR_OK;
+}
+
+int choir_loop_close(choir_loop *loop, choir_loop_closed_fn *done, void *ctx) {
+    if (!loop || !done) return CHOIR_ERR_INVALID;
+    if (choiri_net_check_usable(loop) != CHOIR_OK) return CHOIR_ERR_STATE;
+    if (loop->closing.done) return choiri_net_result(loop, CHOIR_ERR_BUSY);
+    loop->closing.done = done;
+    loop->closing.ctx = ctx;
+    for (net_node *n = loop->objects.next, *next; n != &loop->objects; n = next) {
+        next = n->next;
+        net_object *object = NET_CONTAINER(n, net_object, node);
+        object->close(object);
+    }
+    choiri_net_schedule(loop);
+    return choiri_net_result(loop, CHOIR_OK);
 }
 
 /* Gives back what is left when nothing of the loop's can call back any more. */

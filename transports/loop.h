@@ -53,6 +53,10 @@ struct choir_loop {
     const volatile uint8_t *here;
     struct event_base *base;
     bool own_base;
+    struct {
+        choir_loop_closed_fn *done; /* NULL: nobody waits for the end of everything */
+        void *ctx;
+    } closing;
     bool running;   /* we are inside event_base_loop */
     bool stop;      /* choir_loop_run shall return */
     bool fresh;     /* now was read in this turn */

@@ -42,6 +42,11 @@ static int parse(const char *url, net_address *ret_address, net_text *why) {
     const char *rest = url[len] == ':' ? url + len + 1 : "";
     bool slashes = strncmp(rest, "//", 2) == 0;
     const net_scheme *scheme = url[len] == ':' ? choiri_net_scheme_find(url, len) : NULL;
+    /* HOST:PORT, as people write it. */
+    if (!scheme && !slashes && len > 0 && url[len] == ':') {
+        ret_address->scheme = &choiri_net_scheme_tcp;
+        return ret_address->scheme->parse(url, ret_address, why);
+    }
     if (!scheme) {
         choiri_net_text_add(why, slashes ? "the scheme is not known" : "it has no scheme");
         return CHOIR_ERR_ADDRESS;

@@ -42,6 +42,17 @@ Test(address, ipv4) {
     has_text(&a, "127.0.0.1:80");
 }
 
+/* As people write it. */
+Test(address, host_and_port) {
+    net_address a = parsed("127.0.0.1:80");
+    cr_assert_eq(a.scheme, &choiri_net_scheme_tcp);
+    has_text(&a, "127.0.0.1:80");
+    a = parsed("[::1]:81");
+    has_text(&a, "[::1]:81");
+    a = parsed("localhost:82");
+    cr_assert_eq(a.port, 82);
+}
+
 Test(address, ipv6) {
     net_address a = parsed("tcp://[::1]:65535");
     cr_assert(a.numeric);
@@ -76,7 +87,8 @@ Test(address, memory) {
 
 Test(address, errors_say_what_is_wrong) {
     refused("", "no scheme");
-    refused("127.0.0.1:80", "no scheme");
+    refused("127.0.0.1", "no scheme");
+    refused("127.0.0.1:http", "port");
     refused("tcp:/127.0.0.1:80", "\"//\" is missing");
     refused("http://127.0.0.1:80", "scheme is not known");
     refused("TCP://127.0.0.1:80", "scheme is not known");

@@ -326,3 +326,65 @@ Test(loop, services_without_memory) {
         world_end(&w);
     }
 }
+
+/* ---- the end of everything ---- */
+
+static void on_over(void *ctx, choir_loop *loop) {
+    world *w = ctx;
+    cr_assert_eq(loop, w->loop);
+    cr_assert_eq(choir_server_sessions(w->server), 0);
+    cr_assert_eq(w->closed, 1);
+    w->result++;
+    choir_loop_stop(loop);
+}
+
+static void close_everything(world *w, const char *url) {
+    world_open(w, url);
+    echo(w);
+    until(w, w->done == 1);
+    w->result = 0;
+    cr_assert_eq(choir_loop_close(w->loop, NULL, w), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_loop_close(w->loop, on_over, w), CHOIR_OK);
+    cr_assert_eq(choir_loop_close(w->loop, on_over, w), CHOIR_ERR_BUSY);
+    cr_assert_eq(w->result, 0, "not inside the call");
+    cr_assert_eq(choir_loop_run(w->loop), CHOIR_OK);
+    cr_assert_eq(w->result, 1);
+    cr_assert_eq(try_echo(w, NULL), CHOIR_ERR_CLOSED);
+    world_end(w);
+}
+Test(loop, closes_everything) {
+    on_each(close_everything);
+}
+
+/* A handler that still holds a request holds up the end. */
+Test(loop, closes_when_handlers_have_let_go) {
+    world w;
+    world_open(&w, "tcp://127.0.0.1:0");
+    w.keep = true;
+    echo(&w);
+    until(&w, w.kept_len == 1);
+    w.result = 0;
+    cr_assert_eq(choir_loop_close(w.loop, on_over, &w), CHOIR_OK);
+    until(&w, w.closed == 1 && w.sessions_closed == 1);
+    turn_for(&w, 20 * CHOIR_MILLISECOND);
+    cr_assert_eq(w.result, 0);
+    choir_respond_drop(w.kept[0]);
+    until(&w, w.result == 1);
+    world_end(&w);
+}
+
+static void count_over(void *ctx, choir_loop *loop) {
+    (void)loop;
+    ++*(int *)ctx;
+}
+
+Test(loop, closes_nothing) {
+    world w;
+    int over = 0;
+    world_begin(&w);
+    for (int i = 1; i <= 2; i++) {
+        cr_assert_eq(choir_loop_close(w.loop, count_over, &over), CHOIR_OK);
+        until(&w, over == i);
+    }
+    world_end(&w);
+}

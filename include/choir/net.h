@@ -16,7 +16,7 @@
  *
  *   tcp://HOST:PORT     HOST is an IPv4 address, an IPv6 address in brackets, or a name, which is resolved
  *                       without blocking; localhost is loopback and not looked up. To listen it must be an
- *                       address or localhost, and port 0 lets the system choose.
+ *                       address or localhost, and port 0 lets the system choose. HOST:PORT is the same.
  *   unix://PATH         a socket in the file system; local://PATH is the same. While a server listens, it
  *                       holds a lock on PATH.lock; it replaces the socket of a server that is gone, never
  *                       that of a live one, and removes its own when it closes. ?mode=0660 behind the path of
@@ -77,6 +77,12 @@ CHOIR_API int choir_loop_run(choir_loop *loop);
 CHOIR_API int choir_loop_turn(choir_loop *loop, choir_duration timeout);
 /* Makes choir_loop_run return after this turn. */
 CHOIR_API void choir_loop_stop(choir_loop *loop);
+/* Closes every server and client of the loop in order, and calls back once, in a later turn, when all of it
+ * has ended: what was answered has left, handlers have let go of every request, no link is open. Servers and
+ * clients stay to be freed, by the host or with the loop. OK · ERR_INVALID · ERR_STATE · ERR_BUSY (it is
+ * under way). */
+typedef void choir_loop_closed_fn(void *ctx, choir_loop *loop);
+CHOIR_API int choir_loop_close(choir_loop *loop, choir_loop_closed_fn *done, void *ctx);
 /* Monotonic time of this turn; read once per turn. */
 CHOIR_API choir_time choir_loop_now(choir_loop *loop);
 CHOIR_API choir_env *choir_loop_env(choir_loop *loop);

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/clear.h"
+#include "base/log.h"
 #include "base/pool.h"
 
 /* What an arena block costs beside what is in it. */
@@ -430,6 +431,22 @@ static CHOIRI_NOINLINE bool is_unusual(choiri_rpc *r, const choiri_message *msg,
     return true;
 }
 
+/* Handlers that answer late, as long polls do, can take all places, and the peer then waits without a word.
+ * Once for each connection: it is the peer that decides how often. */
+static void tell_full(choiri_rpc *r) {
+    choir_session *s = r->hot.session;
+    uint32_t places = r->hot.conn->profile->limits.max_concurrent_requests;
+    choiri_lasting *l = r->requests.running >= places ? choiri_lasting_get(s, r->hot.conn) : NULL;
+    choiri_text text;
+    if (!l || l->was_full) return;
+    l->was_full = true;
+    choiri_text_init(&text);
+    choiri_text_u64(&text, places);
+    choiri_text_add(
+        &text, " requests of a peer are with their handlers (max_concurrent_requests); more of them wait");
+    choiri_log(s->env, CHOIR_LOG_WARNING, "rpc", &text);
+}
+
 /* One more with nothing to wait for it, or for which there is neither place nor memory. */
 static CHOIRI_NOINLINE void enqueue(choiri_rpc *r, const choiri_message *msg, uint32_t method,
                                     const choiri_frame *frame, choir_time now) {
@@ -442,6 +459,7 @@ static CHOIRI_NOINLINE void enqueue(choiri_rpc *r, const choiri_message *msg, ui
     choiri_dlist_append(&r->requests.queue, &q->link);
     r->requests.queued++;
     r->requests.queued_bytes += q->kept;
+    tell_full(r);
 }
 
 static CHOIRI_COLD void could_not_start(choiri_rpc *r, choiri_request *q, const choiri_message *msg,

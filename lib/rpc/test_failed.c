@@ -3,6 +3,7 @@
  * what the callee saw decides what may be said. docs/internals/failed-calls.md */
 #include "testing/accounting.h"
 #include "testing/pair.h"
+#include "testing/peer.h"
 #include "testing/trial.h"
 
 #include <criterion/criterion.h>
@@ -520,6 +521,64 @@ Test(failed, a_bad_answer_is_logged_once) {
     }
     cr_assert_eq(warnings, 1);
     cr_assert_str_eq(last_warning, "Trial.echo cannot be answered: string is not UTF-8");
+    end(&p);
+}
+
+/* 64 long polls fill a connection; its operator learns it, once. (A peer that keeps to the number waits by
+ * itself.) */
+Test(failed, handlers_that_take_all_places_are_logged) {
+    test_peer p;
+    test_peer_init(&p);
+    p.root.serve = &trial_served;
+    p.root.max_concurrent_requests = 3;
+    test_peer_open(&p, TEST_STAGE_OPEN);
+    p.env->log = on_log;
+    p.env->log_level = CHOIR_LOG_WARNING;
+    for (uint64_t id = 1; id <= 11; id += 2) {
+        cr_assert_eq(test_peer_call(&p, id, TRIAL_LATER, "\x07", 1), CHOIR_OK);
+        cr_assert_eq(warnings, id > 5);
+    }
+    cr_assert_str_eq(last_warning, "3 requests of a peer are with their handlers (max_concurrent_requests); "
+                                   "more of them wait");
+    cr_assert_eq(test_peer_deinit(&p), 0);
+}
+
+/* ---- NULL means none ---- */
+
+/* Wherever options, a reason or a text are given; what is needed says ERR_INVALID. */
+Test(failed, null_for_options_means_the_defaults) {
+    test_alloc alloc = {0};
+    choir_env *env = test_env(&alloc);
+    choir_session *s;
+    choir_attachment *a;
+    cr_assert_eq(choir_session_new(env, NULL, &s, 1), CHOIR_OK);
+    cr_assert_eq(choir_call(s, choir_session_root(s), 0, NULL, NULL, NULL, 1), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_attachment_new_initiator(env, NULL, s, &a, 1), CHOIR_OK);
+    cr_assert_eq(choir_attachment_new_acceptor(env, NULL, &a, 1), CHOIR_OK);
+    cr_assert_eq(choir_attachment_accept(a, NULL, &s, 1), CHOIR_ERR_STATE);
+    choir_attachment_free(a, 1);
+    cr_assert_eq(choir_session_new(NULL, NULL, &s, 1), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_session_new(env, NULL, NULL, 1), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_attachment_new_acceptor(NULL, NULL, &a, 1), CHOIR_ERR_INVALID);
+    choir_env *none;
+    cr_assert_eq(choir_env_new(NULL, &none), CHOIR_ERR_INVALID, "a core without an allocator is none");
+    choir_session_free(s);
+    choir_session_free(NULL);
+    choir_attachment_free(NULL, 1);
+    choir_env_free(env);
+    cr_assert_eq(alloc.bytes, 0);
+    /* A whole session with nothing but defaults: accept, call, cancel, reply, drop. */
+    test_pair p;
+    ends all;
+    choir_call_id id;
+    begin(&p, &all);
+    cr_assert(test_pair_open(&p));
+    cr_assert_eq(choir_call(p.client.session, choir_session_root(p.client.session), TRIAL_LATER, &seven, NULL,
+                            &id, p.now),
+                 CHOIR_OK);
+    test_events_call(&p.client.events, id);
+    cr_assert_eq(choir_cancel(p.client.session, id, NULL, p.now), CHOIR_OK);
+    test_pair_pump(&p);
     end(&p);
 }
 

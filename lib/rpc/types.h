@@ -59,6 +59,7 @@ typedef struct choiri_lasting {
     uint64_t late_ids[CHOIRI_LATE_IDS];
     uint32_t late_methods[CHOIRI_LATE_IDS];
     uint32_t late_next;
+    bool was_full; /* the log was told that all places of handlers are taken */
 } choiri_lasting;
 
 /* Made if there is none yet; NULL without memory. */

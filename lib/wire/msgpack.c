@@ -16,8 +16,8 @@
 #include <msgpack/unpack.h>
 #include <msgpack/unpack_define.h>
 
-/* Its headers say in which order the machine that they were made for has its bytes. In a cross build with those
- * of the build machine that is another one, and every number would be wrong. */
+/* Its headers say in which order the machine that they were made for has its bytes. In a cross build with
+ * those of the build machine that is another one, and every number would be wrong. */
 _Static_assert(MSGPACK_ENDIAN_BIG_BYTE == (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__),
                "these headers of msgpack-c are for a machine of another byte order");
 
