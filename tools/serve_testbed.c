@@ -138,7 +138,7 @@ static void process_message(void *ctx, testbed_process_message_responder to,
 static void get_points(void *ctx, testbed_get_points_responder to, const testbed_get_points_args *args,
                        const choir_event *request) {
     choir_arena *arena = arena_for(ctx, to.any);
-    choir_list value;
+    testbed_point_list value;
     (void)request;
     if (!arena) return;
     int status = testbed_get_points(args, arena, &value);

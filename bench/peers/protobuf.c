@@ -19,10 +19,9 @@ static char *text(choir_str s) {
     return copy;
 }
 
-static char **texts(const choir_list *list, size_t *ret_len) {
-    const choir_str *items = list->items;
+static char **texts(const choir_str_list *list, size_t *ret_len) {
     char **copies = array(list->len, sizeof *copies);
-    for (size_t i = 0; i < list->len; i++) copies[i] = text(items[i]);
+    for (size_t i = 0; i < list->len; i++) copies[i] = text(list->items[i]);
     *ret_len = list->len;
     return copies;
 }

@@ -19,6 +19,18 @@
 
 /* ---- tables ---- */
 
+/* Generated sources assert the same of their own lists. */
+#define IS_LIST(type)                                                                                        \
+    _Static_assert(sizeof(type) == sizeof(choir_list) &&                                                     \
+                       offsetof(type, items) == offsetof(choir_list, items) &&                               \
+                       offsetof(type, len) == offsetof(choir_list, len),                                     \
+                   "laid out as choir_list")
+IS_LIST(choir_bool_list);
+IS_LIST(choir_u128_list);
+IS_LIST(choir_f64_list);
+IS_LIST(choir_str_list);
+IS_LIST(choir_timespan_list);
+
 static void compare_types(const choir_unit *made, const choir_unit *read) {
     cr_assert_eq(made->types_len, read->types_len);
     for (uint32_t i = 0; i < made->types_len; i++) {
@@ -278,10 +290,14 @@ Test(generated, containers) {
     const choir_str names[] = {CHOIR_STR("a"), CHOIR_STR("")};
     const zoo_entry_string_u32 entries[] = {{CHOIR_STR("x"), 1}, {CHOIR_STR("y"), 2}};
     const uint32_t numbers[] = {5, 6, 7};
+    const zoo_option_u16 some[] = {{true, 3}};
+    const zoo_option_u16_list rows[] = {{NULL, 0}, {some, 1}};
+    const zoo_result_unit_unit results[] = {{.tag = 1}};
     uint64_t boxed = 8;
     uint16_t four[4] = {1, 2, 3, 4};
     const zoo_containers in = {.bytes = {(const uint8_t *)"\x01\x02", 2},
                                .names = {names, 2},
+                               .nested = {rows, 2},
                                .slice = {numbers, 3},
                                .text = CHOIR_STR("cow"),
                                .map = {entries, 2},
@@ -292,6 +308,7 @@ Test(generated, containers) {
                                .span = {3, 999999999},
                                .maybe = {true, {true}},
                                .result = {.tag = 1, .err = CHOIR_STR("bad")},
+                               .results = {results, 1},
                                .cage = {4},
                                .buffers = {{{1, 2}}, {{3, 4, 5}}},
                                .pairs = {{1, CHOIR_STR("p")}, {2, 3}}};
@@ -299,8 +316,10 @@ Test(generated, containers) {
     const zoo_containers *out = zoo_ok_containers(done);
     cr_assert(out, "%s %.*s", choir_outcome_text(done->outcome), (int)done->text.len, done->text.data);
     cr_assert(out->names.len == 2 && out->map.len == 2 && out->slice.len == 3 && out->units.len == 3);
-    const zoo_entry_string_u32 *map = out->map.items;
-    cr_expect(is(map[1].key, "y") && map[1].value == 2);
+    cr_expect(is(out->map.items[1].key, "y") && out->map.items[1].value == 2);
+    cr_expect(is(out->names.items[0], "a") && out->slice.items[2] == 7);
+    cr_expect(out->nested.len == 2 && out->nested.items[1].items[0].value == 3 &&
+              out->results.items[0].tag == 1);
     cr_expect(memcmp(out->slice.items, numbers, sizeof numbers) == 0 && is(out->text, "cow"));
     cr_expect(memcmp(out->grid, in.grid, sizeof in.grid) == 0 && *out->boxed == 8);
     cr_expect(memcmp(out->boxed_array, four, sizeof four) == 0 && out->span.nanoseconds == 999999999);

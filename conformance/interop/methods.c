@@ -184,7 +184,7 @@ static void get_points(choir_client *c, const char *name, uint32_t count) {
     const choir_event *done = NULL;
     testbed_point *points = calloc(count + 1, sizeof *points);
     for (int32_t i = 0; i < (int32_t)count; i++) points[i] = (testbed_point){i, 2 * i};
-    choir_list row = {points, count};
+    testbed_point_list row = {points, count};
     int status = testbed_wait_get_points(c, count, LIMIT, &done);
     ends_with_value(name, TESTBED_GET_POINTS, status, done, &row);
     free(points);
@@ -340,7 +340,8 @@ static void gnarly_entries(gnarly_parts *parts) {
     }
 }
 
-static void echo_gnarly(choir_client *c, const char *name, choir_list entries, choir_bytes digest) {
+static void echo_gnarly(choir_client *c, const char *name, testbed_gnarly_entry_list entries,
+                        choir_bytes digest) {
     const choir_event *done = NULL;
     testbed_gnarly_payload payload = {0, S(""), entries, {false, S("")}, digest};
     int status = testbed_wait_echo_gnarly(c, &payload, LIMIT, &done);
@@ -382,11 +383,12 @@ static void bytes(choir_client *c) {
     gnarly_parts parts;
     for (size_t i = 0; i < COUNT(digest); i++) digest[i] = (uint8_t)i;
     gnarly_entries(&parts);
-    echo_gnarly(c, "echo_gnarly/empty", (choir_list){NULL, 0}, (choir_bytes){NULL, 0});
-    echo_gnarly(c, "echo_gnarly/12-entries", (choir_list){parts.entries, ENTRIES},
+    echo_gnarly(c, "echo_gnarly/empty", (testbed_gnarly_entry_list){NULL, 0}, (choir_bytes){NULL, 0});
+    echo_gnarly(c, "echo_gnarly/12-entries", (testbed_gnarly_entry_list){parts.entries, ENTRIES},
                 (choir_bytes){digest, sizeof digest});
-    parts.entries[0].chunks = (choir_list){&mib, 1};
-    echo_gnarly(c, "echo_gnarly/1mib-chunk", (choir_list){parts.entries, 1}, (choir_bytes){NULL, 0});
+    parts.entries[0].chunks = (choir_bytes_list){&mib, 1};
+    echo_gnarly(c, "echo_gnarly/1mib-chunk", (testbed_gnarly_entry_list){parts.entries, 1},
+                (choir_bytes){NULL, 0});
 
     echo_bytes(c, "echo_bytes/127", (choir_bytes){mib.data, 127});
     echo_bytes(c, "echo_bytes/128", (choir_bytes){mib.data, 128});

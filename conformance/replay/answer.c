@@ -14,7 +14,8 @@ typedef union result {
     choir_str string;
     int64_t i64;
     double f64;
-    choir_list list;
+    testbed_point_list points;
+    testbed_color_list colors;
     testbed_person person;
     testbed_option_color color;
     testbed_canvas canvas;
@@ -36,9 +37,9 @@ static int run(uint32_t method, const void *args, choir_arena *arena, result *ok
     case TESTBED_SHAPE_AREA: ok->f64 = testbed_shape_area(args); break;
     case TESTBED_CREATE_CANVAS: ok->canvas = testbed_create_canvas(args); break;
     case TESTBED_PROCESS_MESSAGE: return testbed_process_message(args, arena, &ok->message);
-    case TESTBED_GET_POINTS: return testbed_get_points(args, arena, &ok->list);
+    case TESTBED_GET_POINTS: return testbed_get_points(args, arena, &ok->points);
     case TESTBED_SWAP_PAIR: ok->pair = testbed_swap_pair(args); break;
-    case TESTBED_ALL_COLORS: ok->list = testbed_all_colors(); break;
+    case TESTBED_ALL_COLORS: ok->colors = testbed_all_colors(); break;
     case TESTBED_DESCRIBE_POINT: ok->point = testbed_describe_point(args); break;
     default: return CHOIR_ERR_UNSUPPORTED;
     }

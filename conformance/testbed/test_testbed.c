@@ -138,10 +138,10 @@ Test(testbed, recorded_gnarly_payload) {
     const testbed_gnarly_entry *entries = args.payload.entries.items;
     cr_assert_eq(args.payload.entries.len, 3);
     cr_assert_eq(entries[0].kind.tag, TESTBED_GNARLY_KIND_FILE);
-    cr_assert_eq(((const choir_bytes *)entries[0].chunks.items)[1].len, 3);
+    cr_assert_eq(entries[0].chunks.items[1].len, 3);
     cr_assert_eq(entries[1].kind.directory.child_count, 300);
-    cr_assert_eq(((const uint32_t *)entries[2].kind.symlink.hops.items)[3], UINT32_MAX);
-    check_str(((const testbed_gnarly_attr *)entries[2].attrs.items)[1].value, "ü");
+    cr_assert_eq(entries[2].kind.symlink.hops.items[3], UINT32_MAX);
+    check_str(entries[2].attrs.items[1].value, "ü");
     check_encoded(&b, type, &args, gnarly_hex);
     check_encoded(&b, ok_of(TESTBED_ECHO_GNARLY), &args.payload, gnarly_hex);
 
@@ -314,7 +314,7 @@ Test(testbed, colors) {
         testbed_option_color color = testbed_parse_color(&args);
         check_encoded(&b, ok_of(TESTBED_PARSE_COLOR), &color, cases[i][1]);
     }
-    choir_list all = testbed_all_colors();
+    testbed_color_list all = testbed_all_colors();
     check_encoded(&b, args_of(TESTBED_ALL_COLORS), NULL, "");
     check_encoded(&b, ok_of(TESTBED_ALL_COLORS), &all, "03000102");
     close_bed(&b);
@@ -373,7 +373,7 @@ Test(testbed, get_points) {
     bed b;
     open_bed(&b);
     testbed_get_points_args args;
-    choir_list points;
+    testbed_point_list points;
     ARGS(TESTBED_GET_POINTS, "03");
     cr_assert_eq(testbed_get_points(&args, b.arena, &points), CHOIR_OK);
     check_encoded(&b, ok_of(TESTBED_GET_POINTS), &points, "03000002040408");
@@ -392,7 +392,7 @@ Test(testbed, get_points) {
     choir_arena *large;
     cr_assert_eq(choir_arena_new(b.env, (size_t)16 << 20, &large), CHOIR_OK);
     cr_assert_eq(testbed_get_points(&args, large, &points), CHOIR_OK);
-    const testbed_point *last = (const testbed_point *)points.items + TESTBED_POINTS_MAX - 1;
+    const testbed_point *last = points.items + TESTBED_POINTS_MAX - 1;
     cr_assert(last->x == (int32_t)TESTBED_POINTS_MAX - 1 && last->y == 2 * last->x);
     choir_arena_free(large);
     close_bed(&b);

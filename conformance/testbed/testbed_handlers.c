@@ -124,12 +124,12 @@ int testbed_process_message(const testbed_process_message_args *args, choir_aren
     return CHOIR_OK;
 }
 
-int testbed_get_points(const testbed_get_points_args *args, choir_arena *arena, choir_list *ret) {
+int testbed_get_points(const testbed_get_points_args *args, choir_arena *arena, testbed_point_list *ret) {
     if (args->count > TESTBED_POINTS_MAX) return CHOIR_ERR_TOO_LARGE;
     testbed_point *points = choir_arena_alloc(arena, args->count * sizeof *points, _Alignof(testbed_point));
     if (!points) return CHOIR_ERR_NO_MEMORY;
     for (uint32_t i = 0; i < args->count; i++) points[i] = (testbed_point){(int32_t)i, (int32_t)(2 * i)};
-    *ret = (choir_list){points, args->count};
+    *ret = (testbed_point_list){points, args->count};
     return CHOIR_OK;
 }
 
@@ -137,9 +137,9 @@ testbed_tuple_string_i32 testbed_swap_pair(const testbed_swap_pair_args *args) {
     return (testbed_tuple_string_i32){args->pair.f1, args->pair.f0};
 }
 
-choir_list testbed_all_colors(void) {
+testbed_color_list testbed_all_colors(void) {
     static const testbed_color all[] = {{TESTBED_COLOR_RED}, {TESTBED_COLOR_GREEN}, {TESTBED_COLOR_BLUE}};
-    return (choir_list){all, sizeof all / sizeof *all};
+    return (testbed_color_list){all, sizeof all / sizeof *all};
 }
 
 testbed_tagged_point testbed_describe_point(const testbed_describe_point_args *args) {

@@ -36,10 +36,10 @@ testbed_canvas testbed_create_canvas(const testbed_create_canvas_args *args);
 int testbed_process_message(const testbed_process_message_args *args, choir_arena *arena,
                             testbed_message *ret);
 /* *ret is a list of testbed_point. ERR_TOO_LARGE: over TESTBED_POINTS_MAX. */
-int testbed_get_points(const testbed_get_points_args *args, choir_arena *arena, choir_list *ret);
+int testbed_get_points(const testbed_get_points_args *args, choir_arena *arena, testbed_point_list *ret);
 testbed_tuple_string_i32 testbed_swap_pair(const testbed_swap_pair_args *args);
 /* Returns a list of testbed_color. */
-choir_list testbed_all_colors(void);
+testbed_color_list testbed_all_colors(void);
 testbed_tagged_point testbed_describe_point(const testbed_describe_point_args *args);
 
 #ifdef __cplusplus

@@ -151,6 +151,36 @@ PROGRAMS = {
         ("an untyped responder", RESPONDERS % ('kv_reply_get(to.any, CHOIR_STR("x"));', "get, NULL"), False),
         ("the handler of another method", RESPONDERS % ("choir_respond_drop(to.any);", "NULL, get"), False),
     ]),
+    "lists": ("""struct KeyInfo { key: String } struct KeyInfoList(u8); struct U32List(u8);
+        struct Node { children: Vec<Node>, boxes: Vec<Box<Node>>, pairs: Vec<(Node, u8)>, arrays: Vec<[Node; 2]>, none: Vec<()> }
+        struct All { a: Vec<KeyInfo>, b: Vec<Vec<u32>>, c: Vec<U32List>, d: Vec<Vec<Vec<char>>>, e: Vec<Box<Vec<Box<All>>>>,
+            f: std::collections::HashSet<u32>, g: Option<Vec<Option<String>>>, h: Vec<Box<[u8]>>, i: Vec<Vec<()>>,
+            j: std::collections::BTreeMap<u8, All>, k: Box<Vec<f32>> }
+        trait Lists { async fn all(&self, all: All, names: Vec<String>, infos: Vec<KeyInfo>) -> Result<Vec<KeyInfo>, Vec<u64>>; }""", [
+        ("what lists hold", """#include "lists.h"
+            const void *use(const lists_all *all, const lists_node *node, const choir_event *done);
+            const void *use(const lists_all *all, const lists_node *node, const choir_event *done) {
+                const lists_key_info_list_ infos = all->a; /* the type KeyInfoList has its name */
+                const choir_str key = infos.items[0].key;
+                const choir_u32_list *rows = all->b.items, *set = &all->f;
+                const lists_key_info_list_ *ok = lists_ok_all(done);
+                const choir_u64_list *err = lists_err_all(done);
+                if (ok && err && node->children.items[0].boxes.items[0] == node) return &node->pairs.items[0].f0;
+                if (rows[0].items[0] + set->items[0] + all->d.items[0].items[0].items[0] == 0) return key.data;
+                if (all->k->items[0] < 1.0f) return all->j.items[0].value.h.items[0].data;
+                if (node->arrays.len + all->i.items[0].len == 0) return all->e.items[0]->items[0];
+                return all->g.value.items[0].value.data + all->c.items[0].f0;
+            }
+""", True),
+        ("a list of something else", """#include "lists.h"
+            void use(lists_all *all, choir_u64_list list);
+            void use(lists_all *all, choir_u64_list list) { all->f = list; }
+""", False),
+        ("what is in a list cannot be changed", """#include "lists.h"
+            void use(const choir_u32_list *list);
+            void use(const choir_u32_list *list) { list->items[0] = 1; }
+""", False),
+    ]),
     "tags": ("struct Id(u32); enum Shape { Circle(f64), Square(f64), Named(Id) } struct ShapeTag(u8); enum Only { One }", [
         ("a switch over all variants", SWITCH % "case TAGS_SHAPE_SQUARE: return 3;", True),
         ("a switch that leaves a variant out", SWITCH % "", False),

@@ -12,7 +12,8 @@
  * newer library reads units that were made for an older one.
  *
  * How a type looks in C: integers and floats as themselves (u128 as choir_u128, char as uint32_t), string as
- * choir_str, bytes (Vec<u8>) as choir_bytes, lists and sets as choir_list, maps as choir_list of key-value
+ * choir_str, bytes (Vec<u8>) as choir_bytes, lists and sets as choir_list or a type that is laid out as it
+ * (choir_str_list), maps as such a list of key-value
  * structs, arrays as T[N], options as a struct of `bool` and value, tuples and structs as structs, enums and
  * results as a struct of uint32_t tag (position of the variant) and a union, Box<T> as T *.
  *
@@ -74,6 +75,29 @@ typedef struct choir_list {
     size_t len;
 } choir_list;
 
+/* Declares a list type that says what it holds and is laid out as choir_list, which the library reads and
+ * writes in its place. Generated code has such types for lists of its own types. */
+#define CHOIR_LIST_OF(name, type)                                                                            \
+    typedef struct name {                                                                                    \
+        const type *items;                                                                                   \
+        size_t len;                                                                                          \
+    } name
+
+CHOIR_LIST_OF(choir_bool_list, bool);
+CHOIR_LIST_OF(choir_u8_list, uint8_t); /* a set; Vec<u8> is choir_bytes */
+CHOIR_LIST_OF(choir_u16_list, uint16_t);
+CHOIR_LIST_OF(choir_u32_list, uint32_t); /* also of char */
+CHOIR_LIST_OF(choir_u64_list, uint64_t);
+CHOIR_LIST_OF(choir_u128_list, choir_u128); /* also of i128 */
+CHOIR_LIST_OF(choir_i8_list, int8_t);
+CHOIR_LIST_OF(choir_i16_list, int16_t);
+CHOIR_LIST_OF(choir_i32_list, int32_t);
+CHOIR_LIST_OF(choir_i64_list, int64_t);
+CHOIR_LIST_OF(choir_f32_list, float);
+CHOIR_LIST_OF(choir_f64_list, double);
+CHOIR_LIST_OF(choir_str_list, choir_str);
+CHOIR_LIST_OF(choir_bytes_list, choir_bytes);
+
 /* Ends of a channel. They are handles; 0 is none. */
 typedef struct choir_tx {
     uint64_t v;
@@ -87,6 +111,7 @@ typedef struct choir_timespan {
     uint64_t seconds;
     uint32_t nanoseconds;
 } choir_timespan;
+CHOIR_LIST_OF(choir_timespan_list, choir_timespan);
 
 /* Lists, bytes, sets and maps each stand for two Rust types, which are announced differently. Member `count`
  * says which one it is:

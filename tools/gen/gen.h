@@ -41,6 +41,8 @@ typedef struct gen {
     const char **mangled; /* by type: option_string; NULL: not made yet */
     const char **names;   /* by type: its C type, without array dimensions */
     const char **tags;    /* by type: the C type of an enum's tag */
+    const char **lists;   /* by type: the C type of a list, set or map */
+    uint32_t *first_list; /* by type: the first one with the same C type */
     const char **members; /* by field: its name in C */
     const char **params;  /* by field of arguments: the parameter's */
     gen_text header, source;
@@ -73,9 +75,15 @@ static inline bool gen_is_empty(const gen *g, uint32_t type) {
 }
 /* Is it a struct, which is passed by pointer? */
 bool gen_is_struct(const gen *g, uint32_t type);
+/* Is it a list, set or map? */
+bool gen_is_list(const gen *g, uint32_t type);
+/* The name of a type that the header declares, which is a struct; NULL: it is another one. */
+const char *gen_declared(const gen *g, uint32_t type);
 /* A declaration: "uint8_t key[4]", "struct x *next"; a type: name is "". */
 const char *gen_declare(gen *g, uint32_t type, const char *name);
-/* What a list holds, for a comment; NULL: no list. */
+/* The pointer of a list to what it holds. */
+const char *gen_declare_items(gen *g, uint32_t type);
+/* What a list without a type of its own holds, or a channel, for a comment; NULL: there is nothing to say. */
 const char *gen_items(gen *g, uint32_t type);
 /* Of a variant: the union's member, the tag's constant, and the struct of its fields. */
 const char *gen_variant_member(gen *g, const idl_variant *v);

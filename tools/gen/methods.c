@@ -7,7 +7,8 @@
 static const char *declare_pointer(gen *g, uint32_t type, const char *name) {
     uint32_t base = type;
     while (idl_type_at(g->file, base)->kind == CHOIR_KIND_ARRAY) base = idl_type_at(g->file, base)->elem;
-    if (gen_is_struct(g, base)) return gen_format(g, "const %s *%s", gen_struct(g, g->names[base]), name);
+    const char *declared = gen_declared(g, base);
+    if (declared) return gen_format(g, "const %s *%s", gen_struct(g, declared), name);
     if (idl_type_at(g->file, base)->kind == CHOIR_KIND_BOX)
         return gen_declare(g, base, gen_format(g, "const *%s", name));
     return gen_format(g, "const %s", gen_declare(g, base, gen_format(g, "*%s", name)));

@@ -150,18 +150,25 @@ static const char *scalar_name(uint32_t kind) {
 }
 
 static const char *scalar_c(uint32_t kind) {
-    static const char *const names[] = {
-        [CHOIR_KIND_BOOL] = "bool",        [CHOIR_KIND_U8] = "uint8_t",
-        [CHOIR_KIND_U16] = "uint16_t",     [CHOIR_KIND_U32] = "uint32_t",
-        [CHOIR_KIND_U64] = "uint64_t",     [CHOIR_KIND_U128] = "choir_u128",
-        [CHOIR_KIND_I8] = "int8_t",        [CHOIR_KIND_I16] = "int16_t",
-        [CHOIR_KIND_I32] = "int32_t",      [CHOIR_KIND_I64] = "int64_t",
-        [CHOIR_KIND_I128] = "choir_u128",  [CHOIR_KIND_F32] = "float",
-        [CHOIR_KIND_F64] = "double",       [CHOIR_KIND_CHAR] = "uint32_t",
-        [CHOIR_KIND_STRING] = "choir_str", [CHOIR_KIND_BYTES] = "choir_bytes",
-        [CHOIR_KIND_LIST] = "choir_list",  [CHOIR_KIND_SET] = "choir_list",
-        [CHOIR_KIND_MAP] = "choir_list",   [CHOIR_KIND_TX] = "choir_tx",
-        [CHOIR_KIND_RX] = "choir_rx",      [CHOIR_KIND_DURATION] = "choir_timespan"};
+    static const char *const names[] = {[CHOIR_KIND_BOOL] = "bool",
+                                        [CHOIR_KIND_U8] = "uint8_t",
+                                        [CHOIR_KIND_U16] = "uint16_t",
+                                        [CHOIR_KIND_U32] = "uint32_t",
+                                        [CHOIR_KIND_U64] = "uint64_t",
+                                        [CHOIR_KIND_U128] = "choir_u128",
+                                        [CHOIR_KIND_I8] = "int8_t",
+                                        [CHOIR_KIND_I16] = "int16_t",
+                                        [CHOIR_KIND_I32] = "int32_t",
+                                        [CHOIR_KIND_I64] = "int64_t",
+                                        [CHOIR_KIND_I128] = "choir_u128",
+                                        [CHOIR_KIND_F32] = "float",
+                                        [CHOIR_KIND_F64] = "double",
+                                        [CHOIR_KIND_CHAR] = "uint32_t",
+                                        [CHOIR_KIND_STRING] = "choir_str",
+                                        [CHOIR_KIND_BYTES] = "choir_bytes",
+                                        [CHOIR_KIND_TX] = "choir_tx",
+                                        [CHOIR_KIND_RX] = "choir_rx",
+                                        [CHOIR_KIND_DURATION] = "choir_timespan"};
     return kind < sizeof names / sizeof *names ? names[kind] : NULL;
 }
 
@@ -233,9 +240,20 @@ bool gen_is_struct(const gen *g, uint32_t type) {
            kind == CHOIR_KIND_STRUCT || kind == CHOIR_KIND_ENUM;
 }
 
+bool gen_is_list(const gen *g, uint32_t type) {
+    uint32_t kind = idl_type_at(g->file, type)->kind;
+    return kind == CHOIR_KIND_LIST || kind == CHOIR_KIND_SET || kind == CHOIR_KIND_MAP;
+}
+
+const char *gen_declared(const gen *g, uint32_t type) {
+    if (gen_is_struct(g, type)) return g->names[type];
+    bool own = gen_is_list(g, type) && !gen_is_ours((choir_str){g->lists[type], strlen(g->lists[type])});
+    return own ? g->lists[type] : NULL;
+}
+
 const char *gen_declare(gen *g, uint32_t type, const char *name) {
     const choir_type *t = idl_type_at(g->file, type);
-    const char *between = *name ? " " : "";
+    const char *between = *name == '\0' || *name == '[' ? "" : " ";
     if (t->kind == CHOIR_KIND_ARRAY) {
         const char *dimension = gen_format(g, "%s[%u]", name, (unsigned)t->count);
         return gen_declare(g, t->elem, dimension);
@@ -247,29 +265,90 @@ const char *gen_declare(gen *g, uint32_t type, const char *name) {
         while (idl_type_at(g->file, elem)->kind == CHOIR_KIND_ARRAY) elem = idl_type_at(g->file, elem)->elem;
         return gen_declare(g, elem, gen_format(g, "*%s", name));
     }
-    if (gen_is_struct(g, type)) {
-        bool pointer = name[0] == '*';
-        return gen_format(g, "%s%s%s%s", pointer ? "struct " : "",
-                          pointer ? g->names[type] : gen_struct(g, g->names[type]),
-                          *name == '[' ? "" : between, name);
-    }
-    return gen_format(g, "%s%s%s", scalar_c(t->kind), *name == '[' ? "" : between, name);
+    const char *declared = gen_declared(g, type);
+    if (declared && name[0] == '*') return gen_format(g, "struct %s %s", declared, name);
+    const char *c = declared               ? gen_struct(g, declared)
+                    : gen_is_list(g, type) ? g->lists[type]
+                                           : scalar_c(t->kind);
+    return gen_format(g, "%s%s%s", c, between, name);
 }
 
-static bool is_list(uint32_t kind) {
-    return kind == CHOIR_KIND_LIST || kind == CHOIR_KIND_SET || kind == CHOIR_KIND_MAP;
+const char *gen_declare_items(gen *g, uint32_t type) {
+    uint32_t elem = idl_type_at(g->file, type)->elem;
+    bool pointer = idl_type_at(g->file, elem)->kind == CHOIR_KIND_BOX;
+    return pointer ? gen_declare(g, elem, "const *items")
+                   : gen_format(g, "const %s", gen_declare(g, elem, "*items"));
 }
 
 const char *gen_items(gen *g, uint32_t type) {
-    const choir_type *t = idl_type_at(g->file, type);
     const char *text = "items: ";
-    if (t->kind == CHOIR_KIND_OPTION) t = idl_type_at(g->file, t->elem);
-    if (!is_list(t->kind) && t->kind != CHOIR_KIND_TX && t->kind != CHOIR_KIND_RX) return NULL;
-    const choir_type *elem = idl_type_at(g->file, t->elem);
-    for (; is_list(elem->kind); t = elem, elem = idl_type_at(g->file, t->elem))
-        text = gen_format(g, "%schoir_list of ", text);
+    uint32_t kind = idl_type_at(g->file, type)->kind;
+    if (kind == CHOIR_KIND_OPTION) type = idl_type_at(g->file, type)->elem;
+    kind = idl_type_at(g->file, type)->kind;
+    if (!gen_is_list(g, type) && kind != CHOIR_KIND_TX && kind != CHOIR_KIND_RX) return NULL;
+    bool typed = gen_is_list(g, type);
+    uint32_t elem = idl_type_at(g->file, type)->elem;
+    for (; gen_is_list(g, elem); type = elem, elem = idl_type_at(g->file, type)->elem)
+        text = gen_format(g, "%s%s of ", text, g->lists[elem]);
+    if (typed && strcmp(g->lists[type], "choir_list") != 0) return NULL;
     return gen_format(g, "%s%s", text,
-                      gen_is_empty(g, t->elem) ? "nothing, only their number" : gen_declare(g, t->elem, ""));
+                      gen_is_empty(g, elem) ? "nothing, only their number" : gen_declare(g, elem, ""));
+}
+
+/* ---- lists ---- */
+
+/* Of what is the same type in all programs. */
+static const char *library_list(uint32_t kind) {
+    static const char *const names[] = {[CHOIR_KIND_BOOL] = "choir_bool_list",
+                                        [CHOIR_KIND_U8] = "choir_u8_list",
+                                        [CHOIR_KIND_U16] = "choir_u16_list",
+                                        [CHOIR_KIND_U32] = "choir_u32_list",
+                                        [CHOIR_KIND_U64] = "choir_u64_list",
+                                        [CHOIR_KIND_U128] = "choir_u128_list",
+                                        [CHOIR_KIND_I8] = "choir_i8_list",
+                                        [CHOIR_KIND_I16] = "choir_i16_list",
+                                        [CHOIR_KIND_I32] = "choir_i32_list",
+                                        [CHOIR_KIND_I64] = "choir_i64_list",
+                                        [CHOIR_KIND_I128] = "choir_u128_list",
+                                        [CHOIR_KIND_F32] = "choir_f32_list",
+                                        [CHOIR_KIND_F64] = "choir_f64_list",
+                                        [CHOIR_KIND_CHAR] = "choir_u32_list",
+                                        [CHOIR_KIND_STRING] = "choir_str_list",
+                                        [CHOIR_KIND_BYTES] = "choir_bytes_list",
+                                        [CHOIR_KIND_DURATION] = "choir_timespan_list"};
+    return kind < sizeof names / sizeof *names ? names[kind] : NULL;
+}
+
+static void name_list(gen *g, uint32_t type);
+
+/* What a list of it is called after: the name in C without prefix. */
+static const char *list_stem(gen *g, uint32_t elem) {
+    uint32_t inner = elem;
+    while (idl_type_at(g->file, inner)->kind == CHOIR_KIND_BOX) inner = idl_type_at(g->file, inner)->elem;
+    if (gen_is_list(g, inner)) name_list(g, inner);
+    if (!gen_is_list(g, elem)) return mangle(g, elem);
+    const char *prefix = gen_declared(g, elem) ? g->prefix : "choir";
+    return g->lists[elem] + strlen(prefix) + 1;
+}
+
+/* Lists of one C type are one C type, whatever they are in Rust. Those of nothing have no pointer to it, and
+ * in C a pointer to arrays of const elements cannot be had from one to others. */
+static void name_list(gen *g, uint32_t type) {
+    uint32_t elem = idl_type_at(g->file, type)->elem, kind = idl_type_at(g->file, elem)->kind;
+    if (g->lists[type]) return;
+    g->first_list[type] = type;
+    g->lists[type] = gen_is_empty(g, elem) || kind == CHOIR_KIND_ARRAY ? "choir_list" : library_list(kind);
+    if (g->lists[type]) return;
+    const char *name = gen_format(g, "%s_%s_list", g->prefix, list_stem(g, elem)),
+               *c = gen_declare(g, elem, "");
+    idl_entry *e = idl_entry_of(g->file, &g->lists, idl_bytes((choir_str){c, strlen(c)}), true);
+    if (!e->value) {
+        e->value = g;
+        e->at = type;
+        g->lists[type] = claim(g, name);
+    }
+    g->first_list[type] = e->at;
+    g->lists[type] = g->lists[e->at];
 }
 
 /* ---- members ---- */
@@ -462,6 +541,8 @@ bool gen_name_all(gen *g) {
     g->mangled = idl_alloc(g->file, (types + 1) * sizeof *g->mangled);
     g->names = idl_alloc(g->file, (types + 1) * sizeof *g->names);
     g->tags = idl_alloc(g->file, (types + 1) * sizeof *g->tags);
+    g->lists = idl_alloc(g->file, (types + 1) * sizeof *g->lists);
+    g->first_list = idl_alloc(g->file, (types + 1) * sizeof *g->first_list);
     g->members = idl_alloc(g->file, (g->file->fields.len + 1) * sizeof *g->members);
     g->params = idl_alloc(g->file, (g->file->fields.len + 1) * sizeof *g->params);
     g->emitted = idl_alloc(g->file, types + 1);
@@ -477,6 +558,8 @@ bool gen_name_all(gen *g) {
     for (uint32_t i = 0; i < types; i++)
         if (idl_type_at(g->file, i)->kind == CHOIR_KIND_ENUM && !gen_is_empty(g, i))
             g->tags[i] = claim(g, gen_format(g, "%s_tag", g->names[i]));
+    for (uint32_t i = 0; i < types; i++)
+        if (gen_is_list(g, i)) name_list(g, i);
     for (uint32_t i = 0; i < g->file->services.len; i++) {
         const choir_method *made = idl_service(g->file, i)->methods;
         for (const idl_method *m = gen_trait(g, i)->methods; m; m = m->next) name_params(g, m, made++);

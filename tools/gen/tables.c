@@ -187,7 +187,7 @@ static void add_unit(gen *g) {
 
 /* What the header says and the library relies on. */
 static void add_layouts(gen *g) {
-    bool any = false;
+    bool any = false, lists = false;
     for (uint32_t i = 0; i < g->file->types.len; i++) {
         if (!g->tags[i]) continue;
         if (!any)
@@ -198,7 +198,17 @@ static void add_layouts(gen *g) {
         any = true;
         gen_add(&g->source, "TAG(%s);\n", g->tags[i]);
     }
-    if (any) gen_add(&g->source, "\n");
+    for (uint32_t i = 0; i < g->file->types.len; i++) {
+        if (!gen_is_list(g, i) || !gen_declared(g, i) || g->first_list[i] != i) continue;
+        if (!lists)
+            gen_add(&g->source,
+                    "#define AT(type, member) offsetof(type, member) == offsetof(choir_list, member)\n"
+                    "#define LIST(type) _Static_assert(sizeof(type) == sizeof(choir_list) && "
+                    "AT(type, items) && AT(type, len), \"a list is a choir_list\")\n");
+        lists = true;
+        gen_add(&g->source, "LIST(%s);\n", g->lists[i]);
+    }
+    if (any || lists) gen_add(&g->source, "\n");
 }
 
 void gen_add_tables(gen *g) {

@@ -112,6 +112,13 @@ static void add_record(gen *g, uint32_t type) {
     close_struct(g, g->names[type]);
 }
 
+/* Of what it holds it needs no more than the name, so that a struct can have a list of itself. */
+static void add_list(gen *g, uint32_t type) {
+    open_struct(g, g->lists[type], NULL);
+    gen_add(&g->header, "    %s;\n    size_t len;\n", gen_declare_items(g, type));
+    close_struct(g, g->lists[type]);
+}
+
 static void add_field_types(gen *g, uint32_t first, uint32_t count) {
     for (uint32_t i = first; i < first + count; i++) add_type(g, idl_field_at(g->file, i)->type);
 }
@@ -137,12 +144,18 @@ static void add_parts(gen *g, uint32_t type) {
 }
 
 static void add_type(gen *g, uint32_t type) {
+    if (gen_is_list(g, type)) type = g->first_list[type];
     if (g->emitted[type] || gen_is_empty(g, type)) return;
     g->emitted[type] = true;
     add_parts(g, type);
     switch (idl_type_at(g->file, type)->kind) {
     case CHOIR_KIND_ENUM: add_enum(g, type); return;
     case CHOIR_KIND_OPTION: add_option(g, type); return;
+    case CHOIR_KIND_LIST:
+    case CHOIR_KIND_SET:
+    case CHOIR_KIND_MAP:
+        if (gen_declared(g, type)) add_list(g, type);
+        return;
     case CHOIR_KIND_RESULT: add_result(g, type); return;
     case CHOIR_KIND_TUPLE:
     case CHOIR_KIND_STRUCT: add_record(g, type); return;

@@ -7,28 +7,26 @@
 static void greet(void *ctx, greeter_greet_responder to, const greeter_greet_args *args,
                   const choir_event *request) {
     const greeter_person *person = &args->person;
-    const choir_str *titles = person->titles.items; /* person->titles.len of them */
     choir_str verses[2];
     (void)ctx, (void)request;
     if (args->languages.len == 0) {
         greeter_fail_greet(to, CHOIR_STR("no language in common"));
         return;
     }
-    verses[0] = person->titles.len > 0 ? titles[0] : CHOIR_STR("Dear");
+    verses[0] = person->titles.len > 0 ? person->titles.items[0] : CHOIR_STR("Dear");
     verses[1] = person->nickname.some ? person->nickname.value : person->name;
     const greeter_greeting song = {.tag = GREETER_GREETING_SONG, .song = {{verses, 2}, .loud = true}};
     greeter_reply_greet(to, &song); /* encoded at once: what it points to may be on the stack */
 }
 
 static void print(const greeter_greeting *greeting) {
-    const choir_str *verses;
+    const choir_str_list *verses = &greeting->song.verses;
     switch (greeting->tag) { /* without a default, so that a compiler finds a variant that is added */
     case GREETER_GREETING_SILENCE: break;
     case GREETER_GREETING_WORDS: printf("%.*s\n", (int)greeting->words.len, greeting->words.data); break;
     case GREETER_GREETING_SONG:
-        verses = greeting->song.verses.items;
-        for (size_t i = 0; i < greeting->song.verses.len; i++)
-            printf("%.*s\n", (int)verses[i].len, verses[i].data);
+        for (size_t i = 0; i < verses->len; i++)
+            printf("%.*s\n", (int)verses->items[i].len, verses->items[i].data);
         break;
     }
 }
@@ -54,9 +52,9 @@ int main(void) {
     const greeter_person person = {.name = CHOIR_STR("Ada Lovelace"),
                                    .titles = {titles, 2},
                                    .nickname = {.some = true, .value = CHOIR_STR("Ada")}};
-    if (greeter_wait_greet(client, &person, (choir_list){languages, 1}, CHOIR_SECOND, &done)) return 1;
+    if (greeter_wait_greet(client, &person, (choir_str_list){languages, 1}, CHOIR_SECOND, &done)) return 1;
     if (greeter_ok_greet(done)) print(greeter_ok_greet(done));
-    if (greeter_wait_greet(client, &person, (choir_list){NULL, 0}, CHOIR_SECOND, &done)) return 1;
+    if (greeter_wait_greet(client, &person, (choir_str_list){NULL, 0}, CHOIR_SECOND, &done)) return 1;
     const choir_str *why = greeter_err_greet(done);
     if (why) printf("error: %.*s\n", (int)why->len, why->data);
     choir_loop_free(loop);
