@@ -388,3 +388,46 @@ Test(loop, closes_nothing) {
     }
     world_end(&w);
 }
+
+/* ---- the log function ---- */
+
+/* What it writes to standard error. */
+static const char *logged(char *line, size_t size, uint32_t level, const char *area, choir_str text) {
+    int ends[2], saved = dup(STDERR_FILENO);
+    cr_assert(saved >= 0 && pipe(ends) == 0 && dup2(ends[1], STDERR_FILENO) == STDERR_FILENO);
+    choir_log_to_stderr(NULL, level, area, text);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(ends[1]);
+    ssize_t n = read(ends[0], line, size - 1);
+    close(ends[0]);
+    line[n > 0 ? n : 0] = '\0';
+    return line;
+}
+
+Test(loop, log_to_stderr) {
+    char line[2048], many[3000];
+    memset(many, 'x', sizeof many);
+    cr_expect_str_eq(logged(line, sizeof line, CHOIR_LOG_WARNING, "net", CHOIR_STR("no handlers")),
+                     "warning: net: no handlers\n");
+    cr_expect_str_eq(logged(line, sizeof line, CHOIR_LOG_ERROR, "rpc", CHOIR_STR("")), "error: rpc: \n");
+    cr_expect_str_eq(logged(line, sizeof line, 99, NULL, CHOIR_STR("a\nb\x1b[2J\0\xc2\x9b\x7f~")),
+                     "log: : a\\x0ab\\x1b[2J\\x00\\xc2\\x9b\\x7f~\n");
+    logged(line, sizeof line, CHOIR_LOG_DEBUG, "net", (choir_str){many, sizeof many});
+    cr_expect(strlen(line) <= 1000 && strlen(line) > 980 && strcmp(line + strlen(line) - 4, "...\n") == 0);
+    memset(many, '\n', sizeof many);
+    many[2000] = '\0';
+    logged(line, sizeof line, CHOIR_LOG_INFO, many, (choir_str){many, sizeof many});
+    cr_expect(strlen(line) <= 1000 && strcmp(line + strlen(line) - 4, "...\n") == 0);
+
+    /* As the log of a loop. */
+    choir_loop *loop;
+    choir_loop_options options;
+    choir_env_options env;
+    choir_loop_options_init(&options);
+    choir_env_options_init(&env);
+    env.log = choir_log_to_stderr;
+    options.env = &env;
+    cr_assert_eq(choir_loop_new(&options, &loop), CHOIR_OK);
+    choir_loop_free(loop);
+}

@@ -151,6 +151,23 @@ PROGRAMS = {
         ("an untyped responder", RESPONDERS % ('kv_reply_get(to.any, CHOIR_STR("x"));', "get, NULL"), False),
         ("the handler of another method", RESPONDERS % ("choir_respond_drop(to.any);", "NULL, get"), False),
     ]),
+    "helpers": ("struct Person { name: String, nick: Option<String>, keys: Option<[u8; 2]>, wait: std::time::Duration, end: Option<()> }", [
+        ("text, options and spans", """#include "helpers.h"
+#include <stdio.h>
+bool use(helpers_person *person, const char *name);
+bool use(helpers_person *person, const char *name) {
+    const helpers_option_string none = CHOIR_NONE, nick = CHOIR_SOME(CHOIR_STR("Ada"));
+    const helpers_option_array_2_u8 keys = CHOIR_SOME({1, 2});
+    const helpers_option_unit end = CHOIR_SOME();
+    person->name = choir_str_of(name);
+    person->nick = choir_str_equal(person->name, nick.value) ? none : nick;
+    person->keys = keys;
+    person->end = end;
+    person->wait = choir_timespan_of(3 * CHOIR_SECOND);
+    return printf("%.*s", CHOIR_STR_ARGS(person->name)) > 0 && choir_duration_of(person->wait) < CHOIR_TIME_NEVER;
+}
+""", True),
+    ]),
     "lists": ("""struct KeyInfo { key: String } struct KeyInfoList(u8); struct U32List(u8);
         struct Node { children: Vec<Node>, boxes: Vec<Box<Node>>, pairs: Vec<(Node, u8)>, arrays: Vec<[Node; 2]>, none: Vec<()> }
         struct All { a: Vec<KeyInfo>, b: Vec<Vec<u32>>, c: Vec<U32List>, d: Vec<Vec<Vec<char>>>, e: Vec<Box<Vec<Box<All>>>>,

@@ -64,12 +64,28 @@ typedef struct choir_request_id {
 /* A literal as choir_str: CHOIR_STR("hello"). */
 #ifdef __cplusplus
 #define CHOIR_STR(literal) (choir_str{(literal), sizeof(literal) - 1})
-/* Gives an untyped pointer a type, in headers that C and C++ share. */
+/* Gives an untyped pointer (or a number) a type, in headers that C and C++ share. */
 #define CHOIR_CAST(type, pointer) (static_cast<type>(pointer))
 #else
 #define CHOIR_STR(literal)        ((choir_str){(literal), sizeof(literal) - 1})
 #define CHOIR_CAST(type, pointer) ((type)(pointer))
 #endif
+
+/* A C string as choir_str, which borrows it. NULL is the empty text. */
+static inline choir_str choir_str_of(const char *text) {
+    choir_str s = {text, text ? __builtin_strlen(text) : 0};
+    return s;
+}
+/* A choir_str for %.*s: printf("%.*s\n", CHOIR_STR_ARGS(name)). It is looked at twice, and ends at a NUL. */
+#define CHOIR_STR_ARGS(s) CHOIR_CAST(int, (s).len < 0x7fffffff ? (s).len : 0x7fffffff), (s).data
+
+/* Is it the same text, and are they the same bytes? */
+static inline bool choir_str_equal(choir_str a, choir_str b) {
+    return a.len == b.len && (a.len == 0 || __builtin_memcmp(a.data, b.data, a.len) == 0);
+}
+static inline bool choir_bytes_equal(choir_bytes a, choir_bytes b) {
+    return a.len == b.len && (a.len == 0 || __builtin_memcmp(a.data, b.data, a.len) == 0);
+}
 
 #ifdef __cplusplus
 }

@@ -87,6 +87,11 @@ CHOIR_API int choir_loop_close(choir_loop *loop, choir_loop_closed_fn *done, voi
 CHOIR_API choir_time choir_loop_now(choir_loop *loop);
 CHOIR_API choir_env *choir_loop_env(choir_loop *loop);
 
+/* A log function for programs that have none: env options' `log`. Writes a line to standard error, such as
+ * "warning: net: ..."; what is not printable ASCII is escaped, and the line ends at 1,000 bytes. Any
+ * thread. */
+CHOIR_API void choir_log_to_stderr(void *ctx, uint32_t level, const char *area, choir_str text);
+
 /* ---- sessions ----
  *
  * A client or a request leads to its session, on which every function of the core may be used: choir/rpc.h,

@@ -113,6 +113,27 @@ typedef struct choir_timespan {
 } choir_timespan;
 CHOIR_LIST_OF(choir_timespan_list, choir_timespan);
 
+static inline choir_timespan choir_timespan_of(choir_duration duration) {
+    choir_timespan span = {duration / CHOIR_SECOND, CHOIR_CAST(uint32_t, duration % CHOIR_SECOND)};
+    return span;
+}
+/* What is longer than 584 years, which are all that it can hold, is CHOIR_TIME_NEVER. */
+static inline choir_duration choir_duration_of(choir_timespan span) {
+    bool fits = span.seconds <= (CHOIR_TIME_NEVER - span.nanoseconds) / CHOIR_SECOND;
+    return fits ? span.seconds * CHOIR_SECOND + span.nanoseconds : CHOIR_TIME_NEVER;
+}
+
+/* Initialise an option: zoo_option_u32 age = CHOIR_SOME(7), none = CHOIR_NONE. */
+#define CHOIR_SOME(...)                                                                                      \
+    { true, __VA_ARGS__ }
+#ifdef __cplusplus
+#define CHOIR_NONE                                                                                           \
+    {}
+#else
+#define CHOIR_NONE                                                                                           \
+    { 0 }
+#endif
+
 /* Lists, bytes, sets and maps each stand for two Rust types, which are announced differently. Member `count`
  * says which one it is:
  *              0          1

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 static _Noreturn void die(const char *what, choir_str why) {
-    fprintf(stderr, "%s: %.*s\n", what, (int)why.len, why.data);
+    fprintf(stderr, "%s: %.*s\n", what, CHOIR_STR_ARGS(why));
     exit(1);
 }
 
@@ -18,7 +18,7 @@ static void print(const char *what, const int64_t *result, const choir_event *do
         printf("%s: %" PRId64 "\n", what, *result);
     else
         printf("%s: %s%s%.*s\n", what, choir_outcome_text(done->outcome), done->text.len > 0 ? ": " : "",
-               (int)done->text.len, done->text.data);
+               CHOIR_STR_ARGS(done->text));
 }
 
 /* Calls and waits, at most for a second. */

@@ -80,12 +80,6 @@ static void let_go(void *ctx, choir_responder to, const choir_event *event) {
     choir_respond_drop(to);
 }
 
-/* Warnings and errors of the library, such as what is wrong with the tables of a service. */
-static void print_log(void *ctx, uint32_t level, const char *area, choir_str text) {
-    (void)ctx, (void)level;
-    fprintf(stderr, "%s: %.*s\n", area, (int)text.len, text.data);
-}
-
 int main(int argc, char **argv) {
     static const calculator_handlers handlers = {
         .size = sizeof handlers, .add = add, .divide = divide, .next_sum = next_sum};
@@ -98,7 +92,7 @@ int main(int argc, char **argv) {
 
     choir_loop_options_init(&loop_options);
     choir_env_options_init(&env_options);
-    env_options.log = print_log;
+    env_options.log = choir_log_to_stderr;
     loop_options.env = &env_options;
     choir_server_options_init(&options);
     calculator_serve(&options, &handlers, &state);
@@ -107,7 +101,7 @@ int main(int argc, char **argv) {
     if (choir_loop_new(&loop_options, &loop)) return 1;
     if (choir_listen(loop, argc > 1 ? argv[1] : "tcp://127.0.0.1:7711", &options, &server)) {
         choir_str why = choir_loop_error(loop);
-        fprintf(stderr, "%.*s\n", (int)why.len, why.data);
+        fprintf(stderr, "%.*s\n", CHOIR_STR_ARGS(why));
         choir_loop_free(loop);
         return 1;
     }

@@ -36,9 +36,9 @@ static void print(const choir_event *done) {
     if (done->outcome == CHOIR_OUTCOME_OK && choir_view_i64(answer, &quotient))
         printf("%" PRId64 "\n", quotient);
     else if (done->outcome == CHOIR_OUTCOME_USER_ERROR)
-        printf("error: %.*s\n", (int)variant.len, variant.data);
+        printf("error: %.*s\n", CHOIR_STR_ARGS(variant));
     else
-        printf("%s: %.*s\n", choir_outcome_text(done->outcome), (int)done->text.len, done->text.data);
+        printf("%s: %.*s\n", choir_outcome_text(done->outcome), CHOIR_STR_ARGS(done->text));
 }
 
 int main(int argc, char **argv) {
@@ -59,7 +59,7 @@ int main(int argc, char **argv) {
     if (choir_connect(loop, argv[1], &options, &client) ||
         choir_client_wait_call(client, 0, &args, 5 * CHOIR_SECOND, &done)) {
         choir_str text = choir_loop_error(loop);
-        fprintf(stderr, "%.*s\n", (int)text.len, text.data);
+        fprintf(stderr, "%.*s\n", CHOIR_STR_ARGS(text));
         choir_loop_free(loop);
         return 1;
     }

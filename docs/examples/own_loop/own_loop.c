@@ -37,7 +37,7 @@ static void handle(host *h, const choir_event *e) {
     if (e->kind == CHOIR_EVENT_CALL_DONE && calculator_ok_add(e))
         printf("2 + 3 = %" PRId64 "\n", *calculator_ok_add(e));
     else if (e->kind == CHOIR_EVENT_CALL_DONE)
-        printf("%s: %.*s\n", choir_outcome_text(e->outcome), (int)e->text.len, e->text.data);
+        printf("%s: %.*s\n", choir_outcome_text(e->outcome), CHOIR_STR_ARGS(e->text));
     else if (e->kind == CHOIR_EVENT_SESSION_CLOSED)
         h->over = true;
     if (e->kind == CHOIR_EVENT_CALL_DONE) choir_session_close(h->session, now());

@@ -23,10 +23,9 @@ static void print(const greeter_greeting *greeting) {
     const choir_str_list *verses = &greeting->song.verses;
     switch (greeting->tag) { /* without a default, so that a compiler finds a variant that is added */
     case GREETER_GREETING_SILENCE: break;
-    case GREETER_GREETING_WORDS: printf("%.*s\n", (int)greeting->words.len, greeting->words.data); break;
+    case GREETER_GREETING_WORDS: printf("%.*s\n", CHOIR_STR_ARGS(greeting->words)); break;
     case GREETER_GREETING_SONG:
-        for (size_t i = 0; i < verses->len; i++)
-            printf("%.*s\n", (int)verses->items[i].len, verses->items[i].data);
+        for (size_t i = 0; i < verses->len; i++) printf("%.*s\n", CHOIR_STR_ARGS(verses->items[i]));
         break;
     }
 }
@@ -49,14 +48,13 @@ int main(void) {
         return 1;
 
     const choir_str titles[] = {CHOIR_STR("Professor"), CHOIR_STR("Dr.")}, languages[] = {CHOIR_STR("en")};
-    const greeter_person person = {.name = CHOIR_STR("Ada Lovelace"),
-                                   .titles = {titles, 2},
-                                   .nickname = {.some = true, .value = CHOIR_STR("Ada")}};
+    const greeter_person person = {
+        .name = CHOIR_STR("Ada Lovelace"), .titles = {titles, 2}, .nickname = CHOIR_SOME(CHOIR_STR("Ada"))};
     if (greeter_wait_greet(client, &person, (choir_str_list){languages, 1}, CHOIR_SECOND, &done)) return 1;
     if (greeter_ok_greet(done)) print(greeter_ok_greet(done));
     if (greeter_wait_greet(client, &person, (choir_str_list){NULL, 0}, CHOIR_SECOND, &done)) return 1;
     const choir_str *why = greeter_err_greet(done);
-    if (why) printf("error: %.*s\n", (int)why->len, why->data);
+    if (why) printf("error: %.*s\n", CHOIR_STR_ARGS(*why));
     choir_loop_free(loop);
     return 0;
 }
