@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Installs the build into an empty folder and uses it from there, as a program of somebody else would.
 
-usage: install.py BUILD_ROOT CC
+usage: install.py BUILD_ROOT CC KIND
 
 Checks that the pkg-config files name what a program needs: against the core alone and against libchoir-net, with the
-shared libraries and with the static ones.
+shared libraries and with the static ones. KIND is what the build was made with: shared, static or both.
 """
 import os
 import shutil
@@ -79,22 +79,40 @@ def check_project(tap, cc, folder, root, pc_folder, libraries, programs):
               result.stdout + result.stderr)
 
 
-def main(build, cc):
+def check_files(tap, libraries, pc_folder, prefix):
+    """What the loader and pkg-config are told: to look beside the library, and not for msgpack-c."""
+    library = os.path.join(libraries, "libchoir-net.so")
+    if os.path.exists(library) and not prefix.endswith("/usr"):  # the loader knows the system's own folders
+        environment = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+        result = run(sys.executable, "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1])", library, env=environment)
+        tap.check(result.returncode == 0, "libchoir-net.so finds libchoir.so beside it", result.stderr)
+    for package in PROGRAMS:
+        with open(os.path.join(pc_folder, package + ".pc"), encoding="utf-8") as file:
+            text = file.read()
+        tap.check("msgpack" not in text, f"{package}.pc does not ask for msgpack-c", text)
+
+
+def main(build, cc, kind):
     tap = Tap()
     with tempfile.TemporaryDirectory() as folder:
         root = os.path.join(folder, "root")
         result = run("meson", "install", "-C", build, "--no-rebuild", "--destdir", root)
         tap.check(result.returncode == 0, "it installs", result.stdout + result.stderr)
-        pc_folder, libraries, include = (find(root, name) for name in ("libchoir.pc", "libchoir.so", "choir.h"))
+        names = ("libchoir.pc", "libchoir.a" if kind == "static" else "libchoir.so", "choir.h")
+        pc_folder, libraries, include = (find(root, name) for name in names)
         if not tap.check(pc_folder and libraries and include, "libraries, headers and pkg-config files are there"):
             tap.end()
         prefix = os.path.dirname(os.path.dirname(include))  # of PREFIX/include/choir
         if os.path.exists(os.path.join(prefix, "bin", "choir-gen")):
             check_project(tap, cc, folder, root, pc_folder, libraries, os.path.join(prefix, "bin"))
+        check_files(tap, libraries, pc_folder, prefix)
         for package in PROGRAMS:
             shared = flags(prefix, pc_folder, package)
             if tap.check(shared, f"pkg-config knows {package}"):
-                check_program(tap, cc, folder, libraries, shared, package, "shared")
+                # With static libraries alone, it has to name what they need without being asked.
+                check_program(tap, cc, folder, libraries, shared, package, "static" if kind == "static" else "shared")
+            if kind == "shared":
+                continue
             static = flags(prefix, pc_folder, package, "--static")
             # Only our own libraries are to be static; the names before the others' -l flags are replaced by files.
             own = {f"-l{name}": os.path.join(libraries, f"lib{name}.a") for name in ("choir", "choir-net")}
@@ -103,6 +121,6 @@ def main(build, cc):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 4:
         sys.exit(__doc__)
     main(*sys.argv[1:])
