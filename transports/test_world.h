@@ -28,13 +28,16 @@
 #define DEFAULT_TIMEOUT (10 * CHOIR_SECOND) /* of connections and handshakes */
 #define MiB             (1u << 20)
 
-/* Names of sockets are those of the process: test programs run beside each other. */
+/* Names of sockets are those of the process, since test programs run beside each other, and of the moment: a
+ * process that was killed may have had the same number, and left its socket. */
 static char urls[5][64] = {"tcp://127.0.0.1:0", "tcp://[::1]:0", "mem://test"};
 #define URLS (sizeof urls / sizeof *urls)
 
 __attribute__((constructor)) static void name_sockets(void) {
-    snprintf(urls[3], sizeof urls[3], "unix:///tmp/choir-test-%d.sock", (int)getpid());
-    snprintf(urls[4], sizeof urls[4], "unix-abstract:choir-test-%d", (int)getpid());
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    snprintf(urls[3], sizeof urls[3], "unix:///tmp/choir-test-%d-%lx.sock", (int)getpid(), t.tv_nsec);
+    snprintf(urls[4], sizeof urls[4], "unix-abstract:choir-test-%d-%lx", (int)getpid(), t.tv_nsec);
 }
 
 typedef struct world {
