@@ -44,8 +44,8 @@ cat >"$folder/expected" <<'END'
 -7 / 2: -3
 1 / 0: division by zero
 too much: invalid payload: the sum does not fit into 64 bits
-next_sum, alone: timed out
-another next_sum: cancelled
+next_sum, alone: timed out: no answer before the deadline
+another next_sum: cancelled: cancelled by the caller
 20 + 22: 42
 next_sum: 42
 END
