@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Calls between programs, to look at: C to C and, when there is a peer in Rust, C to Rust and Rust to C.
+# Calls between programs, to look at: C to C and, when there is a peer in Rust, C to Rust and Rust to C; then those of
+# docs/examples/kv, whose clients are in C, in Python when it has msgpack, and in Rust.
 #
-# usage: demo.sh BUILD_DIR [VOX_PEER]    (or VOX_PEER in the environment)
+# usage: demo.sh BUILD_DIR [VOX_PEER [KV_RUST]]    (or VOX_PEER and KV_RUST in the environment)
 #
 # Prints a table of the calls that crossed; ends with 1 if one of them did not go as it should. The time of each is that
 # of the whole program: start, connect, handshake, call, end.
@@ -11,11 +12,14 @@ set -uo pipefail
 export LC_ALL=C # numbers with a point
 
 [[ $# -ge 1 && -x $1/choir ]] || {
-    echo 'usage: demo.sh BUILD_DIR [VOX_PEER]: there is no choir command in that folder' >&2
+    echo 'usage: demo.sh BUILD_DIR [VOX_PEER [KV_RUST]]: there is no choir command in that folder' >&2
     exit 1
 }
 CHOIR=$1/choir
 VOX=${2:-${VOX_PEER:-}}
+KV=${3:-${KV_RUST:-}}
+EXAMPLES=$1/docs/examples
+KV_PYTHON=$(dirname "$0")/../docs/examples/kv/client.py
 LIMIT=30 # seconds for one program
 folder=$(mktemp -d)
 servers=()
@@ -27,7 +31,7 @@ die() {
     exit 1
 }
 
-row() { printf '%-6s%-6s%-34s%-60s%9s\n' "$@"; }
+row() { printf '%-8s%-6s%-34s%-60s%9s\n' "$@"; }
 
 # start NAME COMMAND...: starts a server that prints where it listens, and sets `address` to that.
 start() {
@@ -91,6 +95,41 @@ from_rust() {
     crossed=$((crossed + 1))
 }
 
+# kv_call FROM EXIT_STATUS PATTERN CALL COMMAND...: one call of the example; the pattern is for what it prints.
+kv_call() {
+    local from=$1 want_status=$2 want=$3 call=$4
+    shift 4
+    timed "$@"
+    [[ $status == "$want_status" && $out$err =~ ^$want$ ]] ||
+        die "$from to C, $call: wanted $want, got $out$err (exit status $status)"
+    row "$from" C "$call" "${out//$'\n'/, }$err" "$took"
+    crossed=$((crossed + 1))
+}
+
+# put_when_watched: changes the key once the server has said that somebody waits for it.
+put_when_watched() {
+    local before=$1 tries=100
+    until (($(grep -c '^watch color' "$folder/kv.err") > before)) || ((tries-- == 0)); do sleep 0.05; done
+    "$EXAMPLES/kv-client" "tcp://$address" put color green >"$folder/put"
+}
+
+# kv_calls FROM COMMAND...: a client of the example.
+kv_calls() {
+    local from=$1 putter
+    shift
+    kv_call "$from" 0 'version [0-9]+' 'kv.put("color", "red")' "$@" "tcp://$address" put color red
+    kv_call "$from" 0 red 'kv.get("color")' "$@" "tcp://$address" get color
+    kv_call "$from" 0 'color: version [0-9]+, 3 bytes' 'kv.list("")' "$@" "tcp://$address" list
+    kv_call "$from" 1 'not found' 'kv.get("shape")' "$@" "tcp://$address" get shape
+    kv_call "$from" 1 'too large: 70000 .*' 'kv.put("shape", 70000 bytes)' "$@" "tcp://$address" put shape - \
+        < <(head -c 70000 /dev/zero)
+    put_when_watched "$(grep -c '^watch color' "$folder/kv.err")" &
+    putter=$!
+    kv_call "$from" 0 $'version [0-9]+: red\nversion [0-9]+: green' 'kv.wait_change("color"), twice' \
+        "$@" "tcp://$address" watch color 2
+    wait $putter
+}
+
 row from to call result time
 start C "$CHOIR" serve tcp://127.0.0.1:0
 c_server=$address
@@ -104,10 +143,21 @@ if [[ -n $VOX ]]; then
         from_rust "$scenario"
     done
 fi
+start kv "$EXAMPLES/kv-server" tcp://127.0.0.1:0
+kv_server=${servers[-1]}
+kv_calls C "$EXAMPLES/kv-client"
+for python in python3 /usr/bin/python3 ''; do
+    [[ -n $python ]] && ! "$python" -c 'import msgpack' 2>"$folder/err" || break
+done
+[[ -z $python ]] || kv_calls Python "$python" "$KV_PYTHON"
+[[ -z $KV ]] || kv_calls Rust "$KV"
+kill -TERM "$kv_server"
+wait "$kv_server" || die "the kv server did not end in order: $(cat "$folder/kv.err")"
 kill -TERM "${servers[0]}"
 wait "${servers[0]}" || die "the C server did not end in order: $(cat "$folder/C.err")"
 [[ ! -s $folder/C.err ]] || die "the C server complained: $(cat "$folder/C.err")"
 
 between='between C and C'
-[[ -z $VOX ]] || between+=' and between C and Rust'
+[[ -z $VOX ]] || between+=', between C and Rust'
+[[ -z $python ]] || between+=', from Python to C'
 printf '\n%d of %d went as they should, %s.\n' "$crossed" "$crossed" "$between"
