@@ -194,7 +194,10 @@ static void put_failed_function(sentence *s, const choir_client *client, int sta
     else
         put_text(s, choir_status_text(status));
     put_text(s, ".");
-    put_advice(s, status, NULL);
+    /* The client had ended before: its end tells what to do. */
+    int end = client && status == CHOIR_ERR_CLOSED ? choir_client_status(client) : CHOIR_OK;
+    if (end != CHOIR_OK) put_text(s, " It never ran.");
+    put_advice(s, end != CHOIR_OK ? end : status, NULL);
 }
 
 static void put_done(sentence *s, const choir_client *client, const choir_event *done) {

@@ -62,7 +62,8 @@ Test(explain, nobody_listens) {
     cr_assert_null(done, "so that what is made of it is nothing, too");
     cr_assert(!choir_event_is(done, &testbed_service, TESTBED_ECHO, CHOIR_OUTCOME_OK));
     choir_explain(w.client, status, done, t.line, sizeof t.line);
-    expect_line(&t, "Testbed.echo: cannot connect to", "Connection refused.");
+    expect_line(&t, "Testbed.echo: cannot connect to",
+                "Connection refused. It never ran. Check that a server listens there.");
     world_end(&w);
 }
 
