@@ -296,7 +296,7 @@ static CHOIRI_INLINE int answer(choir_session *s, choir_request_id id, choiri_an
 /* Says what was wrong with an answer that is still owed. */
 static CHOIRI_COLD int unsent(choir_session *s, choir_request_id id, const choiri_answer *a, int status) {
     const choiri_request *q = choiri_request_find(s, id);
-    if (status == CHOIR_ERR_TOO_LARGE) return status; /* it was said, and is over */
+    if (!s || status == CHOIR_ERR_TOO_LARGE) return status; /* that was said, and is over */
     if (!q || !q->m || (status != CHOIR_ERR_INVALID && status != CHOIR_ERR_DEPTH)) {
         choiri_session_note(s, NULL);
         return status;
@@ -311,7 +311,6 @@ static int reply(choir_session *s, choir_request_id id, uint32_t outcome, const 
     choiri_clear(&a, sizeof a);
     a.outcome = outcome;
     a.value = value;
-    if (!s) return CHOIR_ERR_NOT_FOUND;
     if (options && take_options(options, &a) != CHOIR_OK)
         return choiri_wrong_note(s, CHOIR_ERR_INVALID, "the options of the answer are not valid");
     int status = answer(s, id, &a, now);

@@ -415,7 +415,10 @@ static int start(call *k, const void *args, const choir_call_options *o, bool no
     choir_session *s = session_of(k->rpc);
     bool timed = s->wake && o->deadline != CHOIR_TIME_NEVER;
     choir_time before = timed ? choir_session_deadline(s) : 0;
-    if (o->deadline != CHOIR_TIME_NEVER) choiri_timers_arm(&s->timers, &k->timer, o->deadline);
+    if (o->deadline != CHOIR_TIME_NEVER) {
+        choiri_timers_arm(&s->timers, &k->timer, o->deadline);
+        now_or_later = now_or_later && o->deadline > now; /* one that is overdue never leaves */
+    }
     int status = now_or_later ? send_now(k, args, o, now) : stage(k, args, o);
     /* The first call of a session that had nothing to do shortens its patience with a silent peer. */
     if (status == CHOIR_OK && (s->busy == 1 || (timed && choir_session_deadline(s) < before)))
@@ -467,7 +470,7 @@ int choir_call(choir_session *s, choir_conn_id conn, uint32_t method, const void
     now = choiri_session_time(s, now);
     choiri_rpc *r = choiri_rpc_heat(s, c);
     if (!r || !choiri_lasting_get(s, c)) return CHOIR_ERR_NO_MEMORY;
-    bool direct = may_send_next(r) && o->deadline > now;
+    bool direct = may_send_next(r);
     if (!direct && !queue_has_room(r)) return blocked(r, 0);
     call *k = new_call(r, method, m, o);
     if (!k) return CHOIR_ERR_NO_MEMORY;
@@ -737,10 +740,8 @@ static CHOIRI_INLINE void decode_answer(const call *k, choir_event *event) {
 }
 
 /* By what the peer said. */
-static CHOIRI_INLINE uint32_t ran(const choir_event *answered) {
+static CHOIRI_COLD uint32_t ran_without_value(const choir_event *answered) {
     switch (answered->outcome) {
-    case CHOIR_OUTCOME_OK:
-    case CHOIR_OUTCOME_USER_ERROR: return CHOIR_RAN_YES;
     case CHOIR_OUTCOME_UNKNOWN_METHOD:
     case CHOIR_OUTCOME_SEND_FAILED: return CHOIR_RAN_NO;
     case CHOIR_OUTCOME_INVALID_PAYLOAD:
@@ -771,7 +772,8 @@ CHOIRI_NOINLINE bool choiri_call_report(choir_session *s, choiri_ready *node, ch
     }
     event->metadata = k->metadata;
     decode_answer(k, event);
-    event->ran = ran(event);
+    event->ran =
+        CHOIRI_LIKELY(event->outcome <= CHOIR_OUTCOME_USER_ERROR) ? CHOIR_RAN_YES : ran_without_value(event);
     if (event->outcome > CHOIR_OUTCOME_USER_ERROR && event->text.len == 0) choiri_reason_read(event);
     return true;
 }

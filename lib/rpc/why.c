@@ -52,6 +52,7 @@ int choiri_unsent_note(choir_session *s, const choiri_unsent *u, int status) {
 
 int choiri_wrong_note(choir_session *s, int status, const char *what) {
     choiri_text text;
+    if (!s) return status;
     choiri_text_init(&text);
     choiri_text_add(&text, what);
     choiri_session_note(s, &text);

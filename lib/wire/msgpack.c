@@ -136,6 +136,13 @@ static inline int on_map_item(state *s, nothing *map, nothing key, nothing value
 
 #include <msgpack/unpack_template.h>
 
+/* msgpack-c hands floats out as doubles, which makes a signalling NaN a quiet one. */
+static void note_width(choiri_msgpack_token *ret, uint8_t first, const uint8_t *at) {
+    bool single = first == 0xca;
+    ret->count = single ? 4 : 8;
+    ret->number = single ? (uint64_t)at[0] << 24 | (uint64_t)at[1] << 16 | (uint64_t)at[2] << 8 | at[3] : 0;
+}
+
 static CHOIRI_NOINLINE bool parse(choiri_reader *r, choiri_msgpack_token *ret) {
     struct unpack_context ctx;
     size_t used = 0;
@@ -143,6 +150,7 @@ static CHOIRI_NOINLINE bool parse(choiri_reader *r, choiri_msgpack_token *ret) {
     unpack_init(&ctx);
     int result = unpack_execute(&ctx, (const char *)r->pos, choiri_reader_left(r), &used);
     if (result > 0) {
+        if (ret->kind == CHOIRI_MSGPACK_FLOAT) note_width(ret, *r->pos, r->pos + 1);
         r->pos += used;
         return true;
     }
@@ -150,13 +158,6 @@ static CHOIRI_NOINLINE bool parse(choiri_reader *r, choiri_msgpack_token *ret) {
     if (ret->kind == CHOIRI_MSGPACK_NOTHING) return choiri_reader_fail(r, CHOIR_ERR_MALFORMED);
     r->pos += used + 1; /* stopped at the last byte of an array's or a map's head */
     return true;
-}
-
-/* msgpack-c hands floats out as doubles, which makes a signalling NaN a quiet one. */
-static void note_width(choiri_msgpack_token *ret, uint8_t first, const uint8_t *at) {
-    bool single = first == 0xca;
-    ret->count = single ? 4 : 8;
-    ret->number = single ? (uint64_t)at[0] << 24 | (uint64_t)at[1] << 16 | (uint64_t)at[2] << 8 | at[3] : 0;
 }
 
 /* Three quarters of a message's tokens have a head of one byte. Those are told apart here, which takes a
@@ -179,10 +180,7 @@ bool choiri_msgpack_read(choiri_reader *r, choiri_msgpack_token *ret) {
         ret->number = 0;
         ret->bytes = (choir_bytes){r->pos + 1, len};
     } else {
-        const uint8_t *at = r->pos + 1;
-        if (!parse(r, ret)) return false;
-        if (ret->kind == CHOIRI_MSGPACK_FLOAT) note_width(ret, first, at);
-        return true;
+        return parse(r, ret);
     }
     r->pos += 1 + len;
     return true;
