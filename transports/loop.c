@@ -208,7 +208,7 @@ static bool is_over(const choir_loop *loop) {
 
 static void tell_closed(choir_loop *loop) {
     choir_loop_closed_fn *done = loop->closing.done;
-    if (!done || !is_over(loop)) return;
+    if (!done || loop->freeing || !is_over(loop)) return;
     loop->closing.done = NULL;
     done(loop->closing.ctx, loop);
 }

@@ -386,7 +386,9 @@ Test(loop, closes_nothing) {
         cr_assert_eq(choir_loop_close(w.loop, count_over, &over), CHOIR_OK);
         until(&w, over == i);
     }
+    cr_assert_eq(choir_loop_close(w.loop, count_over, &over), CHOIR_OK);
     world_end(&w);
+    cr_assert_eq(over, 2, "a loop that is freed tells nobody");
 }
 
 /* ---- the log function ---- */
