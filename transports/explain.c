@@ -51,10 +51,9 @@ static void put_line(sentence *s, choir_str text) {
         unsigned char c = (unsigned char)text.data[i];
         bool control = c < 0x20 || c == 0x7f ||
                        (c == 0xc2 && i + 1 < text.len && (unsigned char)text.data[i + 1] < 0xa0);
-        if (control)
-            put_format(s, "\\x%02x", c);
-        else
-            put(s, text.data + i, 1);
+        if (control) put_format(s, "\\x%02x", c);
+        if (control && c == 0xc2) put_format(s, "\\x%02x", (unsigned char)text.data[++i]);
+        if (!control) put(s, text.data + i, 1);
     }
 }
 

@@ -77,10 +77,10 @@ CHOIR_API int choir_loop_run(choir_loop *loop);
 CHOIR_API int choir_loop_turn(choir_loop *loop, choir_duration timeout);
 /* Makes choir_loop_run return after this turn. */
 CHOIR_API void choir_loop_stop(choir_loop *loop);
-/* Closes every server and client of the loop in order, and calls back once, in a later turn, when all of it
- * has ended: what was answered has left, handlers have let go of every request, no link is open. It does not
- * when the loop is freed before. Servers and clients stay to be freed, by the host or with the loop. OK ·
- * ERR_INVALID · ERR_STATE · ERR_BUSY (it is under way). */
+/* Closes every server and client of the loop in order, and calls back once, not inside this call, when all
+ * of it has ended: what was answered has left, handlers have let go of every request, no link is open. It
+ * does not when the loop is freed before, and what is made meanwhile holds it up. Servers and clients stay to
+ * be freed, by the host or with the loop. OK · ERR_INVALID · ERR_STATE · ERR_BUSY (it is under way). */
 typedef void choir_loop_closed_fn(void *ctx, choir_loop *loop);
 CHOIR_API int choir_loop_close(choir_loop *loop, choir_loop_closed_fn *done, void *ctx);
 /* Monotonic time of this turn; read once per turn. */

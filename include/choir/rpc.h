@@ -81,8 +81,8 @@ static inline void choir_reply_options_init(choir_reply_options *options) {
  * request is finished with this) · ERR_TOO_LARGE (more than the peer takes: its caller is told that the
  * outcome is not known, and why; the request is finished with this) · ERR_CLOSED (there is no link just
  * now) · ERR_INVALID (a value that cannot be encoded, bad options) · ERR_DEPTH · ERR_NO_MEMORY. After the
- * last four the request still waits for an answer. choir_session_error says more, and so does a warning in
- * the log. */
+ * last four the request still waits for an answer. choir_session_error says more; a value that cannot be
+ * encoded is also logged, once for each method of a connection. */
 CHOIR_API int choir_reply(choir_session *session, choir_request_id request, const void *value,
                           const choir_reply_options *options, choir_time now);
 /* Answers with Err(User(error)): the C value of the method's err type. Also ERR_INVALID for a method that

@@ -2,10 +2,12 @@
 /* choir/type.h: static type descriptors.
  *
  * Role:    constant data that describes C types, methods and services. Encoding, decoding, wire schemas and
- * printing each have one interpreter that works from it. There is no code per type. Owner:   the program.
- * Descriptors are usually const data, generated or written by hand; the library only reads them. Life:
- * they must outlive every env that has seen them, or be freed there first (choir_service_free). Threads: any;
- * they are read-only. Errors:  every function that is given a unit of another version returns ERR_ABI.
+ *          printing each have one interpreter that works from it. There is no code per type.
+ * Owner:   the program. Descriptors are usually const data, generated or written by hand; the library only
+ *          reads them.
+ * Life:    they must outlive every env that has seen them, or be freed there first (choir_service_free).
+ * Threads: any; they are read-only.
+ * Errors:  every function that is given a unit of another version returns ERR_ABI.
  *
  * Records refer to each other by index instead of pointer, and names are offsets into one block of text, so a
  * unit needs no relocations. Records only grow at the end, and the unit carries their sizes (strides), so a

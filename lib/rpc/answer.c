@@ -155,7 +155,13 @@ static CHOIRI_COLD int send_instead(choiri_request *q, const choiri_answer *a, c
 /* The answer of a handler leaves now. */
 static CHOIRI_INLINE int send_final(choiri_request *q, const choiri_answer *a, choir_time now) {
     int status = choiri_answer_send(q->rpc, a, &q->leaving, now);
-    if (CHOIRI_UNLIKELY(status == CHOIR_ERR_TOO_LARGE && has_result(a))) return send_instead(q, a, now);
+    if (CHOIRI_UNLIKELY(status == CHOIR_ERR_TOO_LARGE)) {
+        if (has_result(a)) return send_instead(q, a, now);
+        if (a->text.len > 0 || a->metadata_len > 0) return status; /* less can be said */
+        choiri_answer_owed(q->rpc, status, now);
+        choiri_request_finish(q, now);
+        return status;
+    }
     if (status != CHOIR_OK) return status;
     q->is_leaving = true;
     choiri_request_set_answered(q, a->outcome);

@@ -422,6 +422,28 @@ Test(failed, a_peer_that_takes_next_to_nothing) {
     end(&p);
 }
 
+static void refuse_all(test_side *side, const choir_event *e) {
+    if (e->kind == CHOIR_EVENT_REQUEST)
+        (void)choir_reply_invalid(side->session, e->request, CHOIR_STR("no"), side->pair->now);
+}
+
+/* Not even a refusal fits: the request is over all the same. */
+Test(failed, a_refusal_that_the_peer_does_not_take) {
+    for (uint32_t max = 100; max <= 700; max += 20) {
+        test_pair p;
+        ends all;
+        begin(&p, &all);
+        p.client_link.max_payload = max;
+        p.client_link.max_handshake = 16384;
+        p.server.on_event = refuse_all;
+        cr_assert(test_pair_open(&p));
+        choir_str args = CHOIR_STR("x");
+        if (call(&p, TRIAL_ECHO, &args, CHOIR_TIME_NEVER, NULL) == CHOIR_OK) test_pair_pump(&p);
+        cr_assert_eq(choir_session_held_requests(p.server.session), 0, "at most %u bytes", max);
+        end(&p);
+    }
+}
+
 /* ---- errors of functions ---- */
 
 static void expect_error(const choir_session *s, const char *text) {
