@@ -14,8 +14,7 @@
 
 #define STEP_NAMES 16u /* comparing so many names costs a step */
 
-enum { PLAIN, OK_VALUE, ERROR_VALUE };              /* where we are in a response */
-enum { ROOT, NAME, INDEX, ITEM, KEY, VALUE, SAME }; /* steps of a path */
+enum { PLAIN, OK_VALUE, ERROR_VALUE }; /* where we are in a response */
 
 typedef struct frame {
     const struct frame *outer;
@@ -24,7 +23,7 @@ typedef struct frame {
     uint8_t step;  /* from the outer frame to this one */
     uint64_t index;
     choir_bytes name;    /* of a field */
-    choir_bytes variant; /* NAME and INDEX: the variant they are in; empty: none */
+    choir_bytes variant; /* of a field or an element: the variant it is in; empty: none */
     choiri_shape *remote, *local;
     const choiri_shape *beside; /* the announced form of `local`, or NULL */
 } frame;
@@ -35,28 +34,15 @@ static choir_str str_of(choir_bytes b) {
     return (choir_str){(const char *)b.data, b.len};
 }
 
-static void say_step(choiri_text *text, const frame *f) {
-    const choir_bytes names[2] = {f->variant, f->step == NAME ? f->name : (choir_bytes){NULL, 0}};
-    for (int i = 0; i < 2; i++) {
-        if (names[i].len == 0) continue;
-        if (text->len > 0) choiri_text_add(text, ".");
-        choiri_text_str(text, str_of(names[i]));
-    }
-    switch (f->step) {
-    case INDEX: choiri_text_u64(choiri_text_add(text, text->len > 0 ? "." : "args."), f->index); break;
-    case ITEM: choiri_text_add(text, "[]"); break;
-    case KEY: choiri_text_add(text, "[key]"); break;
-    case VALUE: choiri_text_add(text, "[value]"); break;
-    default: break;
-    }
-}
-
 /* The path from the root, as "args.0.entries[].id", in our names. */
 static void say_path(choiri_text *text, const frame *f) {
     const frame *steps[CHOIRI_SCHEMA_DEPTH + 2];
     uint32_t count = 0;
     for (; f; f = f->outer) steps[count++] = f;
-    while (count > 0) say_step(text, steps[--count]);
+    while (count > 0) {
+        f = steps[--count];
+        choiri_step_write(text, f->step, f->variant, f->name, f->index);
+    }
 }
 
 static void say_name(choiri_text *text, choir_bytes name, bool is_plain) {
@@ -303,7 +289,7 @@ static int compare_fields(choiri_plan_builder *b, const frame *f, uint32_t their
             status = skip(b, f, remote->parts[i].shape, f->depth + 1, &c->parts[i].node);
             continue;
         }
-        frame next = {.step = NAME, .name = local->parts[to].name, .variant = local->name};
+        frame next = {.step = CHOIRI_STEP_NAME, .name = local->parts[to].name, .variant = local->name};
         is_matched[to] = true;
         expected = to + 1;
         status = descend(b, f, &next, theirs, i, ours, to, &c->parts[i].node);
@@ -333,7 +319,8 @@ static int compare_elements(choiri_plan_builder *b, const frame *f, uint32_t the
     if (status != CHOIR_OK) return fail(b, f, status);
     bool is_newtype = local->kind == CHOIR_VARIANT_NEWTYPE;
     for (uint32_t i = 0; i < local->parts_len && status == CHOIR_OK; i++) {
-        frame next = {.step = is_newtype ? SAME : INDEX, .index = i, .variant = local->name};
+        frame next = {
+            .step = is_newtype ? CHOIRI_STEP_NONE : CHOIRI_STEP_INDEX, .index = i, .variant = local->name};
         if (is_newtype) next.place = place_in(f, local->name);
         status = descend(b, f, &next, theirs, i, ours, i, &c->parts[i].node);
     }
@@ -410,7 +397,7 @@ static int compare_map(choiri_plan_builder *b, const frame *f, choiri_draft_node
     }
     if (status == CHOIR_OK) status = new_pair(b, n, pair_type, &pair);
     if (status != CHOIR_OK) return fail(b, f, status);
-    frame key = {.step = KEY}, value = {.step = VALUE};
+    frame key = {.step = CHOIRI_STEP_KEY}, value = {.step = CHOIRI_STEP_VALUE};
     status = descend(b, f, &key, 0, 0, 0, 0, &pair->parts[0].node);
     return status == CHOIR_OK ? descend(b, f, &value, 0, 1, 0, 1, &pair->parts[1].node) : status;
 }
@@ -431,7 +418,7 @@ static int compare_parts(choiri_plan_builder *b, const frame *f, choiri_draft_no
     if (status != CHOIR_OK) return fail(b, f, status);
     if (f->local->form == CHOIRI_WIRE_STRUCT) return compare_fields(b, f, 0, 0, n, n->cases);
     if (f->local->form == CHOIRI_WIRE_TUPLE) return compare_elements(b, f, 0, 0, n->cases);
-    frame next = {.step = f->local->form == CHOIRI_WIRE_OPTION ? SAME : ITEM};
+    frame next = {.step = f->local->form == CHOIRI_WIRE_OPTION ? CHOIRI_STEP_NONE : CHOIRI_STEP_ITEM};
     status = new_parts(b, n->cases, 1);
     return status == CHOIR_OK ? descend(b, f, &next, 0, 0, 0, 0, &n->cases[0].parts[0].node)
                               : fail(b, f, status);
@@ -533,7 +520,7 @@ static int compare_roots(choiri_plan_builder *b, choiri_draft_node *roots[2]) {
     const choiri_plan_input *in = b->in;
     choiri_shape *beside;
     choiri_draft_node *root;
-    frame f = {.step = ROOT};
+    frame f = {.step = CHOIRI_STEP_NONE};
     int status = choiri_shapes_find_twins(&b->shapes, &beside);
     if (status == CHOIR_OK)
         status = choiri_shape_of_ref(&b->shapes, CHOIRI_SHAPE_THEIRS, in->remote_root, &f.remote);

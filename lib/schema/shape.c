@@ -536,3 +536,26 @@ int choiri_shapes_find_twins(choiri_shapes *s, choiri_shape **ret_root) {
     }
     return status;
 }
+
+/* ---- paths ---- */
+
+static void add_name(choiri_text *text, choir_bytes name) {
+    if (name.len == 0) return;
+    if (text->len > 0) choiri_text_add(text, ".");
+    choiri_text_str(text, (choir_str){(const char *)name.data, name.len});
+}
+
+void choiri_step_write(choiri_text *text, uint32_t step, choir_bytes variant, choir_bytes name,
+                       uint64_t index) {
+    add_name(text, variant);
+    switch (step) {
+    case CHOIRI_STEP_NAME: add_name(text, name); break;
+    case CHOIRI_STEP_INDEX:
+        choiri_text_u64(choiri_text_add(text, text->len > 0 ? "." : "args."), index);
+        break;
+    case CHOIRI_STEP_ITEM: choiri_text_add(text, "[]"); break;
+    case CHOIRI_STEP_KEY: choiri_text_add(text, "[key]"); break;
+    case CHOIRI_STEP_VALUE: choiri_text_add(text, "[value]"); break;
+    default: break;
+    }
+}

@@ -104,4 +104,17 @@ int choiri_shape_read(choiri_shapes *s, choiri_shape *shape);
 /* Reads everything that our announcement's root refers to and finds its twins. */
 int choiri_shapes_find_twins(choiri_shapes *s, choiri_shape **ret_root);
 
+/* Steps of a path into a type, from one shape to what is in it. */
+enum {
+    CHOIRI_STEP_NONE, /* the root, or what a shape stands for */
+    CHOIRI_STEP_NAME,
+    CHOIRI_STEP_INDEX,
+    CHOIRI_STEP_ITEM,
+    CHOIRI_STEP_KEY,
+    CHOIRI_STEP_VALUE
+};
+/* Appends a step, as in "args.0.entries[].id"; `variant` is the one that it leads into (empty: none). */
+void choiri_step_write(choiri_text *text, uint32_t step, choir_bytes variant, choir_bytes name,
+                       uint64_t index);
+
 #endif

@@ -15,8 +15,6 @@
 /* Far above what the budget of steps lets the walk use. */
 #define WORK_MAX ((size_t)64 << 20)
 
-enum { ROOT, NAME, INDEX, ITEM, KEY, VALUE, SAME }; /* steps of a path */
-
 /* Why the reader does not translate, as the end of a sentence; NULL: it does. */
 static const char in_box[] = "it does not translate what is in a Box";
 static const char in_variant[] = "it does not translate the named fields of a variant";
@@ -44,7 +42,7 @@ typedef struct frame {
     uint8_t step; /* from the outer frame to this one */
     uint64_t index;
     choir_bytes name;    /* of a field */
-    choir_bytes variant; /* NAME, INDEX and SAME: the variant they are in; empty: none */
+    choir_bytes variant; /* of a field, an element or a newtype: the variant it is in; empty: none */
     choiri_shape *remote, *local;
     uint64_t remote_type, local_type; /* types of their units, or NO_TYPE */
     const char *why_not;              /* in_box, ... */
@@ -60,27 +58,14 @@ static choir_str str_of(choir_bytes b) {
     return (choir_str){(const char *)b.data, b.len};
 }
 
-static void say_step(choiri_text *text, const frame *f) {
-    const choir_bytes names[2] = {f->variant, f->name};
-    for (int i = 0; i < 2; i++) {
-        if (names[i].len == 0) continue;
-        if (text->len > 0) choiri_text_add(text, ".");
-        choiri_text_str(text, str_of(names[i]));
-    }
-    switch (f->step) {
-    case INDEX: choiri_text_u64(choiri_text_add(text, text->len > 0 ? "." : "args."), f->index); break;
-    case ITEM: choiri_text_add(text, "[]"); break;
-    case KEY: choiri_text_add(text, "[key]"); break;
-    case VALUE: choiri_text_add(text, "[value]"); break;
-    default: break;
-    }
-}
-
 static void say_path(choiri_text *text, const frame *f) {
     const frame *steps[CHOIRI_SCHEMA_DEPTH + 2];
     uint32_t count = 0;
     for (; f; f = f->outer) steps[count++] = f;
-    while (count > 0) say_step(text, steps[--count]);
+    while (count > 0) {
+        f = steps[--count];
+        choiri_step_write(text, f->step, f->variant, f->name, f->index);
+    }
 }
 
 static void say_announced(choiri_text *text, const choiri_shape *t) {
@@ -269,7 +254,7 @@ static uint32_t find_part(const choiri_shape_variant *in, choir_bytes name, uint
 
 static void missing(walker *w, const frame *f, uint32_t variant, const choiri_shape_part *part, bool fills) {
     const choiri_shape_variant *in = &f->local->variants[variant];
-    const frame at = {.outer = f, .step = NAME, .name = part->name, .variant = in->name};
+    const frame at = {.outer = f, .step = CHOIRI_STEP_NAME, .name = part->name, .variant = in->name};
     bool is_variant = in->name.len > 0;
     if (f->why_not && f->why_not != in_box) return; /* the layout differs, which the caller notes */
     if (is_variant && fills) return;
@@ -299,7 +284,7 @@ static int walk_fields(walker *w, const frame *f, uint32_t theirs, uint32_t ours
     int status = choiri_shapes_charge(&w->shapes, remote->parts_len + local->parts_len);
     for (uint32_t i = 0, expected = 0; i < remote->parts_len && status == CHOIR_OK; i++) {
         uint32_t to = find_part(local, remote->parts[i].name, expected);
-        frame next = {.step = NAME, .name = remote->parts[i].name, .variant = local->name};
+        frame next = {.step = CHOIRI_STEP_NAME, .name = remote->parts[i].name, .variant = local->name};
         if (to != i) differs = true;
         if (to == UINT32_MAX) {
             next.outer = f;
@@ -328,8 +313,8 @@ static int walk_elements(walker *w, const frame *f, uint32_t theirs, uint32_t ou
         return CHOIR_OK;
     }
     for (uint32_t i = 0; i < local->parts_len && status == CHOIR_OK; i++) {
-        frame next = {.step = INDEX, .index = i, .variant = local->name};
-        if (local->kind == CHOIR_VARIANT_NEWTYPE) next.step = SAME;
+        frame next = {.step = CHOIRI_STEP_INDEX, .index = i, .variant = local->name};
+        if (local->kind == CHOIR_VARIANT_NEWTYPE) next.step = CHOIRI_STEP_NONE;
         status = descend(w, f, &next, (uint32_t[]){theirs, i}, (uint32_t[]){ours, i});
     }
     return status;
@@ -371,12 +356,13 @@ static bool is_buffer(walker *w, const choiri_shape *t, int *status) {
 
 /* One part at [0][0]: lists, options, arrays. */
 static int walk_element(walker *w, const frame *f, const char *why_not) {
-    frame next = {.step = f->local->form == CHOIRI_WIRE_OPTION ? SAME : ITEM, .why_not = why_not};
+    frame next = {.step = f->local->form == CHOIRI_WIRE_OPTION ? CHOIRI_STEP_NONE : CHOIRI_STEP_ITEM,
+                  .why_not = why_not};
     return descend(w, f, &next, (uint32_t[]){0, 0}, (uint32_t[]){0, 0});
 }
 
 static int walk_map(walker *w, const frame *f) {
-    frame key = {.step = KEY}, value = {.step = VALUE};
+    frame key = {.step = CHOIRI_STEP_KEY}, value = {.step = CHOIRI_STEP_VALUE};
     int status = descend(w, f, &key, (uint32_t[]){0, 0}, (uint32_t[]){0, 0});
     return status == CHOIR_OK ? descend(w, f, &value, (uint32_t[]){0, 1}, (uint32_t[]){0, 1}) : status;
 }
@@ -454,7 +440,7 @@ static int walk(walker *w, frame *f) {
 
 int choiri_vox_read(const choiri_vox_input *in, choiri_vox_verdict *ret) {
     walker w;
-    frame f = {.step = ROOT};
+    frame f = {.step = CHOIRI_STEP_NONE};
     memset(&w, 0, sizeof w);
     choiri_text_init(&ret->text);
     choiri_text_init(&ret->array);
