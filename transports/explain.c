@@ -153,7 +153,7 @@ static const char *advice_of_status(int status) {
     case CHOIR_ERR_PEER_UNRESPONSIVE:
     case CHOIR_ERR_WRITE_STALLED: return "Check whether the peer hangs or is stopped, and the network.";
     case CHOIR_ERR_LINK_LOST: return "The peer's own log may say why.";
-    case CHOIR_ERR_TOO_LARGE: return "Send less at a time, or raise max_payload at the other end.";
+    case CHOIR_ERR_TOO_LARGE: return "Send less at a time, or raise max_payload at the end that takes less.";
     case CHOIR_ERR_BLOCKED: return "Call again when the client is writable.";
     case CHOIR_ERR_REENTRANT: return "Call with a callback instead of waiting.";
     default: return NULL;
@@ -174,7 +174,7 @@ static void put_advice(sentence *s, int status, const choir_event *done) {
     const char *advice = NULL;
     if (done && done->status == CHOIR_OK)
         advice = advice_of_outcome(done->outcome);
-    else
+    else if (!done || done->outcome != CHOIR_OUTCOME_INVALID_PAYLOAD) /* that is about reading, not sending */
         advice = advice_of_status(done ? done->status : status);
     if (advice) put_text(s, " "), put_text(s, advice);
     if (done && done->ran == CHOIR_RAN_MAYBE) put_text(s, " Find out whether it ran before calling again.");

@@ -107,6 +107,21 @@ Test(explain, a_peers_text_is_quoted) {
     for (const char *c = line; *c; c++) cr_assert(*c >= 0x20 && *c < 0x7f);
 }
 
+/* A host's text is one line, too: C1 controls have two bytes. */
+Test(explain, a_hosts_text_is_one_line) {
+    const choir_event done = {.size = sizeof done,
+                              .kind = CHOIR_EVENT_CALL_DONE,
+                              .method = CHOIR_METHOD_NONE,
+                              .outcome = CHOIR_OUTCOME_CONNECTION_CLOSED,
+                              .status = CHOIR_ERR_REFUSED,
+                              .ran = CHOIR_RAN_MAYBE,
+                              .text = CHOIR_STR("a\nb\xc2\x9b"
+                                                "c\xc3\xa4")};
+    char line[1024];
+    choir_explain(NULL, CHOIR_OK, &done, line, sizeof line);
+    cr_assert(strstr(line, ": a\\x0ab\\xc2\\x9bc\xc3\xa4."), "%s", line);
+}
+
 Test(explain, a_function_that_failed) {
     world w;
     told t;

@@ -89,10 +89,12 @@ CHOIR_API int choir_reply(choir_session *session, choir_request_id request, cons
  * cannot fail (it would crash a Rust caller). Else as choir_reply. */
 CHOIR_API int choir_reply_error(choir_session *session, choir_request_id request, const void *error,
                                 const choir_reply_options *options, choir_time now);
-/* Answers InvalidPayload with a text for people. As choir_reply. */
+/* Answers InvalidPayload with a text for people, which is left out when the peer does not take as much. OK
+ * and the other statuses as choir_reply; ERR_TOO_LARGE: not even that fitted, and the connection has
+ * ended. */
 CHOIR_API int choir_reply_invalid(choir_session *session, choir_request_id request, choir_str text,
                                   choir_time now);
-/* Answers UnknownMethod, for those who serve a part of a service. As choir_reply. */
+/* Answers UnknownMethod, for those who serve a part of a service. As choir_reply_invalid. */
 CHOIR_API int choir_reply_unknown(choir_session *session, choir_request_id request, choir_time now);
 /* Gives a request up without an answer of its own: the peer is told Cancelled, with the reason if there is
  * one (`reason` may be NULL). OK · ERR_NOT_FOUND · ERR_INVALID (a reason that is not UTF-8, or has too much
@@ -108,7 +110,8 @@ CHOIR_API int choir_request_decide(choir_session *session, choir_request_id requ
                                    const choir_reason *reason, choir_time now);
 /* Completes a sealing that pends: the answer leaves (CHOIR_VERDICT_RUN), or the caller is told that the
  * outcome is not known (CHOIR_VERDICT_REFUSE). As choir_request_decide; also ERR_CANCELLED (the peer gave it
- * up meanwhile; it is finished), and ERR_CLOSED · ERR_TOO_LARGE · ERR_NO_MEMORY: it still pends. */
+ * up meanwhile) and ERR_TOO_LARGE (as in choir_reply): it is finished; ERR_CLOSED and ERR_NO_MEMORY: it still
+ * pends. */
 CHOIR_API int choir_request_seal(choir_session *session, choir_request_id request, int verdict,
                                  choir_time now);
 

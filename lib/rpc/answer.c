@@ -104,11 +104,6 @@ void choiri_answer_left(choir_session *s, choiri_leaving *leaving, bool taken) {
     choiri_ready_add(s, &q->node, CHOIRI_REQUEST_DONE);
 }
 
-/* Does it bring what the handler made? Else only a text of it can be too large. */
-static bool has_result(const choiri_answer *a) {
-    return a->encoded.data || a->outcome <= CHOIR_OUTCOME_USER_ERROR;
-}
-
 /* What is known about an answer that was not sent. */
 static choiri_unsent unsent_of(const choiri_request *q, const choiri_answer *a) {
     const choir_method *m = q->m->desc;
@@ -123,45 +118,42 @@ static choiri_unsent unsent_of(const choiri_request *q, const choiri_answer *a) 
 }
 
 /* The answer is larger than the peer takes, which its handler cannot know beforehand and may not look at. So
- * the caller is told that there was one, and the request is over. Returns ERR_TOO_LARGE. */
-static CHOIRI_COLD int send_instead(choiri_request *q, const choiri_answer *a, choir_time now) {
+ * the request is over with what still can be said: of a result, that there was one, and why it is not there
+ * (ERR_TOO_LARGE); of everything else, the same without its words (OK). */
+static CHOIRI_COLD int send_less(choiri_request *q, const choiri_answer *a, choir_time now) {
     choir_session *s = choiri_request_session(q);
-    const choiri_unsent u = unsent_of(q, a);
-    choiri_unsent_note(s, &u, CHOIR_ERR_TOO_LARGE);
-    choir_str why = choir_session_error(s);
-    const choir_metadata_entry reason = {.key = CHOIR_STR("choir-reason"),
-                                         .type = CHOIR_METADATA_STRING,
-                                         .bytes = {(const uint8_t *)why.data, why.len}};
-    choiri_answer instead = {.wire_id = a->wire_id,
-                             .m = a->m,
-                             .b = a->b,
-                             .outcome = CHOIR_OUTCOME_INDETERMINATE,
-                             .metadata = &reason,
-                             .metadata_len = why.len > 0};
-    int status = choiri_answer_send(q->rpc, &instead, &q->leaving, now);
-    if (status == CHOIR_ERR_TOO_LARGE && instead.metadata_len > 0) {
-        instead.metadata_len = 0;
-        status = choiri_answer_send(q->rpc, &instead, &q->leaving, now);
+    choir_metadata_entry reason;
+    choiri_answer less = {.wire_id = a->wire_id, .m = a->m, .b = a->b, .outcome = a->outcome};
+    int told = CHOIR_OK;
+    if (a->outcome <= CHOIR_OUTCOME_USER_ERROR) {
+        const choiri_unsent u = unsent_of(q, a);
+        told = choiri_unsent_note(s, &u, CHOIR_ERR_TOO_LARGE);
+        choir_str why = choir_session_error(s);
+        reason = (choir_metadata_entry){.key = CHOIR_STR("choir-reason"),
+                                        .type = CHOIR_METADATA_STRING,
+                                        .bytes = {(const uint8_t *)why.data, why.len}};
+        less.outcome = CHOIR_OUTCOME_INDETERMINATE;
+        less.metadata = &reason;
+        less.metadata_len = why.len > 0;
+    }
+    int status = choiri_answer_send(q->rpc, &less, &q->leaving, now);
+    if (status == CHOIR_ERR_TOO_LARGE && less.metadata_len > 0) {
+        less.metadata_len = 0;
+        status = choiri_answer_send(q->rpc, &less, &q->leaving, now);
     }
     q->is_leaving = status == CHOIR_OK;
     if (status == CHOIR_OK)
-        choiri_request_set_answered(q, CHOIR_OUTCOME_INDETERMINATE);
+        choiri_request_set_answered(q, less.outcome);
     else
         choiri_answer_owed(q->rpc, status, now);
     choiri_request_finish(q, now);
-    return CHOIR_ERR_TOO_LARGE;
+    return status == CHOIR_ERR_TOO_LARGE ? status : told;
 }
 
 /* The answer of a handler leaves now. */
 static CHOIRI_INLINE int send_final(choiri_request *q, const choiri_answer *a, choir_time now) {
     int status = choiri_answer_send(q->rpc, a, &q->leaving, now);
-    if (CHOIRI_UNLIKELY(status == CHOIR_ERR_TOO_LARGE)) {
-        if (has_result(a)) return send_instead(q, a, now);
-        if (a->text.len > 0 || a->metadata_len > 0) return status; /* less can be said */
-        choiri_answer_owed(q->rpc, status, now);
-        choiri_request_finish(q, now);
-        return status;
-    }
+    if (CHOIRI_UNLIKELY(status == CHOIR_ERR_TOO_LARGE)) return send_less(q, a, now);
     if (status != CHOIR_OK) return status;
     q->is_leaving = true;
     choiri_request_set_answered(q, a->outcome);
@@ -302,11 +294,9 @@ static CHOIRI_INLINE int answer(choir_session *s, choir_request_id id, choiri_an
 /* Says what was wrong with an answer that is still owed. */
 static CHOIRI_COLD int unsent(choir_session *s, choir_request_id id, const choiri_answer *a, int status) {
     const choiri_request *q = choiri_request_find(s, id);
-    if (!s || status == CHOIR_ERR_TOO_LARGE) return status; /* that was said, and is over */
-    if (!q || !q->m || (status != CHOIR_ERR_INVALID && status != CHOIR_ERR_DEPTH)) {
-        choiri_session_note(s, NULL);
-        return status;
-    }
+    if (status == CHOIR_ERR_TOO_LARGE) return status; /* that was said, and is over */
+    if (!q || !q->m || (status != CHOIR_ERR_INVALID && status != CHOIR_ERR_DEPTH))
+        return choiri_unsaid(s, status);
     const choiri_unsent u = unsent_of(q, a);
     return choiri_unsent_note(s, &u, status);
 }
@@ -331,37 +321,37 @@ int choir_reply(choir_session *s, choir_request_id id, const void *value, const 
 int choir_reply_error(choir_session *s, choir_request_id id, const void *error,
                       const choir_reply_options *options, choir_time now) {
     choiri_request *q = choiri_request_find(s, id);
-    if (!q) return CHOIR_ERR_NOT_FOUND;
+    if (!q) return choiri_unsaid(s, CHOIR_ERR_NOT_FOUND);
     if (choiri_unit_type(choiri_request_profile(q)->serve->unit, q->m->desc->err)->kind == CHOIR_KIND_NEVER)
-        return CHOIR_ERR_INVALID;
+        return choiri_wrong_note(s, CHOIR_ERR_INVALID, "the method has no error of its own");
     return reply(s, id, CHOIR_OUTCOME_USER_ERROR, error, options, now);
 }
 
 int choir_reply_invalid(choir_session *s, choir_request_id id, choir_str text, choir_time now) {
-    if (!text.data && text.len > 0) return CHOIR_ERR_INVALID;
-    if (text.len > 0 && !choiri_utf8_is_valid((const uint8_t *)text.data, text.len)) return CHOIR_ERR_INVALID;
+    if ((!text.data && text.len > 0) ||
+        (text.len > 0 && !choiri_utf8_is_valid((const uint8_t *)text.data, text.len)))
+        return choiri_wrong_note(s, CHOIR_ERR_INVALID, "the text of the answer is not UTF-8");
     choiri_answer a = {.outcome = CHOIR_OUTCOME_INVALID_PAYLOAD, .text = text};
-    int status = answer(s, id, &a, now);
-    if (status != CHOIR_ERR_TOO_LARGE) return status;
-    a.text = CHOIR_STR(""); /* more than the peer takes */
-    return answer(s, id, &a, now);
+    return choiri_unsaid(s, answer(s, id, &a, now));
 }
 
 int choir_reply_unknown(choir_session *s, choir_request_id id, choir_time now) {
     choiri_answer a = {.outcome = CHOIR_OUTCOME_UNKNOWN_METHOD};
-    return answer(s, id, &a, now);
+    return choiri_unsaid(s, answer(s, id, &a, now));
 }
 
 int choir_request_drop(choir_session *s, choir_request_id id, const choir_reason *reason, choir_time now) {
     choir_metadata_entry entries[CHOIRI_REQUEST_ENTRIES];
     choiri_answer a = {.outcome = CHOIR_OUTCOME_CANCELLED, .metadata = entries};
-    if (choiri_reason_entries(reason, entries, &a.metadata_len) != CHOIR_OK) return CHOIR_ERR_INVALID;
-    int status = answer(s, id, &a, now);
-    if (cannot_be_said(status) && a.metadata_len > 0) {
+    if (choiri_reason_entries(reason, entries, &a.metadata_len) != CHOIR_OK)
+        return choiri_wrong_note(s, CHOIR_ERR_INVALID, "the reason is not valid");
+    int status = choiri_unsaid(s, answer(s, id, &a, now));
+    if (status == CHOIR_ERR_INVALID && a.metadata_len > 0) { /* a reason that is not well-formed */
         a.metadata_len = 0;
         status = answer(s, id, &a, now);
     }
-    if (status == CHOIR_ERR_CANCELLED || status == CHOIR_OK) return CHOIR_OK;
+    if (status == CHOIR_ERR_CANCELLED || status == CHOIR_ERR_TOO_LARGE) status = CHOIR_OK; /* it is over */
+    if (status == CHOIR_OK) return CHOIR_OK;
     choiri_request *q = choiri_request_find(s, id);
     if (!q || q->sealing || status == CHOIR_ERR_INVALID) return status;
     if (status == CHOIR_ERR_CLOSED) /* there is nobody to tell */

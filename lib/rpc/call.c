@@ -469,11 +469,11 @@ int choir_call(choir_session *s, choir_conn_id conn, uint32_t method, const void
         return choiri_wrong_note(s, CHOIR_ERR_UNSUPPORTED, "methods with channels cannot be called yet");
     now = choiri_session_time(s, now);
     choiri_rpc *r = choiri_rpc_heat(s, c);
-    if (!r || !choiri_lasting_get(s, c)) return CHOIR_ERR_NO_MEMORY;
+    if (!r || !choiri_lasting_get(s, c)) return choiri_unsaid(s, CHOIR_ERR_NO_MEMORY);
     bool direct = may_send_next(r);
     if (!direct && !queue_has_room(r)) return blocked(r, 0);
     call *k = new_call(r, method, m, o);
-    if (!k) return CHOIR_ERR_NO_MEMORY;
+    if (!k) return choiri_unsaid(s, CHOIR_ERR_NO_MEMORY);
     int status = start(k, args, o, direct, now);
     if (CHOIRI_UNLIKELY(status != CHOIR_OK)) return unsent(k, args, o, status);
     if (ret_call) *ret_call = k->handle;
@@ -617,7 +617,11 @@ static CHOIRI_NOINLINE void explain_end(const call *k, choir_event *event) {
     choiri_text_init(&text);
     event->ran = k->ran;
     switch (k->why) {
-    case END_BY_CONN: event->text = choiri_conn_text(s, k->rpc->hot.conn); return;
+    case END_BY_CONN:
+        /* A session that closes may end for another reason later, which is not the call's. */
+        if (k->status == choiri_conn_status(s, k->rpc->hot.conn))
+            event->text = choiri_conn_text(s, k->rpc->hot.conn);
+        return;
     case END_BY_HOST: event->text = CHOIR_STR("cancelled by the caller"); return;
     case END_UNREAD: event->text = CHOIR_STR("no answer before the deadline"); return;
     case END_UNOPENED:
@@ -722,31 +726,37 @@ static CHOIRI_INLINE bool decode_value(const call *k, uint32_t which, choiri_rea
     return answer_is_bad(k, event, &why);
 }
 
+/* What an answer without a value says about that. */
+static CHOIRI_COLD uint32_t ran_by_outcome(uint32_t outcome) {
+    bool never = outcome == CHOIR_OUTCOME_UNKNOWN_METHOD || outcome == CHOIR_OUTCOME_INVALID_PAYLOAD ||
+                 outcome == CHOIR_OUTCOME_SEND_FAILED;
+    return never ? CHOIR_RAN_NO : CHOIR_RAN_MAYBE;
+}
+
+/* One that cannot be read tells nothing. */
+static CHOIRI_COLD void result_is_bad(const call *k, choir_event *event, const char *bad) {
+    choiri_text why;
+    choiri_text_init(&why);
+    choiri_text_add(&why, bad);
+    answer_is_bad(k, event, &why);
+    event->ran = CHOIR_RAN_MAYBE;
+}
+
 /* rule: rpc.vox-error */
 static CHOIRI_INLINE void decode_answer(const call *k, choir_event *event) {
     choiri_reader r = choiri_reader_of(k->ret);
     const char *bad;
     if (k->m->desc->flags & CHOIR_METHOD_RAW) {
         event->payload = k->ret;
+        event->ran = CHOIR_RAN_MAYBE; /* the bytes say it */
     } else if (!choiri_codec_read_result(session_of(k->rpc)->codec, &r, &event->outcome, &event->text,
                                          &bad)) {
-        choiri_text why;
-        choiri_text_init(&why);
-        choiri_text_add(&why, bad);
-        answer_is_bad(k, event, &why);
+        result_is_bad(k, event, bad);
     } else if (event->outcome <= CHOIR_OUTCOME_USER_ERROR) {
+        event->ran = CHOIR_RAN_YES;
         decode_value(k, event->outcome == CHOIR_OUTCOME_OK ? CHOIRI_PLAN_OK : CHOIRI_PLAN_ERR, &r, event);
-    }
-}
-
-/* By what the peer said. */
-static CHOIRI_COLD uint32_t ran_without_value(const choir_event *answered) {
-    switch (answered->outcome) {
-    case CHOIR_OUTCOME_UNKNOWN_METHOD:
-    case CHOIR_OUTCOME_SEND_FAILED: return CHOIR_RAN_NO;
-    case CHOIR_OUTCOME_INVALID_PAYLOAD:
-        return answered->status == CHOIR_OK ? CHOIR_RAN_NO : CHOIR_RAN_YES; /* it is we who cannot read it */
-    default: return CHOIR_RAN_MAYBE;
+    } else {
+        event->ran = ran_by_outcome(event->outcome);
     }
 }
 
@@ -772,8 +782,6 @@ CHOIRI_NOINLINE bool choiri_call_report(choir_session *s, choiri_ready *node, ch
     }
     event->metadata = k->metadata;
     decode_answer(k, event);
-    event->ran =
-        CHOIRI_LIKELY(event->outcome <= CHOIR_OUTCOME_USER_ERROR) ? CHOIR_RAN_YES : ran_without_value(event);
     if (event->outcome > CHOIR_OUTCOME_USER_ERROR && event->text.len == 0) choiri_reason_read(event);
     return true;
 }

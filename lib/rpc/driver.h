@@ -85,6 +85,8 @@ typedef struct choiri_unsent {
 int choiri_unsent_note(choir_session *s, const choiri_unsent *u, int status);
 /* The same for what is wrong with a function's arguments. */
 int choiri_wrong_note(choir_session *s, int status, const char *what);
+/* The same where there is nothing to add to `status`: if it is an error, it has no facts of an older one. */
+int choiri_unsaid(choir_session *s, int status);
 /* "a message of 9 bytes, where at most 8 are taken" */
 void choiri_sizes_text(choiri_text *text, uint64_t size, uint64_t limit);
 

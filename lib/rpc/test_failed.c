@@ -305,10 +305,12 @@ Test(failed, a_host_ends_a_session_that_lives) {
         cr_assert_eq(choir_session_fail(p.client.session, CHOIR_ERR_REFUSED, CHOIR_STR("banned"), p.now),
                      CHOIR_OK);
         test_side_poll(&p.client);
-        if (closing)
+        if (closing) {
             EXPECT(&all, 0, CHOIR_OUTCOME_SESSION_SHUTDOWN, CHOIR_ERR_SHUTDOWN, CHOIR_RAN_MAYBE, "");
-        else
+            cr_expect_str_eq(all.list[0].text, "", "what ended the session later did not end the call");
+        } else {
             EXPECT(&all, 0, CHOIR_OUTCOME_CONNECTION_CLOSED, CHOIR_ERR_REFUSED, CHOIR_RAN_MAYBE, "banned");
+        }
         cr_assert(!all.list[0].retryable || closing);
         cr_assert_eq(choir_session_status(p.client.session), CHOIR_ERR_REFUSED);
         end(&p);
@@ -444,6 +446,80 @@ Test(failed, a_refusal_that_the_peer_does_not_take) {
     }
 }
 
+/* The same behind a seal, which keeps the answer apart, at once and later: every request ends, whatever
+ * fits. */
+typedef struct sealing {
+    choir_request_id pending;
+    int verdict;
+} sealing;
+
+static int seal(void *ctx, choir_session *s, choir_request_id request, uint32_t outcome, choir_bytes answer) {
+    sealing *k = ctx;
+    (void)s, (void)outcome, (void)answer;
+    k->pending = request;
+    return k->verdict;
+}
+
+static void refuse_or_answer(test_side *side, const choir_event *e) {
+    static char text[2000];
+    const choir_str large = {memset(text, 'y', sizeof text), sizeof text};
+    if (e->kind != CHOIR_EVENT_REQUEST) return;
+    if (e->method == TRIAL_ECHO)
+        (void)choir_reply(side->session, e->request, &large, NULL, side->pair->now);
+    else
+        (void)choir_reply_invalid(side->session, e->request, large, side->pair->now);
+}
+
+Test(failed, sealed_answers_that_the_peer_does_not_take) {
+    for (uint32_t i = 0; i < 6 * 30; i++) {
+        test_pair p;
+        ends all;
+        sealing k = {.verdict = i % 3 == 0   ? CHOIR_VERDICT_RUN
+                                : i % 3 == 1 ? CHOIR_VERDICT_REFUSE
+                                             : CHOIR_VERDICT_PEND};
+        const choir_hooks hooks = {.size = sizeof hooks, .ctx = &k, .seal = seal};
+        choir_str text = CHOIR_STR("x");
+        begin(&p, &all);
+        p.client_link.max_payload = 200 + i / 6 * 50;
+        p.client_link.max_handshake = 16384;
+        p.server_root.hooks = &hooks;
+        p.server.on_event = refuse_or_answer;
+        cr_assert(test_pair_open(&p));
+        bool refusal = i / 3 % 2;
+        int status = call(&p, refusal ? TRIAL_LATER : TRIAL_ECHO, refusal ? (const void *)&seven : &text,
+                          CHOIR_TIME_NEVER, NULL);
+        if (status == CHOIR_OK) test_pair_pump(&p);
+        if (k.verdict == CHOIR_VERDICT_PEND && k.pending.v) {
+            int verdict = i / 6 % 2 ? CHOIR_VERDICT_RUN : CHOIR_VERDICT_REFUSE;
+            (void)choir_request_seal(p.server.session, k.pending, verdict, p.now);
+            test_side_poll(&p.server);
+            test_pair_pump(&p);
+        }
+        cr_assert_eq(choir_session_held_requests(p.server.session), 0, "case %u", i);
+        if (all.len > 0 && all.list[0].status == CHOIR_OK && refusal && k.verdict == CHOIR_VERDICT_RUN)
+            EXPECT(&all, 0, CHOIR_OUTCOME_INVALID_PAYLOAD, CHOIR_OK, CHOIR_RAN_NO, "");
+        if (p.server.session) test_check_charges(p.server.session);
+        end(&p);
+    }
+}
+
+/* A refusal leaves its text out when that does not fit. */
+Test(failed, a_long_refusal_is_said_without_its_text) {
+    test_pair p;
+    ends all;
+    begin(&p, &all);
+    p.client_link.max_payload = 1500;
+    p.client_link.max_handshake = 16384;
+    p.server.on_event = refuse_or_answer;
+    cr_assert(test_pair_open(&p));
+    cr_assert_eq(call(&p, TRIAL_LATER, &seven, CHOIR_TIME_NEVER, NULL), CHOIR_OK);
+    test_pair_pump(&p);
+    EXPECT(&all, 0, CHOIR_OUTCOME_INVALID_PAYLOAD, CHOIR_OK, CHOIR_RAN_NO, "");
+    cr_assert_str_eq(all.list[0].text, "");
+    cr_assert(choir_session_is_established(p.client.session));
+    end(&p);
+}
+
 /* ---- errors of functions ---- */
 
 static void expect_error(const choir_session *s, const char *text) {
@@ -498,6 +574,18 @@ Test(failed, errors_carry_facts) {
     cr_assert_eq(choir_call(s, (choir_conn_id){12345}, TRIAL_ECHO, &text, NULL, NULL, p.now),
                  CHOIR_ERR_NOT_FOUND);
     expect_error(s, "the connection has ended");
+    cr_assert_eq(choir_call(s, root, 99, &text, NULL, NULL, p.now), CHOIR_ERR_INVALID);
+    const choir_request_id nobody = {77};
+    static const char *const old = "method number 99 of Trial, which has 12";
+    expect_error(s, old);
+    cr_assert_eq(choir_reply_unknown(s, nobody, p.now), CHOIR_ERR_NOT_FOUND);
+    expect_error(s, "");
+    cr_assert_eq(choir_call(s, root, 99, &text, NULL, NULL, p.now), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_reply_error(s, nobody, &text, NULL, p.now), CHOIR_ERR_NOT_FOUND);
+    expect_error(s, "");
+    cr_assert_eq(choir_call(s, root, 99, &text, NULL, NULL, p.now), CHOIR_ERR_INVALID);
+    cr_assert_eq(choir_request_drop(s, nobody, NULL, p.now), CHOIR_ERR_NOT_FOUND);
+    expect_error(s, "");
     /* When the session is over, its text is the reason for that and stays it. */
     test_pair_cut(&p);
     expect_error(p.client.session, "");

@@ -58,3 +58,8 @@ int choiri_wrong_note(choir_session *s, int status, const char *what) {
     choiri_session_note(s, &text);
     return status;
 }
+
+int choiri_unsaid(choir_session *s, int status) {
+    if (s && status != CHOIR_OK) choiri_session_note(s, NULL);
+    return status;
+}

@@ -480,6 +480,10 @@ void choiri_conn_drop_all(choir_session *s) {
 
 /* ---- reports ---- */
 
+int choiri_conn_status(const choir_session *s, const choiri_conn *c) {
+    return choiri_conn_is_root(c) ? s->status : (int32_t)(int64_t)c->wire_id;
+}
+
 choir_str choiri_conn_text(const choir_session *s, const choiri_conn *c) {
     if (choiri_conn_is_root(c)) return choir_session_text(s);
     return c->hot && c->hot->why.data ? c->hot->why : (choir_str){"", 0};
@@ -501,7 +505,7 @@ bool choiri_conn_report(choir_session *s, choiri_ready *node, choir_event *event
     }
     node->bits = 0;
     event->kind = CHOIR_EVENT_CONN_CLOSED;
-    event->status = choiri_conn_is_root(c) ? s->status : (int32_t)(int64_t)c->wire_id;
+    event->status = choiri_conn_status(s, c);
     event->text = choiri_conn_text(s, c);
     event->user_data = c->user_data;
     s->conns.live--;

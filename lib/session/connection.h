@@ -205,7 +205,9 @@ void choiri_conn_protocol_error(choir_session *s, choiri_conn *c, const char *wh
                                 choir_time now);
 /* Both ends are known now. */
 void choiri_conn_opened(choir_session *s, choiri_conn *c, uint32_t peer_requests, choir_time now);
-/* Why it ended; empty while it lives. */
+/* Why it ended: once it is closed. The root has its session's. */
+int choiri_conn_status(const choir_session *s, const choiri_conn *c);
+/* The same for people; empty while it lives. */
 choir_str choiri_conn_text(const choir_session *s, const choiri_conn *c);
 /* Over, with nothing to send: queues all that it owes, then its own end. `text` may be NULL. */
 void choiri_conn_end(choir_session *s, choiri_conn *c, int status, const choiri_text *text);

@@ -400,10 +400,11 @@ static void write_metadata(choiri_writer *w, const choiri_greeting *g) {
     choir_metadata_entry e;
     choiri_cbor_write_key(w, "metadata");
     choiri_cbor_write_array(w, list.count + (g->max_payload > 0) + 1);
-    while (choir_metadata_next(&list, &e)) write_entry(w, &e);
+    /* In front of the host's, because the first counts. */
     e = (choir_metadata_entry){
         .key = CHOIR_STR("choir-max-payload"), .type = CHOIR_METADATA_U64, .u64 = g->max_payload};
     if (g->max_payload > 0) write_entry(w, &e);
+    while (choir_metadata_next(&list, &e)) write_entry(w, &e);
     e = (choir_metadata_entry){.key = CHOIR_STR("vox-service"),
                                .type = CHOIR_METADATA_STRING,
                                .bytes = {(const uint8_t *)g->service.data, g->service.len}};

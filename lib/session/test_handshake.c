@@ -750,7 +750,7 @@ Test(handshake, written_metadata_is_read_back) {
     drop(&r);
 }
 
-/* rule: ours.max-payload. In front of vox-service; the first U64 counts, whatever else has the key. */
+/* rule: ours.max-payload. In front of all others; the first U64 counts, whatever else has the key. */
 Test(handshake, written_max_payload_is_read_back) {
     static const uint8_t odd[] = "\x11"
                                  "choir-max-payload\x00\x02xy\x00" /* a String: absent */
@@ -769,11 +769,14 @@ Test(handshake, written_max_payload_is_read_back) {
         cr_assert(str_is(r.h->service, "Testbed"));
         drop(&r);
     }
-    size_t len = write_hello(false, 500, (choir_metadata){{odd, sizeof odd - 1}, 3}, got, sizeof got);
-    result r = decode_bytes(got, len, true);
-    cr_assert_eq(r.status, CHOIR_OK, "%s", r.text.data);
-    cr_assert_eq(r.h->max_payload, 0);
-    drop(&r);
+    for (uint32_t ours = 0; ours <= 500; ours += 500) { /* what a host adds does not count beside ours */
+        size_t len = write_hello(false, ours, (choir_metadata){{odd, sizeof odd - 1}, 3}, got, sizeof got);
+        result r = decode_bytes(got, len, true);
+        cr_assert_eq(r.status, CHOIR_OK, "%s", r.text.data);
+        cr_assert(r.h->has_max_payload);
+        cr_assert_eq(r.h->max_payload, ours);
+        drop(&r);
+    }
 }
 
 Test(handshake, written_sorry_and_lets_go) {

@@ -138,10 +138,10 @@ static bool ran_is_true(const choir_event *e) {
     bool ours = e->status != CHOIR_OK;
     switch (e->outcome) {
     case CHOIR_OUTCOME_OK:
-    case CHOIR_OUTCOME_USER_ERROR: return e->ran == CHOIR_RAN_YES && !ours;
+    case CHOIR_OUTCOME_USER_ERROR: return e->ran == (e->value ? CHOIR_RAN_YES : CHOIR_RAN_MAYBE) && !ours;
     case CHOIR_OUTCOME_UNKNOWN_METHOD: return e->ran == CHOIR_RAN_NO && !ours;
     case CHOIR_OUTCOME_SEND_FAILED: return e->ran == CHOIR_RAN_NO;
-    case CHOIR_OUTCOME_INVALID_PAYLOAD: return e->ran == (ours ? CHOIR_RAN_YES : CHOIR_RAN_NO);
+    case CHOIR_OUTCOME_INVALID_PAYLOAD: return ours ? e->ran != CHOIR_RAN_NO : e->ran == CHOIR_RAN_NO;
     case CHOIR_OUTCOME_CANCELLED:
         return ours ? e->status == CHOIR_ERR_CANCELLED && e->ran != CHOIR_RAN_YES : e->ran == CHOIR_RAN_MAYBE;
     case CHOIR_OUTCOME_TIMED_OUT: return e->status == CHOIR_ERR_TIMED_OUT && e->ran == CHOIR_RAN_MAYBE;

@@ -620,16 +620,16 @@ const test_scenario test_scenarios[] = {
      .setup = set_metadata,
      .run = do_metadata,
      .client = EST
-     "  from = server flags 2\n  choir-max-payload = 16777216 flags 0\n  vox-service = Noop flags 0\ncall-done echo ok 0178\n"
+     "  choir-max-payload = 16777216 flags 0\n  from = server flags 2\n  vox-service = Noop flags 0\ncall-done echo ok 0178\n"
      "call-done echo ok 0178\n" LOST,
-     .server = EST
-     "  from = client flags 1\n  n = 18446744073709551615 flags 1048576\n"
-     "  choir-max-payload = 16777216 flags 0\n  vox-service = Trial flags 0\nrequest echo 0178\n  trace = t1 flags 3\n"
-     "  trace =  flags 0\n   = 300 flags 18446744073709551615\nrequest-done echo ok\n"
-     "  trace = t1 flags 3\n  trace =  flags 0\n   = 300 flags 18446744073709551615\n"
-     "request echo 0178\n  trace = t1 flags 3\n  trace =  flags 0\n"
-     "   = 300 flags 18446744073709551615\nrequest-done echo ok\n  trace = t1 flags 3\n"
-     "  trace =  flags 0\n   = 300 flags 18446744073709551615\n" LOST},
+     .server = EST "  choir-max-payload = 16777216 flags 0\n"
+                   "  from = client flags 1\n  n = 18446744073709551615 flags 1048576\n"
+                   "  vox-service = Trial flags 0\nrequest echo 0178\n  trace = t1 flags 3\n"
+                   "  trace =  flags 0\n   = 300 flags 18446744073709551615\nrequest-done echo ok\n"
+                   "  trace = t1 flags 3\n  trace =  flags 0\n   = 300 flags 18446744073709551615\n"
+                   "request echo 0178\n  trace = t1 flags 3\n  trace =  flags 0\n"
+                   "   = 300 flags 18446744073709551615\nrequest-done echo ok\n  trace = t1 flags 3\n"
+                   "  trace =  flags 0\n   = 300 flags 18446744073709551615\n" LOST},
     {.name = "ping",
      .run = do_ping,
      .client = EST "ping ERR_BUSY\npong\npong\n" LOST,
